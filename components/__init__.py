@@ -1,0 +1,1 @@
+"""KFP faces of the steps: typed artifacts in, paths out, one call."""

@@ -1,0 +1,3 @@
+"""graftline: transfer learning as a Kubeflow pipeline."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Networks split into backbone and head, by name."""

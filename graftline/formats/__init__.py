@@ -1,0 +1,1 @@
+"""Raw data on disk to samples; one format a file, one table."""

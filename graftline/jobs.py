@@ -1,0 +1,174 @@
+"""What each step is told: only its own knobs, as one canonical JSON string, so that a cache key holds nothing else."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from graftline.config import Config, Control, Data, Gate, Head, Knobs, Small, Source, Strategy, Training
+from graftline.manifest import canonical_json
+
+
+class Job(Knobs):
+    """Base of all jobs."""
+
+    def to_json(self) -> str:
+        """The job as canonical JSON: equal jobs are equal strings."""
+        return canonical_json(self.model_dump(mode="json"))
+
+
+class PreprocessJob(Job):
+    """Raw data to one dataset artifact. `data` without a place makes an empty one of the target's shape."""
+
+    label: str
+    data: Data
+    image_size: int | None
+    seed: int
+    fingerprint: str
+
+
+class PretrainJob(Job):
+    """A dataset artifact (perhaps empty) to a source checkpoint."""
+
+    label: str
+    init: str
+    backbone: str
+    small: Small
+    head: Head
+    training: Training
+    seed: int
+
+
+class SourceJob(Job):
+    """One turn of the loop over sources."""
+
+    preprocess: PreprocessJob
+    pretrain: PretrainJob
+
+
+class PlanJob(Job):
+    """Source checkpoints and the target's size to the list of candidates."""
+
+    strategies: list[Strategy]
+    head: Head
+    training: Training
+    control: Control
+    seed: int
+
+
+class Candidate(Job):
+    """One training on the target: a source and a strategy, or the control (`strategy` None)."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    """For files and logs, such as `imagenet-staged`; a confirmation ends in `-seed1` and so on."""
+    source: str
+    """Label of the source; the control takes its network and input contract, not its weights."""
+    strategy: Strategy | None
+    head: Head
+    training: Training
+    """`epochs` is resolved by plan, never None here."""
+    control: Control
+    longest: int
+    """Example presentations of the longest candidate: the control's least."""
+    cross_validate: bool
+    """Score by repeated stratified 5-fold over train + validation (under 20 validation images a class)."""
+    seed: int
+    skip: bool = False
+    """Nothing to do: stands in where a loop needs an item (one seed asked for)."""
+    control_rate: float | None = None
+    """Rate found by the first control; confirmations use it again."""
+
+    @property
+    def is_control(self) -> bool:
+        """Whether this is the network trained from random weights."""
+        return self.strategy is None
+
+    @property
+    def strategy_name(self) -> str:
+        """The strategy's name, `control` for the control."""
+        return "control" if self.strategy is None else self.strategy.name
+
+
+class SelectJob(Job):
+    """Finished candidates to the chosen one, by validation only."""
+
+    confirm_seeds: int
+
+
+class EvaluateJob(Job):
+    """The chosen candidate and the control on the test split."""
+
+    delta: float
+    seed: int
+
+
+class ExportJob(Job):
+    """The chosen checkpoint to ONNX, with parity on the whole test split."""
+
+    batch_sizes: list[int] = [1, 2, 7]
+    atol: float = 1e-4
+
+
+class GateJob(Job):
+    """The exported file against the floors."""
+
+    gate: Gate
+    delta: float
+
+
+class ReleaseJob(Job):
+    """A promoted file to a release folder, and into the store where there is one."""
+
+    store: str | None
+
+
+class ReportJob(Job):
+    """The whole run as one page."""
+
+    config: Config
+
+
+class Jobs(Job):
+    """All steps' jobs of one run."""
+
+    target: PreprocessJob
+    sources: list[SourceJob]
+    plan: PlanJob
+    select: SelectJob
+    evaluate: EvaluateJob
+    export_onnx: ExportJob
+    gate: GateJob
+    release: ReleaseJob
+    report: ReportJob
+
+
+def jobs_of(config: Config, fingerprints: dict[str, str]) -> Jobs:
+    """Splits a config into the steps' jobs.
+
+    Args:
+        config: The whole run.
+        fingerprints: Place of raw data (`Data.data`) to its fingerprint.
+    """
+    return Jobs(
+        target=_preprocess(config, config.target, config.target.name or Path(config.target.data).name, fingerprints),
+        sources=[SourceJob(preprocess=_preprocess(config, source, source.label, fingerprints),
+                           pretrain=_pretrain(config, source)) for source in config.source],
+        plan=PlanJob(strategies=config.strategies, head=config.head, training=config.finetune,
+                     control=config.control, seed=config.seed),
+        select=SelectJob(confirm_seeds=config.confirm_seeds),
+        evaluate=EvaluateJob(delta=config.delta, seed=config.seed),
+        export_onnx=ExportJob(),
+        gate=GateJob(gate=config.gate, delta=config.delta),
+        release=ReleaseJob(store=config.store),
+        report=ReportJob(config=config),
+    )
+
+
+def _preprocess(config: Config, data: Data, label: str, fingerprints: dict[str, str]) -> PreprocessJob:
+    fields = {name: getattr(data, name) for name in Data.model_fields}
+    return PreprocessJob(label=label, data=Data(**fields), image_size=config.image_size, seed=config.seed,
+                         fingerprint=fingerprints.get(data.data or "", ""))
+
+
+def _pretrain(config: Config, source: Source) -> PretrainJob:
+    return PretrainJob(label=source.label, init=source.init, backbone=source.backbone or config.backbone,
+                       small=config.small, head=config.head, training=config.pretrain, seed=config.seed)

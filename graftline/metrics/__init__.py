@@ -1,0 +1,1 @@
+"""(logits, labels) to named numbers, one family a file."""

@@ -1,0 +1,1 @@
+"""What makes a verdict mean something: intervals, gain, baselines, calibration, gate."""

@@ -1,0 +1,1 @@
+"""The loop, its optimizer, its schedule, its devices."""

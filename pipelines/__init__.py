@@ -1,0 +1,1 @@
+"""The DAGs: which step feeds which, and on what hardware."""

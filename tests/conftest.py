@@ -1,0 +1,15 @@
+"""What every room's tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real images and weights, where they are at hand."""
+    place = Path(os.environ.get("GRAFTLINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not place.is_dir():
+        pytest.skip("skipped: no ../shared/data")
+    return place
