@@ -52,6 +52,7 @@ class Target(Data):
     """The task that the model is for."""
 
     data: str
+    """As for a source."""
 
 
 class Source(Data):
@@ -231,7 +232,7 @@ class Config(Knobs):
     confirm_seeds: Annotated[int, Field(ge=1, le=20)] = 3
     """Seeds that the chosen candidate and the control are trained with, the first one included."""
     delta: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
-    """Gain in accuracy that counts: verdicts and the gate leave this much room."""
+    """Gain in accuracy that counts: verdicts and the gate leave this much room (0.01 is one point)."""
     gate: Gate = Gate()
     """Floors for the release."""
     store: str | None = None
@@ -253,7 +254,7 @@ class Config(Knobs):
     @classmethod
     def _known_task(cls, value: str) -> str:
         if value != "classification":
-            raise ValueError(f"task {value!r} is not there yet; this version does 'classification'")
+            raise ValueError(f"{value!r} is not there yet; this version does 'classification'")
         return value
 
     @model_validator(mode="after")

@@ -1,0 +1,54 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+IMAGE ?= graftline-python
+BASE_IMAGE ?= python:3.11-slim
+
+.PHONY: help install demo test test-slow test-gpu check compile docs images lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/.installed ## install graftline and its locked dependencies into .venv
+
+.venv/.installed: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "graftline needs Python 3.11 or later; set PYTHON=/path/to/python3.11"; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install ## the whole pipeline on handwritten digits, then look at runs/demo/report.html
+	@$(BIN)/graftline run transfer --out runs/demo
+
+test: install ## the fast tests
+	$(BIN)/python -m pytest
+
+test-slow: install ## tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+test-gpu: install ## tests that need a GPU
+	$(BIN)/python -m pytest -m gpu
+
+check: install ## lint, types, and whether the generated docs are fresh
+	$(BIN)/ruff check .
+	$(BIN)/mypy graftline components pipelines
+	$(BIN)/python docs/make_config.py --check
+
+compile: install ## the pipelines and components as KFP YAML, into compiled/
+	$(BIN)/graftline compile --out compiled
+
+docs: install ## write docs/config.md from graftline/config.py
+	$(BIN)/python docs/make_config.py
+
+images: ## container images, targets cpu and gpu
+	docker build -f images/Dockerfile --target cpu --build-arg BASE_IMAGE=$(BASE_IMAGE) -t $(IMAGE):cpu .
+	docker build -f images/Dockerfile --target gpu --build-arg BASE_IMAGE=$(BASE_IMAGE) -t $(IMAGE):gpu .
+
+lock: install ## pin the dependencies anew, without addresses
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --quiet -o requirements.lock
+
+clean: ## remove what was built (not .venv, not the cache of runs)
+	rm -rf build dist compiled *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
