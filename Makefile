@@ -3,7 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 IMAGE ?= graftline-python
-BASE_IMAGE ?= python:3.11-slim
+BASE_IMAGE ?= python:3.11-slim-bookworm
+DOCKER ?= docker
 
 .PHONY: help install demo test test-slow test-gpu check compile docs images lock clean
 
@@ -44,11 +45,12 @@ docs: install ## write docs/config.md from graftline/config.py
 	$(BIN)/python docs/make_config.py
 
 images: ## container images, targets cpu and gpu
-	docker build -f images/Dockerfile --target cpu --build-arg BASE_IMAGE=$(BASE_IMAGE) -t $(IMAGE):cpu .
-	docker build -f images/Dockerfile --target gpu --build-arg BASE_IMAGE=$(BASE_IMAGE) -t $(IMAGE):gpu .
+	for target in cpu gpu; do DOCKER_BUILDKIT=1 $(DOCKER) build -f images/Dockerfile --target $$target \
+	  --build-arg BASE_IMAGE=$(BASE_IMAGE) -t $(IMAGE):$$target $(DOCKER_ARGS) . || exit 1; done
 
 lock: install ## pin the dependencies anew, without addresses
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --quiet -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra docker --group dev --universal --generate-hashes --quiet -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --quiet --constraints requirements.lock -o images/requirements.lock
 
 clean: ## remove what was built (not .venv, not the cache of runs)
 	rm -rf build dist compiled *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,1 +1,28 @@
-"""KFP faces of the steps: typed artifacts in, paths out, one call."""
+"""The KFP faces of the steps: typed artifacts in, paths out, one call each."""
+
+from graftline.components.evaluate import evaluate
+from graftline.components.export_onnx import export_onnx
+from graftline.components.finetune import finetune
+from graftline.components.fingerprint import fingerprint
+from graftline.components.gate import gate
+from graftline.components.plan import plan
+from graftline.components.preprocess import preprocess
+from graftline.components.pretrain import pretrain
+from graftline.components.release import release
+from graftline.components.report import report
+from graftline.components.select import select
+
+COMPONENTS = {
+    "fingerprint": fingerprint,
+    "preprocess": preprocess,
+    "pretrain": pretrain,
+    "plan": plan,
+    "finetune": finetune,
+    "select": select,
+    "evaluate": evaluate,
+    "export-onnx": export_onnx,
+    "gate": gate,
+    "release": release,
+    "report": report,
+}
+"""Every component by its name, for DAGs of one's own; `graftline compile` also writes each as YAML."""

@@ -3,10 +3,20 @@
 Reading a manifest needs no torch; reading weights does.
 """
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from pydantic import BaseModel, ConfigDict
 
 from graftline.config import Head, Small
-from graftline.manifest import Manifest
+from graftline.errors import RefusedError
+from graftline.manifest import NAME, Manifest, digest_file, read
+from graftline.manifest import write as write_manifest
+
+if TYPE_CHECKING:
+    from graftline.backbones.network import Network
+
+WEIGHTS = "weights.safetensors"
 
 
 class InputContract(BaseModel):
@@ -47,7 +57,7 @@ class Row(BaseModel):
     source: str = ""
     strategy: str = ""
     status: str = "ok"
-    """ok, diverged, oom, refused or 'not applicable'."""
+    """ok, diverged, oom, refused, skipped or 'not applicable'."""
     reason: str = ""
     val_accuracy: float | None = None
     val_score: float | None = None
@@ -75,6 +85,8 @@ class CheckpointManifest(Manifest):
     head: Head
     source_head: bool = False
     """The network keeps its architecture's own head (VGG's three layers) rather than graftline's."""
+    mapped_from: int | None = None
+    """Outputs of the source's own head, where `zero` put a fixed map to the target's classes behind it."""
     architecture: dict[str, float | int | str] = {}
     """What `structure` changed."""
     classes: list[str]
@@ -97,3 +109,62 @@ class CheckpointManifest(Manifest):
     """Weights of the parent that were not taken over."""
     row: Row
     history: list[Epoch] = []
+
+
+def write(folder: Path, manifest: CheckpointManifest, network: "Network | None") -> CheckpointManifest:
+    """Writes a checkpoint: the weights, running statistics included, then the manifest.
+
+    Args:
+        folder: Made if need be; what a first try left there is overwritten.
+        manifest: Its `files` and `digest` are filled in here.
+        network: None where `manifest.row.status` is not ok.
+
+    Returns:
+        The manifest as written.
+    """
+    from safetensors.torch import save_file
+
+    if (network is None) == (manifest.row.status == "ok"):
+        raise ValueError(f"row.status {manifest.row.status!r} {'without' if network is None else 'with'} a network")
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in (folder / NAME, folder / WEIGHTS):
+        stale.unlink(missing_ok=True)
+    digest = ""
+    if network is not None:
+        state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+        save_file(state, folder / WEIGHTS)
+        digest = digest_file(folder / WEIGHTS)
+    return write_manifest(folder, manifest.model_copy(update={"digest": digest}))
+
+
+def load(folder: Path) -> "tuple[Network, CheckpointManifest]":
+    """Reads a checkpoint: the network of its manifest with its weights, on the CPU, in eval mode.
+
+    Raises:
+        RefusedError: Not whole, edited, damaged, without weights, or weights that do not fit its manifest.
+    """
+    from graftline.backbones.class_map import with_class_map
+    from graftline.backbones.network import build
+    from graftline.backbones.shapes import Unfilled
+    from graftline.backbones.transfer import fill
+    from graftline.backbones.weights import read_safetensors
+
+    manifest = read(folder, CheckpointManifest, verify=True)
+    if manifest.row.status != "ok":
+        raise RefusedError(f"{folder}: no weights, its training ended as {manifest.row.status!r}: "
+                           f"{manifest.row.reason}")
+    if manifest.files.get(WEIGHTS) is None or manifest.files[WEIGHTS] != manifest.digest:
+        raise RefusedError(f"{folder / NAME}: its digest is not that of {WEIGHTS}; make the checkpoint again")
+    with Unfilled():
+        network = build(manifest.backbone, manifest.mapped_from or outputs(manifest.classes), input=manifest.input,
+                        small=manifest.small, head=manifest.head, source_head=manifest.source_head,
+                        architecture=manifest.architecture)
+        if manifest.mapped_from is not None:
+            network = with_class_map(network, manifest.mapped_from, len(manifest.classes))
+    fill(network, read_safetensors(folder / WEIGHTS))
+    return network.eval(), manifest
+
+
+def outputs(classes: list[str]) -> int:
+    """Returns how many outputs a network for these classes has: one that means nothing where there are none yet."""
+    return max(1, len(classes))

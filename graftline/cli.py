@@ -120,7 +120,7 @@ def preprocess(data: Annotated[str, typer.Option(help="Raw data: folder, archive
     from graftline.steps.preprocess import preprocess as step
 
     whole = _config(config, set_, {"target": {"data": data}})
-    whole = whole.model_copy(update={"target": whole.target.model_copy(update={"data": data}), "source": []})
+    whole = whole.model_copy(update={"target": whole.target.model_copy(update={"data": data})})
     job = fingerprint(config_file.absolute(whole)).target
     manifest = _step("preprocess", step, job, target=target, out=out)
     sizes = ", ".join(f"{count:,} {name}" for name, count in manifest.sizes.items())
@@ -137,7 +137,8 @@ def pretrain(data: DataArtifact, out: Out, config: ConfigFile = None, set_: Set 
     from graftline.steps.pretrain import pretrain as step
 
     whole = _config(config, set_, {"target": {"data": str(data)}})
-    source = whole.source[0].model_copy(update={"init": init, "backbone": backbone or whole.backbone})
+    source = whole.source[0].model_copy(update={"name": out.name, "init": init,
+                                                "backbone": backbone or whole.backbone})
     job = jobs_of(config_file.absolute(whole.model_copy(update={"source": [source]})), {}).sources[0].pretrain
     _print_row(out, _step("pretrain", step, job, dataset=data, out=out).row)
 
@@ -172,13 +173,15 @@ def evaluate(data: DataArtifact, out: Out,
     """Score a candidate and its control on the test split: figures, gain, interval, verdict."""
     import tempfile
 
+    from graftline import manifest
+    from graftline.checkpoint import CheckpointManifest
     from graftline.jobs import jobs_of
     from graftline.steps.evaluate import evaluate as step
-    from graftline.steps.plan import gather
+    from graftline.steps.plan import link
 
     whole = _config(config, set_, {"target": {"data": str(data)}})
     with tempfile.TemporaryDirectory() as folder:
-        gather([source], Path(folder))
+        link(source, Path(folder) / manifest.read(source, CheckpointManifest).name)
         figures = _step("evaluate", step, jobs_of(whole, {}).evaluate, dataset=data, sources=Path(folder),
                         chosen=chosen[0], control=control[0], confirmations=[*chosen[1:], *control[1:]], out=out)
     gain = figures.gain
@@ -286,10 +289,11 @@ def _print_row(out: Path, row: Any) -> None:
 
 
 def _explain(config: Config) -> None:
+    from graftline.report.again import to_yaml
     from graftline.steps.fingerprint import fingerprint
 
     jobs = fingerprint(config)
-    print(yaml.safe_dump(config.model_dump(mode="json", exclude_defaults=True), sort_keys=False).rstrip())
+    print(to_yaml(config).rstrip())
     print(f"\ntarget {jobs.target.label}: {jobs.target.fingerprint}")
     for source in jobs.sources:
         print(f"source {source.pretrain.label}: {source.pretrain.init}, {source.preprocess.fingerprint or 'no data'}")

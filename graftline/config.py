@@ -54,6 +54,11 @@ class Target(Data):
     data: str
     """As for a source."""
 
+    @property
+    def label(self) -> str:
+        """Short name for tables, logs and file names: `name`, else made from `data`."""
+        return self.name or _stem(self.data)
+
 
 class Source(Data):
     """Where the first weights come from: `init`, then, if `data` is given, training on it."""
@@ -66,10 +71,7 @@ class Source(Data):
     @property
     def label(self) -> str:
         """Short name for tables, logs and file names: `name`, else made from `data` or `init`."""
-        if self.name:
-            return self.name
-        place = self.data or self.init
-        return PurePosixPath(place.removeprefix("builtin:").rstrip("/")).name.split(".")[0] or "source"
+        return self.name or _stem(self.data or self.init)
 
 
 class Head(Knobs):
@@ -87,7 +89,7 @@ class Small(Knobs):
     widths: list[Count] | None = None
     """Units (mlp, rnn) or channels (cnn) a layer; by default mlp [256, 128], cnn [32, 64, 128], rnn [128]."""
     activation: Literal["relu", "tanh", "sigmoid"] = "relu"
-    """Activation after each layer."""
+    """Activation after each layer (mlp, cnn); the rnn's gated units have their own."""
     pooling: Literal["max", "average"] = "max"
     """Pooling after each convolution (cnn)."""
     kernel: Annotated[int, Field(ge=1, le=11)] = 3
@@ -129,7 +131,7 @@ class Control(Knobs):
     patience: Count = 10
     """Looks at validation without improvement before it counts as converged."""
     max_presentations: Count | None = None
-    """Caps the images shown by hand; a control stopped by it while improving is 'not converged', so no positive verdict."""
+    """Caps the images shown by hand; stopped by it while improving, a control is 'not converged': never positive."""
 
 
 class Zero(Knobs):
@@ -265,6 +267,10 @@ class Config(Knobs):
         if twice := {label for label in labels if labels.count(label) > 1}:
             raise ValueError(f"source: {sorted(twice)} name more than one source; set `name:` on each")
         return self
+
+
+def _stem(place: str) -> str:
+    return PurePosixPath(place.removeprefix("builtin:").rstrip("/")).name.split(".")[0] or "data"
 
 
 def _long_strategy(item: Any) -> Any:

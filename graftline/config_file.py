@@ -1,5 +1,6 @@
 """YAML and `--set KEY=VALUE` to a checked `Config`, with messages that name the key and what to write instead."""
 
+import copy
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ def load(path: Path | None, overrides: Sequence[str] = (), base: dict[str, Any] 
     Raises:
         RefusedError: Not readable, an unknown key, a value out of its range; the message names each.
     """
-    values: dict[str, Any] = dict(base or {})
+    values = copy.deepcopy(base or {})
     if path is not None:
         values |= _read(path)
     for text in overrides:
@@ -104,9 +105,9 @@ def _override(values: dict[str, Any], text: str) -> None:
     except yaml.YAMLError:
         raise RefusedError(f"--set {text}: the value {raw!r} is not YAML; quote it") from None
     node: Any = values
-    *path, last = key.split(".")
-    for part, following in zip(path, [*path[1:], last], strict=True):
-        node = _enter(node, part, text, {} if not following.isdigit() else [])
+    *path, last = parts = key.split(".")
+    for part, following in zip(path, parts[1:], strict=True):
+        node = _enter(node, part, text, [] if following.isdigit() else {})
     if isinstance(node, list):
         node[_index(node, last, text)] = value
     else:

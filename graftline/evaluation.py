@@ -1,14 +1,21 @@
 """The metrics artifact: figures of the chosen model, the control and the baselines on the same test split.
 
-Folder: `predictions.safetensors` (`labels` (N,), `chosen.seedS` and `control.seedS` logits (N, K) float32),
-`manifest.json`.
+Folder: `predictions.safetensors` (`labels` (N,) int64, `chosen.seedS` and `control.seedS` logits (N, K) float32,
+`majority` and `forest` predicted classes (N,) int64), `manifest.json`.
 """
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from graftline.manifest import Manifest
+from graftline.errors import RefusedError
+from graftline.manifest import Manifest, read
+
+PREDICTIONS = "predictions.safetensors"
 
 Verdict = Literal["positive", "negative", "none", "undecided"]
 
@@ -39,6 +46,8 @@ class Side(BaseModel):
     """The chosen candidate's or the control's cost and figures, seed by seed."""
 
     name: str
+    seeds: list[int] = []
+    """The first one is the model that ships; the lists below follow this order."""
     accuracy_by_seed: list[float]
     presentations: list[int]
     seconds: list[float]
@@ -76,12 +85,16 @@ class Evaluation(Manifest):
     chosen: Side
     control: Side
     test: dict[str, Figure]
-    """accuracy, balanced_accuracy, macro_precision, macro_recall, macro_f1, loss, ece of the chosen model, first seed."""
+    """accuracy, balanced_accuracy, macro_precision, macro_recall, macro_f1, loss, ece of the chosen model, first seed.
+
+    Loss and ece are of the calibrated probabilities, which ship; macro means are over the classes that test holds.
+    """
     per_class: list[dict[str, float | int | str]]
     """class, precision, recall, f1, examples."""
     confusion: list[list[int]]
     """Rows are true classes, columns predicted."""
     control_test: dict[str, Figure]
+    """The same figures of the control, calibrated by its own temperature."""
     baselines: dict[str, Figure]
     """`majority` and `forest`: accuracy."""
     best: str
@@ -90,3 +103,67 @@ class Evaluation(Manifest):
     equal_cost: EqualCost | None
     calibration: Calibration
     examples: int
+    notes: list[str] = []
+    """What a reader should know: seeds left out, a forest trained on a part, a temperature that was not fitted."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What every model said of every test sample, in the dataset's order."""
+
+    labels: NDArray[np.int64]
+    """(N,), the truth."""
+    chosen: dict[int, NDArray[np.float32]]
+    """Seed to logits (N, K), before any temperature."""
+    control: dict[int, NDArray[np.float32]]
+    """Likewise."""
+    baselines: dict[str, NDArray[np.int64]]
+    """`majority` and `forest`: predicted classes (N,)."""
+
+
+def write_predictions(folder: Path, predictions: Predictions) -> None:
+    """Writes `predictions.safetensors` into an artifact's folder, before its manifest."""
+    from safetensors.numpy import save_file
+
+    arrays: dict[str, NDArray[np.int64] | NDArray[np.float32]] = {"labels": predictions.labels, **predictions.baselines}
+    for side, logits in (("chosen", predictions.chosen), ("control", predictions.control)):
+        arrays |= {f"{side}.seed{seed}": values.astype(np.float32) for seed, values in logits.items()}
+    save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, folder / PREDICTIONS)
+
+
+def read_predictions(folder: Path) -> Predictions:
+    """Reads `predictions.safetensors`.
+
+    Raises:
+        RefusedError: Missing, not safetensors, without labels, or with arrays that do not fit the labels.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = folder / PREDICTIONS
+    try:
+        arrays = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RefusedError(f"{path}: not readable: {error}; run evaluate again") from None
+    labels = arrays.pop("labels", np.zeros(0, np.int64))
+    if bad := [name for name, values in arrays.items() if not len(values) == len(labels) > 0]:
+        raise RefusedError(f"{path}: {bad[0]!r} has {len(arrays[bad[0]])} rows, `labels` has {len(labels)}; "
+                           "run evaluate again")
+    sides = {side: {int(name.removeprefix(f"{side}.seed")): values for name, values in arrays.items()
+                    if name.startswith(f"{side}.seed")} for side in ("chosen", "control")}
+    rest = {name: values for name, values in arrays.items() if "." not in name}
+    return Predictions(labels, sides["chosen"], sides["control"], rest)
+
+
+def shipped_logits(folder: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Returns test labels (N,) and logits (N, K) of the model that ships, as evaluate scored them.
+
+    Raises:
+        RefusedError: The artifact is not whole or lacks that model's logits.
+    """
+    first = (read(folder, Evaluation).chosen.seeds or [-1])[0]
+    predictions = read_predictions(folder)
+    if first not in predictions.chosen:
+        raise RefusedError(f"{folder / PREDICTIONS}: no logits of the chosen model's first seed {first}; "
+                           "run evaluate again")
+    return predictions.labels, predictions.chosen[first]

@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +112,12 @@ def log(message: str) -> None:
 
 
 @contextmanager
-def step(name: str) -> Iterator[None]:
+def step(name: str, **received: str) -> Iterator[None]:
     """Runs the block as the step `name`: its output to its log, its events beside it, a marker if it fails.
 
     Args:
         name: Such as `preprocess-target` or `finetune-imagenet-staged`.
+        **received: What the step was given (its job, digests of its inputs); told in its first event.
 
     Raises:
         RefusedError: A marker of the same step says `refused`, with that marker's message.
@@ -129,13 +130,15 @@ def step(name: str) -> Iterator[None]:
         logs.mkdir(parents=True, exist_ok=True)
         _stop_retry(logs, name)
         (logs / f"{file_name(name)}.error.json").unlink(missing_ok=True)
+    # Before torch is loaded: its threads else spin while they wait, which on shared cores costs 10x and more.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     outer, _running = _running, _Running(name, logs)
     running = _running
     with ExitStack() as stack:
         if logs is not None:
             stack.enter_context(_printing_to(logs / f"{running.file}.log"))
         stack.enter_context(_sigterm_raises())
-        running.emit("started", pid=os.getpid())
+        running.emit("started", pid=os.getpid(), received=received)
         try:
             yield
         except BaseException as error:
@@ -175,7 +178,7 @@ def _fail(running: _Running, error: BaseException) -> None:
 
 @contextmanager
 def _printing_to(path: Path) -> Iterator[None]:
-    """Sends file descriptors 1 and 2 to a file, so that prints of C++ libraries land there too."""
+    """Sends stdout and stderr to a file, the descriptors below them too, so that C++ libraries' prints land there."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)
@@ -184,7 +187,8 @@ def _printing_to(path: Path) -> Iterator[None]:
     os.dup2(target, 2)
     os.close(target)
     try:
-        yield
+        with path.open("a", encoding="utf-8", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
+            yield
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

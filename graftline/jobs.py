@@ -1,11 +1,9 @@
 """What each step is told: only its own knobs, as one canonical JSON string, so that a cache key holds nothing else."""
 
-from pathlib import Path
-
 from pydantic import Field
 
 from graftline.config import Config, Control, Data, Gate, Head, Knobs, Small, Source, Strategy, Training
-from graftline.manifest import canonical_json
+from graftline.manifest import canonical_json, digest_text
 
 
 class Job(Knobs):
@@ -36,6 +34,8 @@ class PretrainJob(Job):
     head: Head
     training: Training
     seed: int
+    fingerprint: str = ""
+    """Of `init` where that is a file or a folder, so that a cache sees other weights under the same name."""
 
 
 class SourceJob(Job):
@@ -43,6 +43,8 @@ class SourceJob(Job):
 
     preprocess: PreprocessJob
     pretrain: PretrainJob
+    target: str = ""
+    """Digest of the target's job: KFP's cache knows the target's dataset by its name only."""
 
 
 class PlanJob(Job):
@@ -76,6 +78,10 @@ class Candidate(Job):
     """Nothing to do: stands in where a loop needs an item (one seed asked for)."""
     control_rate: float | None = None
     """Rate found by the first control; confirmations use it again."""
+    opponent: str = ""
+    """Name of the control that has this candidate's network, as its source brought it; empty for a control."""
+    inputs: str = ""
+    """Digest of the dataset and the sources, stamped on by the DAG: KFP's cache knows artifacts by their names only."""
 
     @property
     def is_control(self) -> bool:
@@ -119,6 +125,8 @@ class ReleaseJob(Job):
     """A promoted file to a release folder, and into the store where there is one."""
 
     store: str | None
+    delta: float
+    """Difference in accuracy that counts, for the model card's words."""
 
 
 class ReportJob(Job):
@@ -146,19 +154,21 @@ def jobs_of(config: Config, fingerprints: dict[str, str]) -> Jobs:
 
     Args:
         config: The whole run.
-        fingerprints: Place of raw data (`Data.data`) to its fingerprint.
+        fingerprints: Place of raw data (`Data.data`) or weights (`Source.init`) to its fingerprint.
     """
+    target = _preprocess(config, config.target, config.target.label, fingerprints)
     return Jobs(
-        target=_preprocess(config, config.target, config.target.name or Path(config.target.data).name, fingerprints),
+        target=target,
         sources=[SourceJob(preprocess=_preprocess(config, source, source.label, fingerprints),
-                           pretrain=_pretrain(config, source)) for source in config.source],
+                           pretrain=_pretrain(config, source, fingerprints), target=digest_text(target.to_json()))
+                 for source in config.source],
         plan=PlanJob(strategies=config.strategies, head=config.head, training=config.finetune,
                      control=config.control, seed=config.seed),
         select=SelectJob(confirm_seeds=config.confirm_seeds),
         evaluate=EvaluateJob(delta=config.delta, seed=config.seed),
         export_onnx=ExportJob(),
         gate=GateJob(gate=config.gate, delta=config.delta),
-        release=ReleaseJob(store=config.store),
+        release=ReleaseJob(store=config.store, delta=config.delta),
         report=ReportJob(config=config),
     )
 
@@ -169,6 +179,7 @@ def _preprocess(config: Config, data: Data, label: str, fingerprints: dict[str, 
                          fingerprint=fingerprints.get(data.data or "", ""))
 
 
-def _pretrain(config: Config, source: Source) -> PretrainJob:
+def _pretrain(config: Config, source: Source, fingerprints: dict[str, str]) -> PretrainJob:
     return PretrainJob(label=source.label, init=source.init, backbone=source.backbone or config.backbone,
-                       small=config.small, head=config.head, training=config.pretrain, seed=config.seed)
+                       small=config.small, head=config.head, training=config.pretrain, seed=config.seed,
+                       fingerprint=fingerprints.get(source.init, ""))

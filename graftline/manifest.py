@@ -59,6 +59,30 @@ def write(folder: Path, manifest: M) -> M:
     return whole
 
 
+def identity(folder: Path) -> str:
+    """Returns `sha256:...` of what an artifact says of its content, for the caches of the steps that follow.
+
+    It covers the manifest with its files' digests, less what differs between two runs that made the same:
+    clock times and the places that raw data came from. Parts of a folder that are artifacts themselves count too.
+
+    Raises:
+        RefusedError: No manifest in the folder, so that no artifact was written.
+    """
+    found = {p.relative_to(folder).as_posix(): json.loads(p.read_bytes()) for p in sorted(folder.rglob(NAME))}
+    if not found:
+        raise RefusedError(f"{folder}: no {NAME}, so the step that should have written this artifact did not finish")
+    return digest_text(canonical_json(_timeless(found)))
+
+
+_VOLATILE = {"seconds", "latency", "train_seconds", "fingerprint", "samples.jsonl"}
+
+
+def _timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _timeless(item) for key, item in value.items() if key not in _VOLATILE}
+    return [_timeless(item) for item in value] if isinstance(value, list) else value
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file so that a reader sees all of it or nothing, also after a crash."""
     partial = path.with_name(path.name + ".partial")
@@ -89,7 +113,8 @@ def read(folder: Path, kind: type[M], *, verify: bool = False) -> M:
         manifest = kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        raise RefusedError(f"{path}: not a {kind.__name__}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        place = ".".join(map(str, first["loc"]))
+        raise RefusedError(f"{path}: not a {kind.__name__}: {place}: {first['msg']}") from None
     known: int = kind.model_fields["schema_version"].default
     if manifest.schema_version > known:
         raise RefusedError(f"{path}: schema version {manifest.schema_version}, this graftline reads up to {known}; "

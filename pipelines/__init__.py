@@ -1,1 +1,11 @@
 """The DAGs: which step feeds which, and on what hardware."""
+
+from collections.abc import Callable
+
+from kfp.dsl.graph_component import GraphComponent
+
+from graftline.pipelines.placement import Placement
+from graftline.pipelines.transfer import transfer
+
+PIPELINES: dict[str, Callable[[Placement], GraphComponent]] = {"transfer": transfer}
+"""Every DAG by its name."""

@@ -1,1 +1,46 @@
 """Raw data on disk to samples; one format a file, one table."""
+
+from pathlib import Path
+
+from graftline.errors import RefusedError
+from graftline.formats import archive, cifar, digits, idx, image_folder
+from graftline.formats.raw import Format
+
+FORMATS: dict[str, Format] = {
+    "digits": digits.FORMAT,
+    "cifar": cifar.FORMAT,
+    "idx": idx.FORMAT,
+    "archive": archive.FORMAT,
+    "image_folder": image_folder.FORMAT,
+}
+"""Looked through in this order by `auto`: what is more special stands first."""
+
+
+def check_name(name: str) -> None:
+    """Refuses a format name that is neither `auto` nor in the table."""
+    if name != "auto" and name not in FORMATS:
+        raise RefusedError(f"format: {name!r} is not known; there are auto, {', '.join(FORMATS)}")
+
+
+def choose(name: str, place: Path) -> Format:
+    """Finds how to read a place.
+
+    Args:
+        name: `auto`, which looks at the content, or a name from `FORMATS`.
+        place: A local path, or `builtin:...`.
+
+    Raises:
+        RefusedError: An unknown name, or a content that no format knows.
+    """
+    check_name(name)
+    if name != "auto":
+        return FORMATS[name]
+    for known in FORMATS.values():
+        if known.found(place):
+            return known
+    start = ""
+    if place.is_file():
+        with place.open("rb") as file:
+            start = f", which begins with {file.read(16)!r}"
+    raise RefusedError(f"{place}: in none of the known formats{start}; there are "
+                       + "; ".join(f"{known.name} ({known.what})" for known in FORMATS.values()))

@@ -1,0 +1,141 @@
+"""What a step costs beyond its imports, through graftline's faces, cache and live view, and through bare kfp.local.
+
+    .venv/bin/python benchmarks/overhead.py [--rounds 5] [--json FILE]
+
+Lower is better; the goal is that ours is less than half a second above its peer. Rounds are interleaved: a DAG of steps
+that do nothing through graftline, the same through bare kfp.local, and a step's imports alone in a fresh Python.
+"""
+
+import argparse
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from kfp import dsl, local
+from kfp.dsl import Artifact, Output
+from kfp.local.config import LocalExecutionConfig
+from rich.console import Console
+from rich.table import Table
+
+from graftline.components.face import face
+from graftline.config import Config
+from graftline.pipelines import PIPELINES
+from graftline.pipelines.local import run_local
+from graftline.pipelines.placement import Placement
+
+STEPS = 6
+GOAL = 0.5  # seconds a step
+_OURS = ("import kfp.dsl.executor_main, kfp; from kfp import dsl; from kfp.dsl import *; "
+         "import graftline.events, graftline.manifest")
+
+
+@face
+def idle(number: int, made: Output[Artifact], before: str = "") -> str:
+    from pathlib import Path
+
+    from graftline import events
+
+    with events.step(f"idle-{number}"):
+        from graftline.manifest import Manifest, identity, write
+
+        Path(made.path).mkdir(parents=True)
+        write(Path(made.path), Manifest())
+        return identity(Path(made.path))
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def bare(number: int, made: Output[Artifact], before: str = "") -> str:
+    from pathlib import Path
+
+    Path(made.path).mkdir(parents=True)
+    return str(number)
+
+
+def idling(placement: Placement) -> dsl.graph_component.GraphComponent:
+    """A chain of steps that do nothing."""
+
+    @dsl.pipeline(name="idling")
+    def pipeline(config: str) -> None:
+        before = ""
+        for number in range(STEPS):
+            before = placement.anywhere(idle(number=number, before=before)).outputs["Output"]
+
+    return pipeline
+
+
+@dsl.pipeline(name="bare")
+def bare_chain() -> None:
+    before = ""
+    for number in range(STEPS):
+        before = bare(number=number, before=before).outputs["Output"]
+
+
+def ours(folder: Path) -> None:
+    os.environ["GRAFTLINE_CACHE"] = str(folder / "cache")
+    config = Config.model_validate({"target": {"data": "builtin:digits/scanned"}})
+    result = run_local("idling", config, out=folder / "out", console=Console(file=io.StringIO()))
+    assert len(result.run["steps"]) == STEPS, result.message
+
+
+def peer(folder: Path) -> None:
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "root"))
+        bare_chain()
+        LocalExecutionConfig.instance = None
+
+
+def seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def importing(code: str) -> float:
+    environment = os.environ | {"_KFP_RUNTIME": "true"}
+    return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True, env=environment))
+
+
+def measure(rounds: int) -> list[dict[str, object]]:
+    PIPELINES["idling"] = idling
+    found: dict[str, list[float]] = {"ours": [], "bare": [], "imports": []}
+    for _ in range(rounds):
+        for side, run in (("ours", ours), ("bare", peer)):
+            with tempfile.TemporaryDirectory() as folder:
+                found[side].append(seconds(lambda run=run, folder=folder: run(Path(folder))) / STEPS)
+        found["imports"] += [importing(_OURS) for _ in range(2)]
+    median = {name: statistics.median(values) for name, values in found.items()}
+    return [row("an idle step; peer: its imports alone", median["ours"], median["imports"], rounds),
+            row("an idle step; peer: bare kfp.local's", median["ours"], median["bare"], rounds)]
+
+
+def row(what: str, mine: float, others: float, rounds: int) -> dict[str, object]:
+    return {"what": what, "ours": round(mine, 3), "peer": round(others, 3), "ratio": round(mine / others, 2),
+            "goal": GOAL, "met": mine - others < GOAL, "unit": "s", "rounds": rounds}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    rows = measure(options.rounds)
+    table = Table(*rows[0], caption=f"goal: ours less than {GOAL} s above its peer; {os.cpu_count()} cores")
+    for each in rows:
+        table.add_row(*map(str, each.values()))
+    Console().print(table)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Face of the step `evaluate`."""
+
+from typing import NamedTuple
+
+from kfp.dsl import ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+
+from graftline.components.face import face
+
+
+@face
+def evaluate(
+    job: str, inputs: str, confirmation_digests: list[str], dataset: Input[Dataset], sources: Input[Model],
+    chosen: Input[Model], control: Input[Model], confirmations: Input[list[Model]], metrics: Output[Metrics],
+    confusion: Output[ClassificationMetrics],
+) -> NamedTuple("Outputs", [("digest", str)]):
+    """Measures the chosen model, the control and the baselines on test; `inputs` is select's digest."""
+    from pathlib import Path
+
+    from graftline import events
+
+    with events.step("evaluate", job=job, inputs=inputs, confirmations=",".join(confirmation_digests)):
+        from graftline.jobs import EvaluateJob
+        from graftline.manifest import canonical_json, digest_text, identity
+        from graftline.steps.evaluate import evaluate
+
+        found = evaluate(EvaluateJob.model_validate_json(job), dataset=Path(dataset.path), sources=Path(sources.path),
+                         chosen=Path(chosen.path), control=Path(control.path),
+                         confirmations=[Path(c.path) for c in confirmations], out=Path(metrics.path))
+        for name, figure in found.test.items():
+            metrics.log_metric(name, figure.value)
+        confusion.log_confusion_matrix(found.classes, found.confusion)
+        Path(confusion.path).write_text(str(found.confusion))
+        return (digest_text(canonical_json([inputs, *confirmation_digests, identity(Path(metrics.path))])),)

@@ -1,0 +1,26 @@
+"""Face of the step `finetune`."""
+
+from typing import NamedTuple
+
+from kfp.dsl import Dataset, Input, Model, Output
+
+from graftline.components.face import face
+
+
+@face
+def finetune(
+    candidate: str, phase: str, sources: Input[Model], dataset: Input[Dataset], checkpoint: Output[Model],
+) -> NamedTuple("Outputs", [("digest", str)]):
+    """Trains one candidate (JSON) on the target; `phase` is `finetune`, or `confirm` for a further seed."""
+    from pathlib import Path
+
+    from graftline import events
+    from graftline.jobs import Candidate
+
+    parsed = Candidate.model_validate_json(candidate)
+    with events.step(f"{phase}-{parsed.name}", candidate=candidate):
+        from graftline.manifest import identity
+        from graftline.steps.finetune import finetune
+
+        finetune(parsed, sources=Path(sources.path), dataset=Path(dataset.path), out=Path(checkpoint.path))
+        return (identity(Path(checkpoint.path)),)

@@ -1,0 +1,28 @@
+"""Face of the step `plan`."""
+
+from typing import NamedTuple
+
+from kfp.dsl import Dataset, Input, Model, Output
+
+from graftline.components.face import face
+
+
+@face
+def plan(
+    job: str, checkpoint_digests: list[str], dataset_digest: str, checkpoints: Input[list[Model]],
+    dataset: Input[Dataset], sources: Output[Model],
+) -> NamedTuple("Outputs", [("Output", list[str]), ("digest", str)]):
+    """Lists what to train on the target (`Output`), the control among them; gathers the sources in one artifact."""
+    from pathlib import Path
+
+    from graftline import events
+
+    with events.step("plan", job=job, dataset=dataset_digest, checkpoints=",".join(checkpoint_digests)):
+        from graftline.jobs import PlanJob
+        from graftline.manifest import canonical_json, digest_text, identity
+        from graftline.steps.plan import plan
+
+        candidates = plan(PlanJob.model_validate_json(job), sources=[Path(c.path) for c in checkpoints],
+                          dataset=Path(dataset.path), out=Path(sources.path))
+        inputs = digest_text(canonical_json([dataset_digest, identity(Path(sources.path))]))
+        return ([c.model_copy(update={"inputs": inputs}).to_json() for c in candidates], inputs)

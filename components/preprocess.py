@@ -1,0 +1,28 @@
+"""Face of the step `preprocess`."""
+
+from typing import NamedTuple, Optional
+
+from kfp.dsl import Dataset, Input, Output
+
+from graftline.components.face import face
+
+
+@face
+def preprocess(
+    job: str, dataset: Output[Dataset], target: Optional[Input[Dataset]] = None,  # noqa: UP045
+) -> NamedTuple("Outputs", [("digest", str), ("pretrain", str)]):
+    """Makes a dataset: the target's of a PreprocessJob; given that, a source's of a SourceJob, of which `pretrain` is
+    then the rest."""
+    from pathlib import Path
+
+    from graftline import events
+    from graftline.jobs import PreprocessJob, SourceJob
+
+    source = SourceJob.model_validate_json(job) if target else None
+    own = source.preprocess if source else PreprocessJob.model_validate_json(job)
+    with events.step(f"preprocess-{own.label if target else 'target'}", job=job):
+        from graftline.manifest import identity
+        from graftline.steps.preprocess import preprocess
+
+        preprocess(own, out=Path(dataset.path), target=Path(target.path) if target else None)
+        return (identity(Path(dataset.path)), source.pretrain.to_json() if source else "")

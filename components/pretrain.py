@@ -1,0 +1,26 @@
+"""Face of the step `pretrain`."""
+
+from typing import NamedTuple
+
+from kfp.dsl import Dataset, Input, Model, Output
+
+from graftline.components.face import face
+
+
+@face
+def pretrain(
+    job: str, dataset_digest: str, dataset: Input[Dataset], checkpoint: Output[Model],
+) -> NamedTuple("Outputs", [("digest", str)]):
+    """Makes a source's checkpoint (a PretrainJob): first weights, trained on the dataset where that is not empty."""
+    from pathlib import Path
+
+    from graftline import events
+    from graftline.jobs import PretrainJob
+
+    parsed = PretrainJob.model_validate_json(job)
+    with events.step(f"pretrain-{parsed.label}", job=job, dataset=dataset_digest):
+        from graftline.manifest import identity
+        from graftline.steps.pretrain import pretrain
+
+        pretrain(parsed, dataset=Path(dataset.path), out=Path(checkpoint.path))
+        return (identity(Path(checkpoint.path)),)

@@ -1,0 +1,92 @@
+"""The network: a backbone to pooled features, a head to logits; built from a name and an input contract."""
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+
+from graftline.backbones import structure, torchvision_models
+from graftline.backbones.head import new_head
+from graftline.backbones.shapes import output_shape
+from graftline.backbones.small import SMALL, widths_of
+from graftline.checkpoint import InputContract
+from graftline.config import Head, Small
+from graftline.errors import RefusedError
+
+
+class Network(nn.Module):
+    """A backbone and a head.
+
+    Attributes:
+        backbone: Normalised float images (B, c, h, w) -> pooled features (B, D).
+        head: Features (B, D) -> logits (B, K).
+        feature_size: D.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, feature_size: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.feature_size = feature_size
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps normalised images (B, c, h, w) to logits (B, K)."""
+        logits: Tensor = self.head(self.backbone(images))
+        return logits
+
+
+def build(backbone: str, classes: int, *, input: InputContract, small: Small = Small(),  # noqa: B008
+          head: Head = Head(), source_head: bool = False,  # noqa: B008
+          architecture: structure.Architecture | None = None) -> Network:
+    """Builds a network with random weights, drawn from torch's global generator.
+
+    Args:
+        backbone: A torchvision classifier's name, or mlp, cnn, rnn.
+        classes: K, at least 1.
+        input: Channels and size of the normalised images.
+        small: Shape of mlp, cnn and rnn.
+        head: graftline's head.
+        source_head: Keep a torchvision architecture's own head instead: VGG's three layers, SqueezeNet's
+            convolution. The features are then what that head takes: VGG's 25088 values, SqueezeNet's flattened maps.
+        architecture: Changes by `structure`: width, depth, kernel, stem.
+
+    Raises:
+        RefusedError: No such backbone, a change that it cannot make, or images too small for it.
+    """
+    changes = architecture or {}
+    if classes < 1:
+        raise ValueError(f"classes: {classes}")
+    if backbone not in SMALL:
+        torchvision_models.check_name(backbone)
+    structure.check(backbone, changes)
+    if backbone not in SMALL:
+        return _torchvision(backbone, classes, input, head, source_head, changes)
+    kernel = int(changes.get("kernel") or small.kernel)
+    if kernel % 2 == 0 and backbone == "cnn":
+        raise RefusedError(f"small.kernel: {kernel} is even; expected an odd side, such as {kernel + 1}")
+    widths = widths_of(backbone, small, width=float(changes.get("width", 1.0)), depth=int(changes.get("depth", 0)))
+    net, size = SMALL[backbone](input, small.model_copy(update={"kernel": kernel}), widths)
+    return Network(net, new_head(size, classes, head), size)
+
+
+def _torchvision(backbone: str, classes: int, input: InputContract, head: Head, source_head: bool,
+                 changes: structure.Architecture) -> Network:
+    if input.channels != 3:
+        raise RefusedError(f"backbone: {backbone} takes 3 channels, the input contract gives {input.channels}")
+    net = torchvision_models.construct(backbone, classes, side=input.height,
+                                       width=float(changes.get("width", 1.0)))
+    if changes.get("stem", "keep") == "small":
+        structure.shrink_stem(net)
+    own = torchvision_models.split(net, own_head=not source_head)
+    (size,) = output_shape(net, input.channels, input.height, input.width, name=backbone)
+    if not source_head:
+        return Network(net, new_head(size, classes, head), size)
+    if torchvision_models.takes_maps(own):
+        own = _on_flat_maps(own, size)
+    return Network(net, own, size)
+
+
+def _on_flat_maps(head: nn.Module, size: int) -> nn.Module:
+    # The convolution is 1x1 and global pooling follows: only the number of cells matters, not their grid.
+    channels = next(part.in_channels for part in head.modules() if isinstance(part, nn.Conv2d))
+    parts = [("unflatten", nn.Unflatten(1, (channels, size // channels, 1))), *head.named_children()]
+    return nn.Sequential(OrderedDict([*parts, ("flatten", nn.Flatten())]))

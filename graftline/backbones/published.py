@@ -1,0 +1,60 @@
+"""torchvision's own weights: fetched or from its cache, with their class names and licence."""
+
+import pickle
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from graftline.backbones import torchvision_models
+from graftline.backbones.weights import State
+from graftline.errors import RefusedError
+
+SECONDS = 30.0
+"""How long the server may stay silent."""
+LICENCE = ("torchvision weights: BSD-3-Clause code; trained on ImageNet-1k, whose images are for non-commercial "
+           "research")
+
+
+def default_state(backbone: str) -> State:
+    """Returns the state dict of torchvision's DEFAULT weights, from the cache under TORCH_HOME or the network.
+
+    Raises:
+        RefusedError: Not in the cache and not reachable, or damaged.
+    """
+    weights = torchvision_models.default_weights(backbone)
+    file, cache = Path(weights.url).name, f"{torch.hub.get_dir()}/checkpoints"
+    try:
+        with _impatient():
+            state: State = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except OSError as error:
+        raise RefusedError(f"source.init: DEFAULT needs {file} from torchvision, which could not be fetched ({error}); "
+                           f"put that file into {cache} (TORCH_HOME moves it), or give a state dict file as init: "
+                           "the path of a .pth or .safetensors file") from None
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise RefusedError(f"source.init: DEFAULT: {cache}/{file} is damaged ({error}); "
+                           "delete it and run again") from None
+    return state
+
+
+def default_classes(backbone: str) -> list[str]:
+    """Returns the class names that torchvision lists for the DEFAULT weights, in the order of the outputs."""
+    return list(torchvision_models.default_weights(backbone).meta["categories"])
+
+
+def default_licence(backbone: str) -> str:
+    """Returns one sentence on the licence of the DEFAULT weights."""
+    named = torchvision_models.default_weights(backbone).meta.get("license")
+    return f"{LICENCE}; these weights under {named}" if named else LICENCE
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,71 @@
+"""95% intervals that never have zero width and always hold the estimate, and Holm's correction for many looks."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+Z = 1.959963984540054
+"""Standard normal quantile of 97.5%."""
+
+
+class Interval(NamedTuple):
+    """A 95% interval."""
+
+    low: float
+    high: float
+
+
+def wilson(successes: int, n: int) -> Interval:
+    """Wilson's score interval of a share (Wilson 1927), within 0..1.
+
+    Args:
+        successes: 0..n.
+        n: Trials, at least 1.
+
+    Raises:
+        ValueError: `n` below 1 or `successes` outside of 0..n.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"wilson: {successes} of {n} is no share")
+    share = successes / n
+    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2)) / (1 + Z**2 / n)
+    return Interval(min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half))))
+
+
+def bonett_price(only_first: float, only_second: float, n: int) -> Interval:
+    """Adjusted Wald interval of the difference of two paired shares (Bonett and Price 2012), within -1..1.
+
+    One imagined pair is added to each kind of discordant pairs, so that few or no such pairs still leave a width.
+
+    Args:
+        only_first: Pairs where the first alone is right; a mean over several comparisons may be no whole number.
+        only_second: Pairs where the second alone is right.
+        n: Pairs in all, at least 1.
+
+    Raises:
+        ValueError: Counts that do not fit.
+    """
+    if n < 1 or min(only_first, only_second) < 0 or only_first + only_second > n * (1 + 1e-9):
+        raise ValueError(f"bonett_price: {only_first} and {only_second} of {n} pairs do not fit")
+    first, second = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
+    half = Z * np.sqrt((first + second - (first - second) ** 2) / (n + 2))
+    centre, difference = first - second, (only_first - only_second) / n
+    return Interval(min(difference, max(-1.0, float(centre - half))), max(difference, min(1.0, float(centre + half))))
+
+
+def holm(p_values: Sequence[float], level: float) -> list[bool]:
+    """Which of several tests still say no when all are looked at together (Holm 1979).
+
+    Args:
+        p_values: One for each test.
+        level: Chance of even one false alarm that is accepted.
+    """
+    order = np.argsort(p_values, kind="stable")
+    rejected = [False] * len(p_values)
+    for rank, test in enumerate(order):
+        if not p_values[test] <= level / (len(p_values) - rank):
+            break
+        rejected[test] = True
+    return rejected

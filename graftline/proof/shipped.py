@@ -1,0 +1,101 @@
+"""Is the file that ships the model that was tested? Checked on what both answered on the same test samples."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from graftline.evaluation import Figure
+from graftline.metrics import measure
+from graftline.metrics.classification import per_class
+from graftline.proof.gate import Finding
+
+TOLERANCE = 1e-3
+"""Of the largest logit: what a GPU and a CPU may differ by in float32, and how close two classes are a tie."""
+_PROBABILITY = 1e-4
+_ECE = 5e-3  # a sample that changes its bin by a rounding moves the error by about so much
+
+Logits = NDArray[np.float32]
+
+
+def same_model(logits: Logits, probabilities: Logits, evaluated: Logits, *,
+               temperature: float) -> tuple[list[Finding], list[int]]:
+    """Compares the file's answers with those that evaluate scored.
+
+    Args:
+        logits: (N, K) of the file.
+        probabilities: (N, K) of the file.
+        evaluated: (N, K), the logits that evaluate scored.
+        temperature: That evaluate fitted; `probabilities` must be softmax(logits / temperature).
+
+    Returns:
+        Findings, a rejection for each difference that is more than float noise; and the rows where the class differs
+        though the two classes are as good as tied.
+    """
+    bad = int((~np.isfinite(logits) | ~np.isfinite(probabilities)).any(1).sum())
+    if bad or logits.shape != evaluated.shape:
+        why = f"{bad} of {len(logits)} samples got NaN or infinite numbers" if bad else (
+            f"its answers have the shape {logits.shape}, the evaluated model's {evaluated.shape}")
+        return [Finding("reject", f"The file is broken: {why}.")], []
+    allowed = TOLERANCE * float(np.abs(evaluated).max())
+    worst = float(np.abs(logits - evaluated).max())
+    found = []
+    if worst > allowed:
+        found.append(Finding("reject", f"The file is not the tested model: its logits differ by up to {worst:.3g}, "
+                                       f"float noise allows {allowed:.3g}."))
+    apart = float(np.abs(softmax(logits.astype(np.float64) / temperature, axis=1) - probabilities).max())
+    if apart > _PROBABILITY:
+        found.append(Finding("reject", f"The file's probabilities are not softmax(logits / {temperature:.4g}), the "
+                                       f"temperature that was fitted: they differ by up to {apart:.3g}."))
+    ours, theirs = logits.argmax(1), evaluated.argmax(1)
+    rows = np.flatnonzero(ours != theirs)
+    margin = evaluated[rows, theirs[rows]] - evaluated[rows, ours[rows]]
+    real = rows[margin > allowed].tolist()
+    if real:
+        found.append(Finding("reject", f"The file answers another class than the tested model on {len(real)} samples "
+                                       f"where that was no tie: rows {_some(real)} of the test split."))
+    elif len(rows):
+        found.append(Finding("promote", f"The file answers another class on {len(rows)} samples that the tested model "
+                                        f"held for a tie: rows {_some(rows.tolist())} of the test split."))
+    if not found:
+        found.append(Finding("promote", f"The file answers as the tested model does on all {len(logits):,} test "
+                                        f"samples; largest logit difference {worst:.1e}."))
+    return found, rows.tolist()
+
+
+def same_figures(logits: Logits, labels: NDArray[np.int64], stated: dict[str, Figure],
+                 stated_per_class: list[dict[str, float | int | str]], *, flips: int) -> list[Finding]:
+    """Computes the file's figures anew and compares them with those that the evaluation states.
+
+    Args:
+        logits: (N, K) of the file, divided by the temperature.
+        labels: (N,), the truth.
+        stated: The evaluation's `test`.
+        stated_per_class: The evaluation's `per_class`.
+        flips: Samples whose class differs by a tie; each may move a figure.
+
+    Returns:
+        A hold for a figure that is missing, a rejection for one that differs.
+    """
+    classes = [str(line["class"]) for line in stated_per_class]
+    counts = np.bincount(labels, minlength=len(classes))
+    room = flips / max(1, int(counts[counts > 0].min())) + 1e-6
+    mine = measure(logits, labels)
+    rates = per_class(logits.argmax(1), labels, classes)
+    pairs = [(name, mine[name], stated[name].value if name in stated else None, room + _ECE * (name == "ece"))
+             for name in ("accuracy", "macro_f1", "ece")]
+    pairs += [(f"recall of {name!r}", float(own["recall"]), float(line["recall"]), room)
+              for name, own, line in zip(classes, rates, stated_per_class, strict=True)]
+    found = []
+    for name, value, said, allowed in pairs:
+        if said is None:
+            found.append(Finding("hold", f"The evaluation does not state {name}, so the file's cannot be compared."))
+        elif not abs(value - said) <= allowed:
+            found.append(Finding("reject", f"The file's {name} is {value:.4f}, the evaluation states {said:.4f}."))
+    return found
+
+
+def _some(rows: Iterable[int]) -> str:
+    listed = list(rows)
+    return ", ".join(map(str, listed[:10])) + (" ..." if len(listed) > 10 else "")

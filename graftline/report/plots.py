@@ -1,0 +1,152 @@
+"""The report's plots. Each takes numbers and returns an <svg> element; only graftline's own names go into a drawing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from graftline.checkpoint import Epoch
+from graftline.evaluation import Gain
+from graftline.metrics.calibration import Bins
+from graftline.report import words
+from graftline.report.charts import ACCENT, BAND, CONTROL, INK, MUTED, RULE, canvas, to_svg
+
+Kind = Literal["chosen", "control", "other"]
+COLOURS: dict[Kind, str] = {"chosen": ACCENT, "control": CONTROL, "other": INK}
+_LABEL = 24  # characters of a row's label; longer ones are cut in the middle
+_POINTS = 80  # of a curve; more are not seen at this size
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One row of a dot plot."""
+
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    kind: Kind = "other"
+
+
+def gain_interval(gain: Gain, delta: float) -> Markup:
+    """The gain with its interval over the band of differences that do not count; in points."""
+    value, low, high, margin = (100 * x for x in (gain.value, gain.low, gain.high, delta))
+    with canvas(92) as (drawing, (axes,)):
+        axes.axvspan(-margin, margin, color=BAND, linewidth=0)
+        axes.axvline(0, color=MUTED, linewidth=1)
+        colour = CONTROL if gain.verdict == "negative" else ACCENT if gain.verdict == "positive" else INK
+        axes.plot([low, high], [0, 0], color=colour, linewidth=3, solid_capstyle="butt")
+        axes.plot([value], [0], "o", color=colour, markersize=9)
+        axes.annotate(words.points(gain.value), (value, 0), (0, 9), textcoords="offset points", ha="center",
+                      color=colour, fontsize=13, fontweight="bold")
+        ends = (min(low, -margin, 0), max(high, margin, 0))
+        pad = 0.06 * (ends[1] - ends[0]) or 1
+        axes.set_xlim(ends[0] - pad, ends[1] + pad)
+        axes.set_ylim(-0.6, 1.5)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", words.MINUS) if x else "0"))
+        axes.set_xlabel("points of accuracy, transfer less control")
+        return to_svg(drawing, f"Gain {words.points(gain.value)} points, 95% interval {words.interval(gain)}; "
+                               f"differences within {100 * delta:g} points do not count")
+
+
+def dots(rows: Sequence[Dot], axis: str, alt: str) -> Markup:
+    """Rows with a dot and an interval each, best rows where the caller put them; shares in 0..1."""
+    with canvas(46 + 25 * len(rows)) as (drawing, (axes,)):
+        for y, row in enumerate(reversed(rows)):
+            colour = COLOURS[row.kind]
+            axes.axhline(y, color=RULE, linewidth=0.7, zorder=0)
+            if row.low is not None and row.high is not None:
+                axes.plot([row.low, row.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
+            axes.plot([row.value], [y], "o", color=colour, markersize=6.5)
+        axes.set_yticks(range(len(rows)), [_short(row.label) for row in reversed(rows)])
+        for label, row in zip(axes.get_yticklabels(), reversed(rows), strict=True):
+            label.set_color(COLOURS[row.kind])
+            label.set_fontweight("bold" if row.kind == "chosen" else "normal")
+        axes.set_ylim(-0.7, len(rows) - 0.3)
+        axes.spines["left"].set_visible(False)
+        _percent_axis(axes)
+        axes.set_xlabel(axis)
+        return to_svg(drawing, alt)
+
+
+def learning(name: str, kind: Kind, curve: Sequence[Epoch], others: Sequence[Sequence[Epoch]]) -> Markup:
+    """One candidate's curves: validation accuracy over the others' in the background, and its losses."""
+    scored = any(_xy(curve, "val_accuracy")[0])
+    with canvas(150, 2 if scored else 1) as (drawing, panels):
+        if scored:
+            for other in others:
+                panels[0].plot(*_xy(other, "val_accuracy"), color=RULE, linewidth=1.2)
+            panels[0].plot(*_xy(curve, "val_accuracy"), color=COLOURS[kind], linewidth=2)
+            panels[0].set_title("validation accuracy", fontsize=10.5, color=MUTED, loc="left")
+            panels[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}%"))
+        panels[-1].plot(*_xy(curve, "train_loss"), color=MUTED, linewidth=1.4)
+        panels[-1].plot(*_xy(curve, "val_loss"), color=COLOURS[kind], linewidth=2)
+        panels[-1].set_title("loss", fontsize=10.5, color=MUTED, loc="left")
+        for axes in panels:
+            for start in _stages(curve):
+                axes.axvline(start, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
+            axes.xaxis.set_major_locator(MaxNLocator(3))
+            axes.yaxis.set_major_locator(MaxNLocator(4))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _thousands(x)))
+            axes.tick_params(axis="y", labelcolor=MUTED)
+        return to_svg(drawing, f"Learning curves of {name}: validation accuracy and losses against images shown")
+
+
+def reliability(before: Bins, after: Bins) -> Markup:
+    """Share of right answers against stated probability, before and after the temperature."""
+    with canvas(280) as (drawing, (axes,)):
+        axes.plot([0, 1], [0, 1], color=RULE, linewidth=1.2, zorder=0)
+        for bins, colour, fill, label in ((before, CONTROL, "none", "before"), (after, ACCENT, ACCENT, "after")):
+            sizes = 20 + 160 * bins.samples / bins.samples.max()
+            axes.plot(bins.confidence, bins.right / bins.samples, color=colour, linewidth=1, alpha=0.6)
+            axes.scatter(bins.confidence, bins.right / bins.samples, s=sizes, facecolors=fill, edgecolors=colour,
+                         linewidths=1.5, label=f"{label} the temperature", alpha=0.9)
+        least = min(float(min(b.confidence.min(), (b.right / b.samples).min())) for b in (before, after))
+        floor = max(0.0, np.floor(10 * least) / 10 - 0.02)
+        axes.set(xlim=(floor, 1.03), ylim=(floor, 1.03), xlabel="stated probability", ylabel="share that was right")
+        for side in (axes.xaxis, axes.yaxis):
+            side.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.0f}%"))
+            side.set_major_locator(MaxNLocator(5))
+        axes.tick_params(axis="y", labelcolor=MUTED)
+        axes.legend(loc="upper left", fontsize=10.5, labelcolor=MUTED, handletextpad=0.2, borderaxespad=0)
+        return to_svg(drawing, "Reliability diagram: share of right answers against stated probability; they agree on "
+                               "the diagonal")
+
+
+def _percent_axis(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g}%"))
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, -0.03), min(high, 1.03))
+
+
+def _xy(curve: Sequence[Epoch], field: str) -> tuple[list[int], list[float]]:
+    points = [(e.presentations, value) for e in curve
+              if (value := getattr(e, field)) is not None and np.isfinite(value)]
+    step = max(1, -(-len(points) // _POINTS))
+    kept = points[::step] + (points[-1:] if (len(points) - 1) % step else [])
+    return [x for x, _ in kept], [y for _, y in kept]
+
+
+def _stages(curve: Sequence[Epoch]) -> list[float]:
+    """Images shown where a new stage begins."""
+    return [before.presentations for before, after in pairwise(curve) if after.stage != before.stage]
+
+
+def _thousands(value: float) -> str:
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1e3:g}k" if abs(value) >= 1e3 else f"{value:g}"
+
+
+def _short(label: str) -> str:
+    half = (_LABEL - 1) // 2
+    return label if len(label) <= _LABEL else f"{label[:half]}\N{HORIZONTAL ELLIPSIS}{label[-half:]}"

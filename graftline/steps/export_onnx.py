@@ -1,0 +1,65 @@
+"""The chosen checkpoint to one ONNX file that was shown, on the whole test split, to be the same model."""
+
+from pathlib import Path
+
+import graftline
+from graftline import checkpoint, events, manifest, onnx_export, onnx_file
+from graftline import dataset as datasets
+from graftline.checkpoint import CheckpointManifest
+from graftline.dataset import DatasetManifest
+from graftline.errors import RefusedError
+from graftline.evaluation import Evaluation, shipped_logits
+from graftline.jobs import ExportJob
+from graftline.onnx_file import Facts, OnnxManifest
+from graftline.parity import compare
+
+
+def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path, out: Path) -> OnnxManifest:
+    """Exports, compares with PyTorch, measures, and only then writes the manifest.
+
+    Args:
+        job: Batch sizes and tolerance of the comparison.
+        dataset: The target's dataset artifact.
+        chosen: The selected checkpoint.
+        evaluation: What `evaluate` said of it: the temperature, and the logits that were scored.
+        out: The ONNX artifact.
+
+    Raises:
+        RefusedError: The artifacts belong to different runs.
+        ParityError: The file gives other answers than the model that was tested; `out` stays without a manifest.
+    """
+    network, model_manifest = checkpoint.load(chosen)
+    data = datasets.read(dataset)
+    evaluated = manifest.read(evaluation, Evaluation, verify=True)
+    _one_run(data.manifest, model_manifest, evaluated, evaluation)
+    facts = Facts(classes=model_manifest.classes, input=model_manifest.input, backbone=model_manifest.backbone,
+                  temperature=evaluated.calibration.temperature, chosen=model_manifest.digest,
+                  dataset_digest=data.manifest.digest, licence=model_manifest.licence, graftline=graftline.__version__)
+    model = onnx_export.served(network, facts)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / manifest.NAME).unlink(missing_ok=True)
+    file = out / onnx_file.FILE
+    events.progress(0, 1, "exporting")
+    proto = onnx_export.export(model, facts, file)
+    reference = onnx_export.logits_of(model, data.test.images,
+                                      lambda done, total: events.progress(done, total, "PyTorch on the test split"))
+    parity = compare(onnx_file.load(file), data.test.images, reference, shipped_logits(evaluation)[1],
+                     batch_sizes=job.batch_sizes, relative=job.atol,
+                     progress=lambda done, total: events.progress(done, total, "onnxruntime against PyTorch"))
+    events.progress(1, 1, "timing")
+    result = OnnxManifest(facts=facts, digest=manifest.digest_file(file), size_bytes=file.stat().st_size,
+                          opset=onnx_export.OPSET, producer=f"{proto.producer_name} {proto.producer_version}",
+                          parity=parity, latency=onnx_export.latency(model, file, data.test.images))
+    written = manifest.write(out, result)
+    events.log(written.summary())
+    return written
+
+
+def _one_run(data: DatasetManifest, model: CheckpointManifest, evaluated: Evaluation, place: Path) -> None:
+    if evaluated.dataset_digest != data.digest:
+        raise RefusedError(f"{place}: evaluated on dataset {evaluated.dataset_digest}, given is {data.digest}; "
+                           "evaluate on the dataset that you export with")
+    if not model.classes == evaluated.classes == data.classes:
+        raise RefusedError(f"{place}: the classes of checkpoint ({', '.join(model.classes[:5])} ...), evaluation "
+                           f"({', '.join(evaluated.classes[:5])} ...) and dataset ({', '.join(data.classes[:5])} ...) "
+                           "differ; give the three of one run")

@@ -1,0 +1,77 @@
+"""A source: its first weights, then training on its own data where it has any; to a checkpoint."""
+
+from pathlib import Path
+
+from graftline import checkpoint, events
+from graftline import dataset as datasets
+from graftline.backbones import Initial, initial
+from graftline.checkpoint import CheckpointManifest, Epoch, Row
+from graftline.dataset import Dataset
+from graftline.jobs import PretrainJob
+from graftline.training import devices, recipe
+from graftline.training.batches import Samples
+from graftline.training.freezing import trained_parameters
+from graftline.training.loop import Loop, fit
+from graftline.training.meter import Meter
+from graftline.training.optimizer import group
+from graftline.training.validation import outputs, score
+
+
+def pretrain(job: PretrainJob, *, dataset: Path, out: Path) -> CheckpointManifest:
+    """Makes a source checkpoint. Its `strategy` is `pretrain`, `given` (weights as they came) or `random`.
+
+    Args:
+        job: Where the weights come from, and how to train.
+        dataset: The source's dataset artifact; empty where it brings no data.
+        out: Becomes the checkpoint.
+
+    Returns:
+        The checkpoint's manifest; its row counts what the training cost.
+
+    Raises:
+        RefusedError: The weights are not there or do not fit.
+        DivergedError: The loss did; names epoch and batch.
+    """
+    data = datasets.read(dataset)
+    start = initial(job, data.manifest)
+    if not len(data.train):
+        strategy = "random" if job.init == "random" else "given"
+        row = Row(source=job.label, strategy=strategy, notes=start.notes)
+        return checkpoint.write(out, _manifest(job, start, row, strategy, None, []), start.network)
+    row, history = _train(job, start, data)
+    manifest = _manifest(job, start, row, "pretrain", data.manifest.digest, history)
+    return checkpoint.write(out, manifest, start.network)
+
+
+def _train(job: PretrainJob, start: Initial, data: Dataset) -> tuple[Row, list[Epoch]]:
+    train, val = Samples([data.train]), Samples([data.val])
+    training = recipe.resolve(job.training, None, len(train), data.manifest.image_shape)
+    epochs = training.epochs or 1
+    rates = recipe.rates(training)
+    new_head = any(key.startswith("head.") for key in start.reinitialised)
+    groups = [group([start.network.head], rates.new if new_head else rates.carried),
+              group([start.network.backbone], rates.new if job.init == "random" else rates.carried)]
+    devices.settle_threads(start.network, start.input)
+    loop = Loop(start.network, groups, training, start.input, seed=job.seed, device=devices.pick(),
+                meter=Meter(epochs * len(train)))
+    with devices.seeded(job.seed, "pretrain"):
+        history = fit(loop, train, val, epochs)
+    start.network.eval()
+    row = Row(source=job.label, strategy="pretrain", train_seconds=loop.seconds, presentations=loop.shown,
+              trained_parameters=trained_parameters(start.network), learning_rate=groups[0].rate, notes=start.notes)
+    if len(val):
+        found = score(outputs(start.network, val, start.input, loop.device), val.labels)
+        row = row.model_copy(update={"val_accuracy": found.accuracy, "val_score": found.balanced,
+                                     "val_score_se": found.se, "val_method": "validation split"})
+        events.log(f"{job.label}: validation accuracy {found.accuracy:.3f} after {epochs} epochs")
+    loop.meter.finish()
+    return row, history
+
+
+def _manifest(job: PretrainJob, start: Initial, row: Row, strategy: str, digest: str | None,
+              history: list[Epoch]) -> CheckpointManifest:
+    return CheckpointManifest(
+        name=job.label, backbone=start.backbone, small=start.small, head=start.head, source_head=start.source_head,
+        architecture=start.architecture, classes=start.classes, input=start.input, strategy=strategy, seed=job.seed,
+        dataset_digest=digest, config=job.to_json(), parent=start.parent, licence=start.licence,
+        reinitialised=start.reinitialised, dropped=start.dropped, row=row, history=history)

@@ -1,0 +1,129 @@
+"""From a source to the target's network: which layers are carried, which are drawn anew."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from graftline.backbones import Network, Transferred, build, layer_keys, layers, transfer
+from graftline.checkpoint import InputContract
+from graftline.errors import RefusedError
+from graftline.strategies.names import one_to_one
+from graftline.training.batches import Samples
+from graftline.training.devices import seeded
+from graftline.training.freezing import trained_parameters
+from graftline.training.loop import Loop, fit
+from graftline.training.optimizer import Group
+from graftline.training.task import NotApplicableError, Task, Trained, predictor
+from graftline.training.validation import hold_out
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The target's network with the source's weights in its first layers."""
+
+    network: Network
+    contract: InputContract
+    transferred: Transferred
+    layers: list[tuple[str, nn.Module]]
+    """The backbone's, from the input."""
+    count: int
+    """How many of them are carried."""
+    head: bool
+    """Whether the head is carried too."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader would not expect."""
+        return ["head carried: every class has its namesake in the source"] if self.head else []
+
+
+def fresh(task: Task, architecture: dict[str, float | int | str] | None = None) -> Network:
+    """Builds the target's network as the source's, with random weights drawn by the task's seed.
+
+    Args:
+        task: Its source says backbone and shape.
+        architecture: Changes by `structure`; None: the source's own.
+    """
+    source = task.start.manifest
+    with seeded(task.seed, "target weights"):
+        return build(source.backbone, len(task.classes), input=task.contract, small=source.small, head=task.head,
+                     architecture=source.architecture if architecture is None else architecture)
+
+
+def carried(task: Task, layers_kept: int | str | None = None, *, head: bool = False) -> Carried:
+    """Builds the target's network and carries the source's first layers into it.
+
+    Args:
+        task: What to train.
+        layers_kept: How many layers from the input, or the name of the last one; None: all.
+        head: Carry the head as well where all layers are and each target class has its namesake in the source.
+
+    Raises:
+        NotApplicableError: The source has random weights.
+        RefusedError: No such layer, or more than there are.
+    """
+    if task.start.manifest.strategy == "random":
+        raise NotApplicableError("the source has random weights: nothing to carry over")
+    network = fresh(task)
+    every = layers(network)
+    count = len(every) if layers_kept is None else place_of(layers_kept, [name for name, _ in every], "carry")
+    keys = layer_keys(network)
+    only = None if count == len(every) else [key for name, _ in every[:count] for key in keys[name]]
+    own = task.start.network.state_dict()
+    state = _with_head(task, own) if head and only is None else None
+    done = transfer(state or own, network, head=state is not None, only=only)
+    return Carried(network, task.contract, done, every, count, head=state is not None)
+
+
+def _with_head(task: Task, state: dict[str, Tensor]) -> dict[str, Tensor] | None:
+    """Returns the source's weights with the last layer's rows in the order of the target's classes, if they fit."""
+    source = task.start.manifest
+    rows = one_to_one(source.classes, task.classes)
+    if rows is None or source.source_head or source.head.hidden != task.head.hidden:
+        return None
+    return {key: value[rows] if key in ("head.out.weight", "head.out.bias") else value for key, value in state.items()}
+
+
+def place_of(layer: int | str, names: list[str], what: str) -> int:
+    """Returns how many layers from the input a count or a name means.
+
+    Args:
+        layer: A count, or the name of the last layer meant.
+        names: Of all layers, from the input.
+        what: The option, for the message.
+
+    Raises:
+        RefusedError: Lists the names.
+    """
+    if isinstance(layer, str) and layer in names:
+        return names.index(layer) + 1
+    if isinstance(layer, int) and layer <= len(names):
+        return layer
+    raise RefusedError(f"strategies.partial.{what}: {layer!r}; expected a count from 0 to {len(names)} or one of the "
+                       f"backbone's layers, from the input: {', '.join(names)}")
+
+
+def train_groups(task: Task, network: Network, contract: InputContract, groups: list[Group]) -> tuple[Loop, Trained]:
+    """Trains some weights of a network by the task's schedule.
+
+    Returns:
+        The loop as it ended, and the result without what only the strategy knows.
+    """
+    loop = Loop(network, groups, task.training, contract, seed=task.seed, device=task.device, meter=task.meter)
+    with seeded(task.seed, "training"):
+        history = fit(loop, task.train, task.val, task.training.epochs or 1)
+    source = task.start.manifest
+    return loop, Trained(network, contract, source.small, task.head, predictor(network, contract, task.device),
+                         architecture=source.architecture, history=history, presentations=loop.shown,
+                         trained_parameters=trained_parameters(network), learning_rate=groups[0].rate)
+
+
+def usable_val(task: Task) -> tuple[Samples, Samples, list[str]]:
+    """Returns what to train on and what to stop by: the validation split, or, without one, a fifth of train."""
+    if len(task.val):
+        return task.train, task.val, []
+    inside, held = hold_out(task.train.labels, task.seed)
+    if not len(held):
+        raise RefusedError("target.data: no validation images and no class with two training images to hold one out; "
+                           "the control needs some to stop by")
+    return task.train.subset(inside), task.train.subset(held), ["no validation split: a fifth of train was held out"]

@@ -1,0 +1,75 @@
+"""`staged`: the head to convergence first, then the backbone's layers from the top, at decayed rates.
+
+Linear probing before fine-tuning keeps the first steps from distorting the features (LP-FT, Kumar et al. 2022); the
+layers join from the top, lower ones at lower rates (ULMFiT, Howard and Ruder 2018).
+"""
+
+import numpy as np
+from torch import nn
+
+from graftline.checkpoint import Epoch
+from graftline.config import Staged
+from graftline.strategies.carry import Carried
+from graftline.strategies.feature import OnFeatures, converged_head
+from graftline.training.devices import seeded
+from graftline.training.freezing import freeze, thaw, trained_parameters
+from graftline.training.loop import Loop, fit
+from graftline.training.optimizer import Group, group
+from graftline.training.recipe import head_iterations, rates
+from graftline.training.task import Task, Trained, predictor
+
+
+def train(task: Task) -> Trained:
+    """Fits the head, then thaws one group of layers a stage; each stage has its share of the epochs.
+
+    Raises:
+        NotApplicableError: The source has random weights.
+        DivergedError: The loss did.
+    """
+    if not isinstance(task.options, Staged):
+        raise TypeError(f"options of staged: {task.options!r}")
+    found = converged_head(task, head_iterations(len(task.train)))
+    start, source = found.start, task.start.manifest
+    stages = min(task.options.stages, task.training.epochs or 1)  # each has an epoch, so that every layer joins
+    groups = _from_top([module for _, module in start.layers], stages)
+    history, shown = _thaw_by_stages(task, found, groups, task.options.decay)
+    sizes = ", ".join(str(len(modules)) for modules in groups)
+    return Trained(start.network, start.contract, source.small, task.head,
+                   predictor(start.network, start.contract, task.device), architecture=source.architecture,
+                   history=history, presentations=shown, trained_parameters=trained_parameters(start.network),
+                   reinitialised=start.transferred.reinitialised, dropped=start.transferred.dropped,
+                   notes=[found.fitted.note, f"layers that joined, stage by stage: {sizes}"],
+                   learning_rate=rates(task.training).carried)
+
+
+def _from_top(modules: list[nn.Module], stages: int) -> list[list[nn.Module]]:
+    """Cuts the layers into as equal groups as can be, the top one first."""
+    cuts = np.array_split(np.arange(len(modules)), min(stages, len(modules)))
+    return [[modules[place] for place in places] for places in reversed(cuts)]
+
+
+def _thaw_by_stages(task: Task, found: OnFeatures, groups: list[list[nn.Module]],
+                    decay: float) -> tuple[list[Epoch], int]:
+    start: Carried = found.start
+    history, shown = list(found.fitted.history), found.fitted.iterations * len(task.train)
+    rate = rates(task.training).carried
+    epochs = [len(part) for part in np.array_split(np.arange(task.training.epochs or 1), len(groups))]
+    freeze([start.network.backbone])
+    for number, passes in enumerate(epochs, start=1):
+        thaw(groups[number - 1])
+        trained: list[Group] = [group([start.network.head], rate)]
+        trained += [group(modules, rate * decay**depth) for depth, modules in enumerate(groups[:number])]
+        loop = Loop(start.network, trained, task.training, start.contract, seed=task.seed + number,
+                    device=task.device, meter=task.meter, stage=f"stage {number}")
+        with seeded(task.seed, f"stage {number}"):
+            points = fit(loop, task.train, task.val, passes)
+        seconds = history[-1].seconds
+        history += [_onward(point, shown, seconds) for point in points]
+        shown += loop.shown
+    return history, shown
+
+
+def _onward(point: Epoch, presentations: int, seconds: float) -> Epoch:
+    """Returns a stage's point on the whole training's axes."""
+    return point.model_copy(update={"presentations": point.presentations + presentations,
+                                    "seconds": point.seconds + seconds})

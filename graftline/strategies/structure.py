@@ -1,0 +1,28 @@
+"""`structure`: the source's architecture, changed where asked, with weights drawn anew."""
+
+from dataclasses import replace
+
+from graftline.backbones import architecture_of
+from graftline.config import Structure
+from graftline.strategies.carry import fresh, train_groups
+from graftline.training.optimizer import group
+from graftline.training.recipe import rates
+from graftline.training.task import Task, Trained
+
+
+def train(task: Task) -> Trained:
+    """Trains all layers from random weights.
+
+    Raises:
+        RefusedError: The backbone cannot be changed as asked.
+        DivergedError: The loss did.
+    """
+    if not isinstance(task.options, Structure):
+        raise TypeError(f"options of structure: {task.options!r}")
+    architecture = {**task.start.manifest.architecture, **architecture_of(task.options)}
+    network = fresh(task, architecture)
+    _, trained = train_groups(task, network, task.contract, [group([network], rates(task.training).new)])
+    words = ", ".join(f"{key} {value}" for key, value in architecture.items())
+    return replace(trained, architecture=architecture, reinitialised=list(network.state_dict()),
+                   dropped=list(task.start.network.state_dict()),
+                   notes=[f"architecture changed: {words}" if words else "architecture as the source's"])

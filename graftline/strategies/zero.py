@@ -1,0 +1,81 @@
+"""`zero`: the source model, head included, as it is; its classes become the target's by name, else by counting."""
+
+import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from graftline.backbones.class_map import ClassMap, with_class_map
+from graftline.backbones.network import Network
+from graftline.strategies.names import by_name
+from graftline.training.batches import Samples
+from graftline.training.devices import place
+from graftline.training.freezing import freeze
+from graftline.training.task import NotApplicableError, Task, Trained
+
+
+def train(task: Task) -> Trained:
+    """Puts a fixed map behind the source's head; trains nothing.
+
+    Raises:
+        NotApplicableError: The source has no head that means anything.
+    """
+    source = task.start.manifest
+    if source.strategy == "random" or not source.classes:
+        raise NotApplicableError("the source has no trained head")
+    shares = by_name(source.classes, task.classes)
+    notes = _told(shares, task.classes)
+    own = copy.deepcopy(task.start.network)
+    place(own, task.device)
+    if not shares.any():
+        logits = _source_logits(task, own, task.train)
+        shares, notes = empirical(logits.softmax(dim=1).cpu().double().numpy(), task.train.labels, len(task.classes))
+    network = with_class_map(own, len(source.classes), len(task.classes)).to(task.device)
+    map_ = network.get_submodule("head.1")
+    if not isinstance(map_, ClassMap):
+        raise TypeError("head.1 is no class map")
+    map_.shares.copy_(torch.from_numpy(shares))
+    freeze([network])
+    network.eval()
+
+    def predict(samples: Samples) -> Tensor:
+        with torch.no_grad():
+            target: Tensor = map_(_source_logits(task, own, samples))
+        return target
+
+    return Trained(network, task.contract, source.small, source.head, predict, source_head=source.source_head,
+                   mapped_from=len(source.classes), architecture=source.architecture, notes=notes)
+
+
+def _told(shares: NDArray[np.float64], target: list[str]) -> list[str]:
+    missing = [name for name, row in zip(target, shares, strict=True) if not row.any()]
+    notes = [f"{len(target) - len(missing)} of {len(target)} classes matched by name"]
+    if missing:
+        notes.append(f"never predicted, for no source class is called so: {', '.join(missing)}")
+    return notes
+
+
+def empirical(probabilities: NDArray[np.float64], labels: NDArray[np.int64],
+              classes: int) -> tuple[NDArray[np.float64], list[str]]:
+    """Estimates p(y|z) from source probabilities and target labels, as LEEP does (Nguyen et al. 2020).
+
+    Args:
+        probabilities: (N, K_source), rows sum to 1.
+        labels: (N,), of the target's training images.
+        classes: K_target.
+
+    Returns:
+        (K_target, K_source) with columns that sum to 1, and notes.
+    """
+    joint = np.zeros((classes, probabilities.shape[1]))
+    np.add.at(joint, labels, probabilities / len(labels))
+    marginal = joint.sum(axis=0)
+    shares = joint / np.maximum(marginal, np.finfo(np.float64).tiny)
+    return shares, ["no class matched by name: the map p(target class | source class) was counted on training labels, "
+                    "no weight was trained"]
+
+
+def _source_logits(task: Task, network: Network, samples: Samples) -> Tensor:
+    return task.start.frozen_outputs("logits", network, samples, task.contract, task.device, task.meter)

@@ -1,0 +1,52 @@
+"""Repeated stratified folds: the same training on each, scored on what it did not see (Kohavi 1995)."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from graftline.training.batches import Samples
+from graftline.training.task import Task, Trained
+from graftline.training.validation import FOLDS, REPEATS, folds, score
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """Scores over all folds."""
+
+    accuracy: float
+    balanced: float
+    se: float
+    """Standard error of `balanced` over folds."""
+    method: str
+
+
+def cross_validate(train: Callable[[Task], Trained], task: Task, samples: Samples) -> Crossed:
+    """Trains and scores on 2 x 5 folds.
+
+    Args:
+        train: A strategy.
+        task: How to train; its own samples are not used.
+        samples: Train and validation together.
+
+    Raises:
+        DivergedError: A fold's training did.
+        ValueError: No class has two samples.
+    """
+    pairs = folds(samples.labels, task.seed, repeats=REPEATS)
+    if not pairs:
+        raise ValueError("no class with two samples to cross-validate on")
+    found = []
+    for number, (inside, held) in enumerate(pairs, start=1):
+        task.meter.label = f"fold {number} of {len(pairs)}"
+        trained = train(replace(task, train=samples.subset(inside), val=samples.subset(np.arange(0))))
+        outside = samples.subset(held)
+        found.append(score(trained.predict(outside), outside.labels, task.training.loss))
+    task.meter.label = ""
+    balanced = [each.balanced for each in found]
+    count = len(pairs) // REPEATS
+    few = "" if count == FOLDS else " (a class has too few samples for 5)"
+    return Crossed(accuracy=float(np.mean([each.accuracy for each in found])), balanced=float(np.mean(balanced)),
+                   se=float(np.std(balanced, ddof=1)) / math.sqrt(len(balanced)),
+                   method=f"{REPEATS} x {count}-fold over train + validation{few}")

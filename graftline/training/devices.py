@@ -1,0 +1,84 @@
+"""Where a training runs, how many threads it takes, which memory layout, which random numbers."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from graftline.checkpoint import InputContract
+
+TINY = (32 * 32, 2_000_000)
+"""Pixels and weights up to which one thread is as fast as many, and far faster when two steps share the cores."""
+TINY_PRODUCT = 20_000_000
+"""The same for products of matrices, in multiplications."""
+
+
+def pick() -> torch.device:
+    """Returns the GPU where there is one, else the CPU; makes a GPU's convolutions repeatable."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    return torch.device("cuda")
+
+
+def settle_threads(network: nn.Module, contract: InputContract) -> None:
+    """Sets torch's threads for this process: one for a tiny network, else torch's own choice.
+
+    OMP_NUM_THREADS, where it is set, is left to decide.
+    """
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    pixels, weights = TINY
+    if contract.height * contract.width <= pixels and sum(w.numel() for w in network.parameters()) <= weights:
+        torch.set_num_threads(1)
+
+
+@contextmanager
+def threads_for(multiplications: int) -> Iterator[None]:
+    """Takes one thread inside for small products of matrices, torch's setting for large ones."""
+    before = torch.get_num_threads()
+    if multiplications <= TINY_PRODUCT:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def seeded(seed: int, purpose: str) -> Iterator[None]:
+    """Draws from torch's global generators inside by `seed` and `purpose`, leaves them as they were.
+
+    Args:
+        seed: Of the run.
+        purpose: Such as `weights`. Without it a target's new head would begin as the source's head once did, which
+            its backbone still remembers: one seed would look better than all others.
+    """
+    digest = hashlib.sha256(f"{purpose}:{seed}".encode()).digest()
+    with torch.random.fork_rng():
+        torch.manual_seed(int.from_bytes(digest[:7], "big"))
+        yield
+
+
+def place(network: nn.Module, device: torch.device) -> None:
+    """Moves a network to its device, in place, convolutions in channels-last layout: 1.2 to 1.5x on CPUs."""
+    network.to(device)
+    for part in network.modules():
+        if isinstance(part, nn.Conv2d):
+            part.to(memory_format=torch.channels_last)
+
+
+def as_input(images: Tensor) -> Tensor:
+    """Returns a batch (B, C, H, W) in channels-last layout."""
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the device or on the host (where torch says it with a RuntimeError)."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

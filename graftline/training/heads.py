@@ -1,0 +1,117 @@
+"""A head fitted to convergence on features that stand still."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from graftline.checkpoint import Epoch
+from graftline.config import Training
+from graftline.errors import DivergedError
+from graftline.training import linear, optimizer
+from graftline.training.batches import cut, shuffled
+from graftline.training.devices import seeded, threads_for
+from graftline.training.losses import LOSSES, squared_norm
+from graftline.training.meter import Meter
+from graftline.training.recipe import rates
+from graftline.training.schedule import factor
+
+LEAST_STEPS = 8
+"""Steps a pass over cached features, where there are images for it: they are cheap, and few images need them."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What fitting a head came to."""
+
+    history: list[Epoch]
+    iterations: int
+    """Passes over the training images."""
+    note: str
+    rate: float | None = None
+
+
+def fit_head(head: nn.Module, features: Tensor, labels: Tensor, training: Training, *, iterations: int, seed: int,
+             meter: Meter) -> Fitted:
+    """Fits a head in place: a single linear layer by L-BFGS, any other by the configured optimizer.
+
+    Args:
+        head: From `new_head`, on the features' device.
+        features: float32 (N, D) of the training images, without augmentation.
+        labels: int64 (N,).
+        training: Loss, smoothing, l2; for hidden layers also optimizer, rate, decay, batch size, schedule.
+        iterations: Cap on passes.
+        seed: Draws folds, batches and dropout.
+        meter: Told of the passes.
+
+    Raises:
+        DivergedError: Features, loss or weights are not finite.
+    """
+    parts = [part for part in head.modules() if not isinstance(part, nn.Sequential)]
+    with seeded(seed, "head"):
+        if len(parts) == 1 and isinstance(parts[0], nn.Linear):
+            return _fit_single(parts[0], features, labels, training, iterations, seed, meter)
+        with threads_for(training.batch_size * sum(weight.numel() for weight in head.parameters())):
+            return _fit_hidden(head, features, labels, training, iterations, seed, meter)
+
+
+def _fit_single(layer: nn.Linear, features: Tensor, labels: Tensor, training: Training, iterations: int, seed: int,
+                meter: Meter) -> Fitted:
+    began = time.perf_counter()
+    goal = linear.Goal(layer.out_features, training.loss, training.label_smoothing, iterations)
+    best, taken, l2 = linear.fit_linear(features, labels, goal, l2=training.l2, seed=seed)
+    layer.load_state_dict(best.state_dict())
+    with torch.no_grad():
+        loss = float(LOSSES[training.loss](layer(features), labels, training.label_smoothing))
+    shown = taken * len(features)
+    meter.advance(shown, "head", loss=loss)
+    point = Epoch(stage="head", epoch=taken, train_loss=loss, presentations=shown,
+                  seconds=time.perf_counter() - began)
+    chosen = "given" if training.l2 else "chosen by folds of train"
+    return Fitted([point], taken, f"head: {taken} L-BFGS iterations, l2 {l2:g} {chosen}")
+
+
+def _fit_hidden(head: nn.Module, features: Tensor, labels: Tensor, training: Training, iterations: int, seed: int,
+                meter: Meter) -> Fitted:
+    began = time.perf_counter()
+    mean, deviation = linear.moments(features)
+    scaled = (features - mean) / deviation
+    rate = rates(training).new
+    steps = optimizer.build([optimizer.group([head], rate)], training)
+    generator = torch.Generator().manual_seed(seed)
+    size = len(scaled) if training.optimizer == "gd" else min(training.batch_size, max(2, len(scaled) // LEAST_STEPS))
+    total = iterations * len(cut(len(scaled), size))
+    history: list[Epoch] = []
+    head.train()
+    step = 0
+    for epoch in range(1, iterations + 1):
+        losses: list[Tensor] = []
+        for places in shuffled(len(scaled), size, generator):
+            optimizer.set_rate(steps, factor(step, total, training.schedule))
+            rows = torch.from_numpy(places).to(features.device)
+            loss = LOSSES[training.loss](head(scaled[rows]), labels[rows], training.label_smoothing)
+            loss = loss + training.l2 * squared_norm(head.parameters()) if training.l2 else loss
+            steps.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            steps.step()
+            step += 1
+            losses.append(loss.detach())
+        mean_loss = float(torch.stack(losses).mean())
+        if not math.isfinite(mean_loss):
+            raise DivergedError(f"head: loss {mean_loss} in epoch {epoch}; a lower learning_rate may help")
+        meter.advance(len(scaled), f"head, epoch {epoch}", loss=mean_loss)
+        history.append(Epoch(stage="head", epoch=epoch, train_loss=mean_loss, presentations=epoch * len(scaled),
+                             learning_rate=steps.param_groups[0]["lr"], seconds=time.perf_counter() - began))
+    _fold(head, mean, deviation)
+    head.eval()
+    return Fitted(history, iterations, f"head: {iterations} passes by {training.optimizer}", rate)
+
+
+def _fold(head: nn.Module, mean: Tensor, deviation: Tensor) -> None:
+    # The head saw standardised features; its first layer takes the standardisation in.
+    first = next(part for part in head.modules() if isinstance(part, nn.Linear))
+    with torch.no_grad():
+        first.weight.div_(deviation)
+        first.bias.sub_(first.weight @ mean)

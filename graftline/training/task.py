@@ -1,0 +1,106 @@
+"""What a strategy is given and gives back: plain values, so that folds, final training and tests call the same."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from graftline.backbones import Network, for_images
+from graftline.checkpoint import CheckpointManifest, Epoch, InputContract
+from graftline.config import Control, Head, Small, Strategy, Training
+from graftline.training.batches import Samples
+from graftline.training.meter import Meter
+from graftline.training.validation import outputs
+
+
+class NotApplicableError(Exception):
+    """A strategy has nothing to work on with this source; becomes its row's reason, ends nothing."""
+
+
+@dataclass
+class Start:
+    """A source checkpoint, opened. Nobody changes its network; what a frozen part says of the samples is kept."""
+
+    network: Network
+    manifest: CheckpointManifest
+    _kept: dict[str, tuple[object, Tensor]] = field(default_factory=dict)
+
+    def frozen_outputs(self, name: str, module: nn.Module, samples: Samples, contract: InputContract,
+                       device: torch.device, meter: Meter | None = None) -> Tensor:
+        """Returns what a frozen module says of each sample; the samples' whole pool is asked once.
+
+        Args:
+            name: Of what is kept; the same name has to mean the same weights.
+            module: On `device`.
+            samples: (N,), any part of a pool.
+            contract: What turns stored images into the module's input.
+            device: Where the module is.
+            meter: Told of each batch.
+
+        Returns:
+            float32 (N, D).
+        """
+        pool, kept = self._kept.get(name, (None, torch.empty(0)))
+        if pool is not samples.pool:
+            kept = outputs(module, samples.whole(), contract, device, meter)
+            self._kept[name] = (samples.pool, kept)
+        return kept[torch.from_numpy(samples.rows).to(kept.device)]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training on the target."""
+
+    start: Start
+    options: Strategy | None
+    """None for the control."""
+    train: Samples
+    val: Samples
+    """For learning curves, and the control's early stopping; may be empty. Shares its pool with `train`."""
+    classes: list[str]
+    image_shape: tuple[int, int, int]
+    """(C, H, W) of the stored images."""
+    head: Head
+    training: Training
+    """Resolved: epochs and augmentation set."""
+    control: Control
+    longest: int
+    """Presentations of the longest candidate."""
+    control_rate: float | None
+    seed: int
+    device: torch.device
+    meter: Meter
+
+    @property
+    def contract(self) -> InputContract:
+        """The source's input contract, for the target's images."""
+        return for_images(self.start.manifest.input, self.image_shape)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and what its manifest says of it."""
+
+    network: Network
+    contract: InputContract
+    small: Small
+    head: Head
+    predict: Callable[[Samples], Tensor]
+    """Samples (N,) to logits (N, K)."""
+    source_head: bool = False
+    mapped_from: int | None = None
+    architecture: dict[str, float | int | str] = field(default_factory=dict)
+    history: list[Epoch] = field(default_factory=list)
+    presentations: int = 0
+    trained_parameters: int = 0
+    reinitialised: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    learning_rate: float | None = None
+    converged: bool | None = None
+
+
+def predictor(network: Network, contract: InputContract, device: torch.device) -> Callable[[Samples], Tensor]:
+    """Returns the function from samples to a network's logits."""
+    return lambda samples: outputs(network, samples, contract, device)

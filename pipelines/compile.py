@@ -1,0 +1,67 @@
+"""DAGs and components as the YAML that a cluster takes."""
+
+import copy
+from pathlib import Path
+
+from kfp import compiler
+from kfp.dsl.base_component import BaseComponent
+
+from graftline.components import COMPONENTS
+from graftline.components.face import IMAGE
+from graftline.errors import RefusedError
+from graftline.pipelines import PIPELINES
+from graftline.pipelines.placement import PROFILES, Placement
+
+
+def compile_pipeline(name: str, *, profile: str = "none", out: Path, image: str | None = None,
+                     training_image: str | None = None) -> Path:
+    """Writes a DAG as KFP YAML: one document for the DAG, one for its placement, both of which must travel.
+
+    Args:
+        name: From `PIPELINES`.
+        profile: From `PROFILES`.
+        out: Folder to write into; made if missing.
+        image: Image that the steps run in, best named by its digest; by default `graftline:latest`.
+        training_image: Image of the steps that train, where it is another one.
+
+    Returns:
+        `out/<name>.yaml`. The same arguments give the same bytes.
+
+    Raises:
+        RefusedError: No DAG or profile of this name.
+    """
+    for what, value, table in (("pipeline", name, PIPELINES), ("profile", profile, PROFILES)):
+        if value not in table:
+            raise RefusedError(f"{what} {value!r} is not one of {', '.join(table)}")
+    placement = Placement(image or IMAGE, PROFILES[profile], training_image)
+    return _write(PIPELINES[name](placement), out / f"{name}.yaml")
+
+
+def compile_components(out: Path, *, image: str | None = None) -> list[Path]:
+    """Writes each component as a YAML file of its own, `out/<name>.yaml`, for DAGs of one's own.
+
+    Args:
+        out: Folder to write into; made if missing.
+        image: Image that the components run in; by default `graftline:latest`.
+
+    Returns:
+        The files, in the order of `COMPONENTS`.
+    """
+    return [_write(_in_image(component, image or IMAGE), out / f"{name}.yaml")
+            for name, component in COMPONENTS.items()]
+
+
+def _in_image(component: BaseComponent, image: str) -> BaseComponent:
+    other = copy.copy(component)
+    other.component_spec = copy.deepcopy(component.component_spec)
+    other.component_spec.implementation.container.image = image
+    return other
+
+
+def _write(component: BaseComponent, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    compiler.Compiler().compile(component, package_path=str(path))
+    text = path.read_text(encoding="utf-8")
+    if not text.isascii():
+        raise AssertionError(f"{path}: holds {[c for c in text if not c.isascii()][:3]}; some KFP backends refuse it")
+    return path

@@ -1,0 +1,33 @@
+"""A run's end in a few lines: what was chosen, whether the transfer helped, what the gate said, where it all lies."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def lines(run: Mapping[str, Any], out: Path) -> list[str]:
+    """Returns the lines to print under the steps of a run that succeeded.
+
+    Args:
+        run: What `run.json` holds; a DAG that has no such figure gets no such line.
+        out: The run's folder.
+    """
+    told = []
+    if "selected" in run and "test" in run:
+        chosen = run["selected"]
+        others = {"control": run["control"]["accuracy"], **run["baselines"]}
+        told.append(f"chosen   {chosen['source']} / {chosen['strategy']}, {run['test']['accuracy']:.1%} on test; " +
+                    ", ".join(f"{name} {value:.1%}" for name, value in others.items()))
+    if "transfer_gain" in run:
+        gain = run["transfer_gain"]
+        told.append(f"gain     {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}] "
+                    f"over {gain['seeds']} seeds: {gain['verdict']}")
+    if "best" in run and run["best"] != "chosen":
+        told.append(f"best     {run['best']} scores higher on test than the transfer")
+    if "gate" in run:
+        told.append(f"gate     {run['gate']['verdict']}")
+    if (out / "report.html").is_file():
+        told.append(f"report   {out / 'report.html'}")
+    if (out / "release").is_dir():
+        told.append(f"release  {out / 'release'}")
+    return told

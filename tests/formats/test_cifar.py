@@ -1,0 +1,106 @@
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graftline.errors import RefusedError
+from graftline.formats.cifar import FORMAT, unpickled
+from tests.formats.tiny_data import cifar_binary, cifar_python, folder_of, tar_of
+
+# What python 2 wrote for CIFAR: protocol 2, `str` for keys and pixels, names of a numpy that is long gone.
+PYTHON2 = (b"\x80\x02}q\x01(U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R("
+           b"K\x01K\x01M\x00\x0c\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00"
+           b"tb\x89T\x00\x0c\x00\x00" + bytes(range(256)) * 12 + b"tbU\x06labels]K\x07au.")
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("packed", [True, False])
+def test_python_batches(tmp_path: Path, protocol: int, packed: bool) -> None:
+    files = cifar_python(protocol=protocol)
+    place = tar_of(tmp_path / "c.tar.gz", files) if packed else folder_of(tmp_path, files)
+    assert FORMAT.found(place)
+    with FORMAT.read(place) as raw:
+        assert raw.classes == [f"thing{index}" for index in range(10)]
+        assert [sample.split for sample in raw.samples] == ["train"] * 40 + ["test"] * 20
+        expected = pickle.loads(files["cifar-10-batches-py/data_batch_2"])["data"]
+        assert np.array_equal(raw.samples[23].load(), expected[3].reshape(3, 32, 32))
+        assert raw.samples[23].label == "thing3"
+
+
+def test_binary_batches(tmp_path: Path) -> None:
+    files = cifar_binary()
+    with FORMAT.read(folder_of(tmp_path, files)) as raw:
+        assert raw.classes[0] == "thing0"
+        assert [sample.split for sample in raw.samples] == ["train"] * 20 + ["test"] * 10
+        expected = np.frombuffer(files["data_batch_1.bin"], np.uint8).reshape(20, 3073)[4, 1:].reshape(3, 32, 32)
+        assert np.array_equal(raw.samples[4].load(), expected)
+
+
+def test_what_python_2_pickled() -> None:
+    value = unpickled(Path("data_batch_1"), PYTHON2)
+    assert value["labels"] == [7]
+    assert np.array_equal(value["data"].pixels[0], np.tile(np.arange(256, dtype=np.uint8), 12))
+
+
+class _Command:
+    def __init__(self, *parts: Any) -> None:
+        self.parts = parts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.parts  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("value", [
+    _Command(os.system, ("touch /tmp/graftline-was-here",)), _Command(eval, ("1+1",)), _Command(getattr, (1, "real")),
+    _Command(np.load, ("x",)), np.array([1.5, 2.5]).sum(), complex(1, 2),
+])
+def test_nothing_else_is_looked_up(value: Any) -> None:
+    for protocol in (2, 4):
+        with pytest.raises(RefusedError, match=r"not a CIFAR batch: it asks for \S+, which no CIFAR batch"):
+            unpickled(Path("data_batch_1"), pickle.dumps({"data": value}, protocol))
+    assert not Path("/tmp/graftline-was-here").exists()
+
+
+def test_a_pickle_cannot_change_the_stand_ins() -> None:
+    for name in (b"numpy\ndtype", b"_codecs\nencode", b"numpy.core.multiarray\n_reconstruct"):
+        attack = b"\x80\x02c" + name + b"\n}U\x01xK\x01sN\x86b."
+        with pytest.raises(RefusedError, match="not a CIFAR batch"):
+            unpickled(Path("data_batch_1"), attack)
+    assert unpickled(Path("data_batch_1"), PYTHON2)["labels"] == [7]
+
+
+def test_an_array_that_claims_more_than_it_holds_is_refused() -> None:
+    lie = PYTHON2.replace(b"K\x01M\x00\x0c\x86", b"J\xff\xff\xff\x7fM\x00\x0c\x86")
+    with pytest.raises(RefusedError, match=r"an array of u1 \(2147483647, 3072\) in 3,072 bytes"):
+        unpickled(Path("data_batch_1"), lie)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02}q\x01(U\x04data", b"<html>", PYTHON2[:-10], b"\x80\x02K\x01.",
+                                     b"\x80\x02r\xff\xff\xff\x7f."])
+def test_damaged_pickles_are_refused(content: bytes) -> None:
+    with pytest.raises(RefusedError, match="data_batch_1: not a CIFAR batch"):
+        unpickled(Path("data_batch_1"), content)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"labels": [1, 2]}, "20 images, 2 labels; expected one index each"),
+    ({"labels": [-1] * 20}, "expected one index each"),
+    ({"data": [1, 2]}, r"expected 'data' and 'labels', found"),
+])
+def test_batches_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    files = cifar_python()
+    name = "cifar-10-batches-py/data_batch_1"
+    files[name] = pickle.dumps({**pickle.loads(files[name]), **change}, 2)
+    with pytest.raises(RefusedError, match=message), FORMAT.read(folder_of(tmp_path, files)):
+        pass
+
+
+def test_a_truncated_binary_batch_is_refused(tmp_path: Path) -> None:
+    files = cifar_binary()
+    files["data_batch_1.bin"] = files["data_batch_1.bin"][:-7]
+    with pytest.raises(RefusedError, match="61,453 bytes are no whole number of records of 3073"), \
+            FORMAT.read(folder_of(tmp_path, files)):
+        pass

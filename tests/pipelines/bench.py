@@ -1,0 +1,43 @@
+"""Runs the real DAG over stand-in steps."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graftline.config import Config
+from graftline.pipelines import runners
+from graftline.pipelines.local import RunResult, run_local
+
+STANDIN = Path(__file__).parent / "standin"
+
+
+def config_of(folder: Path, *, sources: tuple[str, ...] = ("one",), **more: Any) -> Config:
+    """A small config over data files in `folder`, which are made where they are missing."""
+    folder.mkdir(exist_ok=True)
+    for name in ("target", *sources):
+        if not (folder / name).exists():
+            (folder / name).write_text(f"{name} data")
+    return Config.model_validate({
+        "target": {"data": str(folder / "target")}, "source": [{"data": str(folder / name)} for name in sources],
+        "strategies": ["full"], "confirm_seeds": 2} | more)
+
+
+class Bench:
+    """Runs the real DAG and faces over stand-in steps, with a cache of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.runs = 0
+
+    def config(self, **more: Any) -> Config:
+        return config_of(self.folder, **more)
+
+    def run(self, config: Config, fail: str = "") -> RunResult:
+        self.runs += 1
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(runners, "library_digest", lambda: "the tests' own")  # sources may be edited meanwhile
+            patch.setenv("PYTHONPATH", str(STANDIN))
+            patch.setenv("GRAFTLINE_CACHE", str(self.folder / "cache"))
+            patch.setenv("STANDIN_FAIL", fail)
+            return run_local("transfer", config, out=self.folder / f"run{self.runs}")

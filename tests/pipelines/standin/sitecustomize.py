@@ -1,0 +1,118 @@
+"""Small steps in place of the real ones, so that the DAG's mechanics can be tested in seconds and without torch.
+
+Python imports this file at its start where the tests put its folder on PYTHONPATH. STANDIN_FAIL makes steps fail:
+`refused=pretrain-clean,bug=plan`; `kill=...` ends the process without a word, `slow=...` makes a step take long.
+"""
+
+import os
+import sys
+import time
+import types
+from pathlib import Path
+
+from graftline import events
+from graftline.errors import RefusedError
+from graftline.jobs import Candidate, jobs_of
+from graftline.manifest import Manifest, digest_file, write
+
+FAIL = {name: kind for pair in filter(None, os.environ.get("STANDIN_FAIL", "").split(","))
+        for kind, name in [pair.split("=")]}
+
+
+def _work(name):
+    for part in range(3):
+        events.progress(part + 1, 3, "working", loss=1 / (part + 1))
+    kind = FAIL.get(name)
+    if kind == "kill":
+        os.kill(os.getpid(), 9)
+    if kind == "slow":
+        time.sleep(60)
+    if kind == "refused":
+        raise RefusedError(f"{name}: refused as the test asked for")
+    if kind == "bug":
+        raise ZeroDivisionError("a bug as the test asked for")
+
+
+def _write(folder, text):
+    folder.mkdir(parents=True)
+    (folder / "content.txt").write_text(text)
+    write(folder, Manifest())
+
+
+def fingerprint(config):
+    _work("fingerprint")
+    return jobs_of(config, {config.target.data: digest_file(Path(config.target.data))})
+
+
+def preprocess(job, *, out, target=None):
+    _work(f"preprocess-{job.label if target else 'target'}")
+    _write(out, (Path(job.data.data).read_text() if job.data.data else "empty").strip())
+
+
+def pretrain(job, *, dataset, out):
+    _work(f"pretrain-{job.label}")
+    _write(out, f"{job.label} trained on {(dataset / 'content.txt').read_text()}")
+
+
+def plan(job, *, sources, dataset, out):
+    _work("plan")
+    labels = [(source / "content.txt").read_text().split()[0] for source in sources]
+    for label, source in zip(labels, sources, strict=True):
+        _write(out / "sources" / label, (source / "content.txt").read_text())
+    pairs = [(label, strategy) for label in labels for strategy in job.strategies] + [(labels[0], None)]
+    return [Candidate(name=f"{label}-{strategy.name}" if strategy else "control", source=label, strategy=strategy,
+                      head=job.head, training=job.training, control=job.control, longest=100, cross_validate=False,
+                      seed=job.seed) for label, strategy in pairs]
+
+
+def finetune(job, *, sources, dataset, out):
+    _work(job.name)
+    _write(out, f"{job.to_json()}\n{(sources / 'sources' / job.source / 'content.txt').read_text()}")
+
+
+def select(job, *, candidates, chosen, control, out):
+    _work("select")
+    texts = [(candidate / "content.txt").read_text() for candidate in candidates]
+    found = [Candidate.model_validate_json(text.splitlines()[0]) for text in texts]
+    _write(chosen, texts[0])
+    _write(control, next(text for text, c in zip(texts, found, strict=True) if c.is_control))
+    _write(out, "chosen")
+    pair = [found[0], next(c for c in found if c.is_control)]
+    return [c.model_copy(update={"name": f"{c.name}-seed{seed}", "seed": seed})
+            for seed in range(1, job.confirm_seeds) for c in pair]
+
+
+def evaluate(job, *, dataset, sources, chosen, control, confirmations, out):
+    _work("evaluate")
+    _write(out, f"{len(confirmations)} confirmations")
+    figure = types.SimpleNamespace(value=0.5)
+    return types.SimpleNamespace(test={"accuracy": figure}, classes=["a", "b"], confusion=[[1, 0], [0, 1]])
+
+
+def export_onnx(job, *, dataset, chosen, evaluation, out):
+    _work("export-onnx")
+    _write(out, "onnx")
+
+
+def gate(job, *, dataset, onnx, evaluation, out):
+    _work("gate")
+    _write(out, "gate")
+    return types.SimpleNamespace(verdict="hold" if job.gate.require_positive_gain else "promote")
+
+
+def release(job, *, dataset, onnx, evaluation, gate, chosen, out):
+    _work("release")
+    _write(out, "release")
+
+
+def report(job, *, dataset, sources, selection, chosen, control, evaluation, onnx, gate, out):
+    _work("report")
+    out.mkdir(parents=True)
+    (out / "report.html").write_text("<p>report</p>")
+    (out / "summary.json").write_text('{"selected": {"source": "one", "strategy": "full"}}')
+
+
+for _step in (fingerprint, preprocess, pretrain, plan, finetune, select, evaluate, export_onnx, gate, release, report):
+    _module = types.ModuleType(f"graftline.steps.{_step.__name__}")
+    setattr(_module, _step.__name__, _step)
+    sys.modules[_module.__name__] = _module

@@ -1,0 +1,94 @@
+"""Compiled files: the same bytes twice, ASCII, both documents; accelerators where training is and nowhere else."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from graftline.components import COMPONENTS
+from graftline.errors import RefusedError
+from graftline.pipelines import PIPELINES
+from graftline.pipelines.compile import compile_components, compile_pipeline
+from graftline.pipelines.placement import PROFILES
+
+TRAINING = {"exec-pretrain", "exec-finetune", "exec-finetune-2"}
+
+
+def documents(profile: str, out: Path, **more: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    both = list(yaml.safe_load_all(compile_pipeline("transfer", profile=profile, out=out, **more).read_text()))
+    assert len(both) == 2
+    return both[0]["deploymentSpec"]["executors"], both[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_same_bytes_twice_in_ascii(name: str, profile: str, tmp_path: Path):
+    one, two = (compile_pipeline(name, profile=profile, out=tmp_path / part).read_bytes() for part in "ab")
+    assert one == two
+    assert one.isascii()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_training_gets_the_nodes_and_the_rest_none_of_them(profile: str, tmp_path: Path):
+    executors, platform = documents(profile, tmp_path)
+    wanted = PROFILES[profile]
+    assert executors.keys() > TRAINING
+    for name, executor in executors.items():
+        node = platform.get(name, {})
+        resources = executor["container"].get("resources", {})
+        assert node["activeDeadlineSeconds"] == str(wanted.timeout)
+        if name not in TRAINING:
+            assert not resources
+            assert node.keys() == {"activeDeadlineSeconds"}
+            continue
+        assert resources["resourceCpuRequest"] == wanted.cpu
+        assert resources["resourceMemoryLimit"] == wanted.memory
+        assert node["emptyDirMounts"] == [{"medium": "Memory", "mountPath": "/dev/shm", "volumeName": "shared-memory",
+                                           "sizeLimit": wanted.shared_memory}]
+        accelerator = {"resourceType": wanted.accelerator, "resourceCount": str(wanted.count)}
+        assert resources.get("accelerator", {}).items() >= (accelerator if wanted.count else {}).items()
+        assert node.get("nodeSelector", {}).get("labels", {}) == dict(wanted.selector)
+        assert {taint["key"] for taint in node.get("tolerations", [])} == set(wanted.tolerations)
+
+
+def test_accelerators_are_tolerated_and_spot_is_chosen():
+    for name, profile in PROFILES.items():
+        assert ("nvidia.com/gpu" in profile.tolerations) == bool(profile.count), name
+        assert profile.spot == name.endswith("-spot") == ("cloud.google.com/gke-spot" in profile.selector), name
+
+
+def test_every_step_runs_in_the_image_that_was_asked_for(tmp_path: Path):
+    executors, _ = documents("none", tmp_path, image="here/cpu@sha256:1", training_image="here/gpu@sha256:2")
+    for name, executor in executors.items():
+        assert executor["container"]["image"] == \
+            ("here/gpu@sha256:2" if name in TRAINING else "here/cpu@sha256:1"), name
+
+
+def test_every_step_is_tried_again_and_only_three_are_never_cached(tmp_path: Path):
+    first = next(yaml.safe_load_all(compile_pipeline("transfer", profile="gke-t4", out=tmp_path).read_text()))
+    dags = [first["root"]["dag"], *(c["dag"] for c in first["components"].values() if "dag" in c)]
+    tasks = [task for dag in dags for task in dag["tasks"].values()]
+    steps = {task["taskInfo"]["name"]: task for task in tasks if "cachingOptions" in task}
+    assert len(steps) == 13
+    assert all(task["retryPolicy"]["maxRetryCount"] == PROFILES["gke-t4"].retries for task in steps.values())
+    assert {name for name, task in steps.items() if not task["cachingOptions"]} == {"fingerprint", "release", "report"}
+
+
+def test_each_component_is_a_file_of_its_own(tmp_path: Path):
+    paths = compile_components(tmp_path, image="here@sha256:3")
+    assert [path.stem for path in paths] == list(COMPONENTS)
+    for path in paths:
+        executors = yaml.safe_load(path.read_text())["deploymentSpec"]["executors"]
+        assert [executor["container"]["image"] for executor in executors.values()] == ["here@sha256:3"]
+        assert "pip install" not in path.read_text()
+    again = compile_components(tmp_path / "again", image="here@sha256:3")
+    assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
+
+
+@pytest.mark.parametrize(("name", "profile", "words"), [
+    ("transfr", "none", "pipeline 'transfr' is not one of transfer"),
+    ("transfer", "k80", "profile 'k80' is not one of none, gpu, gke-t4")])
+def test_an_unknown_name_is_refused_with_the_known_ones(name: str, profile: str, words: str, tmp_path: Path):
+    with pytest.raises(RefusedError, match=words):
+        compile_pipeline(name, profile=profile, out=tmp_path)

@@ -1,0 +1,92 @@
+import io
+import json
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from graftline.pipelines.live import Screen
+from graftline.pipelines.watch import Step, Watch
+
+LONG = "finetune-a-source-with-a-very-long-name-indeed-staged"
+
+
+def tell(logs: Path, step: str, *events: dict) -> None:
+    with (logs / f"{step}.events.jsonl").open("a") as file:
+        for event in events:
+            file.write(json.dumps({"step": step, "time": time.time(), **event}) + "\n")
+
+
+STARTED = {"event": "started", "pid": 1, "received": {}}
+
+
+def progress(done: int, total: int, **numbers: float) -> dict:
+    return {"event": "progress", "done": done, "total": total, "message": "stage 2, epoch 3", "numbers": numbers}
+
+
+def test_what_plan_lists_is_put_in_line_before_select(tmp_path: Path):
+    watch = Watch(tmp_path, ["fingerprint", "plan", "select", "report"])
+    watch.tell("plan", "done", ["finetune-a", "finetune-b"])
+    watch.poll()
+    assert [step.name for step in watch.of("waiting")] == \
+        ["fingerprint", "plan", "finetune-a", "finetune-b", "select", "report"]
+
+
+def test_the_course_of_a_step(tmp_path: Path):
+    watch = Watch(tmp_path, ["plan"])
+    watch.tell("plan", "starts", [])
+    watch.poll()
+    assert watch.steps["plan"].state == "running"
+    tell(tmp_path, "plan", STARTED, progress(1, 4, loss=0.5), {"event": "finished", "seconds": 1})
+    watch.poll()
+    assert (watch.steps["plan"].state, watch.steps["plan"].numbers) == ("done", {"loss": 0.5})
+    assert watch.begun == ["plan"]
+
+
+def test_half_a_line_is_left_for_the_next_look(tmp_path: Path):
+    watch = Watch(tmp_path, [])
+    line = json.dumps({"step": "plan", "time": 1.0, **STARTED})
+    path = tmp_path / "plan.events.jsonl"
+    path.write_text(line[:20])
+    watch.poll()
+    assert watch.steps == {}
+    path.write_text(line + "\n")
+    watch.poll()
+    assert watch.steps["plan"].state == "running"
+
+
+def test_time_left_goes_by_the_pace_since_the_first_progress():
+    step = Step("pretrain", began=0.0, first=(10.0, 0), done=25, total=100)
+    assert step.left(now=15.0) == 15.0
+    assert Step("pretrain", total=100).left(now=15.0) is None
+
+
+def draw(tmp_path: Path, *, terminal: bool) -> str:
+    watch = Watch(tmp_path, ["preprocess-target", "plan", LONG, "gate", "report"])
+    watch.tell("plan", "cached", [])
+    tell(tmp_path, "preprocess-target", STARTED, {"event": "finished", "seconds": 2.0})
+    tell(tmp_path, LONG, STARTED | {"time": time.time() - 75}, progress(3, 4, loss=0.1234567, val_accuracy=0.9))
+    tell(tmp_path, "gate", STARTED, {"event": "failed", "seconds": 1, "kind": "bug", "message": "KeyError: 'x'\nmore"})
+    watch.poll()
+    file = io.StringIO()
+    with Screen(Console(file=file, force_terminal=terminal, width=80, color_system=None), watch) as screen:
+        screen.draw()
+        screen.draw()
+    return file.getvalue()
+
+
+def test_plain_lines_are_said_once(tmp_path: Path):
+    lines = draw(tmp_path, terminal=False).splitlines()
+    assert sorted(line[:8].strip() for line in lines) == ["cached", "done", "failed", "running"]
+    assert sum("KeyError: 'x'" in line for line in lines) == 1
+    assert not any("more" in line for line in lines)
+    assert any("finetune-a-so..indeed-staged" in line and "1:15" in line and "75%" in line for line in lines)
+
+
+def test_the_screen_fits_eighty_columns(tmp_path: Path):
+    drawn = draw(tmp_path, terminal=True)
+    rows = [row.split("\x1b[2K")[-1] for row in drawn.replace("\r", "\n").split("\n")]
+    assert all(len(row) <= 80 for row in rows), max(rows, key=len)
+    assert any("waiting  report" in row for row in rows)
+    assert any("stage 2, epoch 3" in row and "val accuracy 0.9  loss 0.123" in row for row in rows)
+    assert drawn.count("KeyError") == 1

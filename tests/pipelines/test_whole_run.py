@@ -1,0 +1,41 @@
+"""The real steps through the real DAG, on the digits that scikit-learn carries."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from graftline.config import Config
+from graftline.jobs import Candidate
+from graftline.pipelines import runners
+from graftline.pipelines.local import run_local
+
+pytestmark = pytest.mark.slow
+
+
+def test_digits_from_raw_data_to_release_and_again_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GRAFTLINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(runners, "library_digest", lambda: "the tests' own")
+    config = Config.model_validate({
+        "source": {"data": "builtin:digits/clean"}, "target": {"data": "builtin:digits/scanned"}, "backbone": "mlp",
+        "strategies": ["feature", "full"], "confirm_seeds": 2, "pretrain": {"epochs": 5}, "finetune": {"epochs": 5}})
+    first = run_local("transfer", config, out=tmp_path / "first")
+    assert first.status == "succeeded", first.message
+    assert {"candidates", "selected", "test", "control", "baselines", "transfer_gain", "gate", "onnx",
+            "dataset_digest"} <= first.run.keys()
+    assert (tmp_path / "first" / "report.html").is_file()
+    assert (tmp_path / "first" / "release").is_dir() == (first.run["gate"]["verdict"] == "promote")
+
+    received = {}
+    for path in (tmp_path / "first" / "logs").glob("finetune-*.events.jsonl"):
+        event = json.loads(path.read_text().splitlines()[0])
+        received[event["step"]] = Candidate.model_validate_json(event["received"]["candidate"])
+    assert {step: (c.source, c.strategy_name) for step, c in received.items()} == {
+        "finetune-clean-feature": ("clean", "feature"), "finetune-clean-full": ("clean", "full"),
+        "finetune-clean-control": ("clean", "control")}
+    assert len({c.inputs for c in received.values()}) == 1
+
+    second = run_local("transfer", config, out=tmp_path / "second")
+    assert {step["name"] for step in second.run["steps"] if not step["cached"]} <= {"fingerprint", "release", "report"}
+    same = ("candidates", "selected", "test", "control", "transfer_gain", "gate", "dataset_digest")
+    assert {key: second.run[key] for key in same} == {key: first.run[key] for key in same}

@@ -1,0 +1,144 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from graftline import checkpoint
+from graftline.checkpoint import CheckpointManifest, Row
+from graftline.config import Control, Feature, Full, Head, Partial, Small, Staged, Strategy, Structure, Training, Zero
+from graftline.errors import RefusedError
+from graftline.jobs import Candidate, PlanJob
+from graftline.steps.plan import plan
+from tests.training.tiny import artifact, start
+
+
+def source(folder: Path, *, strategy: str = "pretrain", small: Small = Small(widths=[8, 12])) -> Path:  # noqa: B008
+    made = start(small=small)
+    manifest = made.manifest.model_copy(update={"name": folder.name, "strategy": strategy})
+    checkpoint.write(folder, manifest, made.network)
+    return folder
+
+
+def job(*strategies: Strategy, training: Training = Training()) -> PlanJob:  # noqa: B008
+    return PlanJob(strategies=list(strategies), head=Head(), training=training, control=Control(), seed=3)
+
+
+def planned(tmp_path: Path, plan_job: PlanJob, *sources: Path, val: int = 4) -> list[Candidate]:
+    data = artifact(tmp_path / "data", val=val)
+    return plan(plan_job, sources=list(sources), dataset=data, out=tmp_path / "sources")
+
+
+def test_each_source_with_each_strategy_then_the_control(tmp_path: Path) -> None:
+    found = planned(tmp_path, job(Feature(), Full()), source(tmp_path / "a"), source(tmp_path / "b"))
+    assert [each.name for each in found] == ["a-feature", "a-full", "b-feature", "b-full", "a-control"]
+    assert [each.opponent for each in found] == ["a-control"] * 4 + [""]
+    assert [each.is_control for each in found] == [False] * 4 + [True]
+
+
+def test_another_network_has_a_control_of_its_own(tmp_path: Path) -> None:
+    found = planned(tmp_path, job(Full()), source(tmp_path / "a"),
+                    source(tmp_path / "b", small=Small(widths=[4, 4])))
+    assert [(each.name, each.opponent) for each in found] == [
+        ("a-full", "a-control"), ("b-full", "b-control"), ("a-control", ""), ("b-control", "")]
+
+
+def test_everything_is_resolved(tmp_path: Path) -> None:
+    found = {each.strategy_name: each
+             for each in planned(tmp_path, job(Zero(), Feature(), Staged(), Full()), source(tmp_path / "a"))}
+    epochs = {name: each.training.epochs for name, each in found.items()}
+    assert epochs["full"] == epochs["staged"] == 60
+    assert epochs["feature"] == 100
+    longest = (60 + 100) * 18  # staged: its head, then its stages
+    assert {each.longest for each in found.values()} == {longest}
+    assert epochs["control"] == 160
+    assert {each.training.augment for each in found.values()} == {"shift"}
+    assert {each.seed for each in found.values()} == {3}
+
+
+def test_a_candidate_survives_json(tmp_path: Path) -> None:
+    for each in planned(tmp_path, job(Partial(freeze="conv1"), Structure(width=2)), source(tmp_path / "a")):
+        assert Candidate.model_validate_json(each.to_json()) == each
+
+
+@pytest.mark.parametrize(("val", "strategies", "expected"), [
+    (19, [Feature(), Full()], True), (20, [Feature(), Full()], False), (0, [Feature(), Full()], True),
+    (4, [Feature()], False)])
+def test_few_validation_images_and_a_choice_call_for_folds(tmp_path: Path, val: int, strategies: list[Strategy],
+                                                           expected: bool) -> None:
+    found = planned(tmp_path, job(*strategies), source(tmp_path / "a"), val=val)
+    assert {each.cross_validate for each in found if not each.is_control} == {expected}
+    assert not found[-1].cross_validate
+
+
+def test_two_of_a_kind_are_told_apart_and_odd_labels_made_plain(tmp_path: Path) -> None:
+    found = planned(tmp_path, job(Partial(freeze=1), Partial(freeze=2)), source(tmp_path / "my nets, 2"))
+    assert [each.name for each in found] == ["my_nets_2-partial", "my_nets_2-partial-2", "my_nets_2-control"]
+    assert {each.source for each in found} == {"my nets, 2"}
+
+
+def test_the_sources_are_linked_whole(tmp_path: Path) -> None:
+    given = source(tmp_path / "a")
+    planned(tmp_path, job(Full()), given)
+    linked = tmp_path / "sources" / "a" / "weights.safetensors"
+    assert linked.samefile(given / "weights.safetensors")
+    checkpoint.load(tmp_path / "sources" / "a")
+
+
+def test_where_links_cannot_be_made_it_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    planned(tmp_path, job(Full()), source(tmp_path / "a"))
+    checkpoint.load(tmp_path / "sources" / "a")
+
+
+def test_a_second_try_replaces_the_first(tmp_path: Path) -> None:
+    given, data = source(tmp_path / "a"), artifact(tmp_path / "data")
+    for _ in range(2):
+        plan(job(Full()), sources=[given], dataset=data, out=tmp_path / "sources")
+
+
+def test_random_weights_leave_structure_and_control(tmp_path: Path) -> None:
+    found = planned(tmp_path, job(Zero(), Full(), Structure()), source(tmp_path / "a", strategy="random"))
+    assert [each.strategy_name for each in found] == ["structure", "control"]
+
+
+def test_nothing_to_transfer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="nothing to transfer; give an init or data, or add 'structure' to the "
+                                           r"strategies \(they are: zero, full\)"):
+        planned(tmp_path, job(Zero(), Full()), source(tmp_path / "a", strategy="random"))
+
+
+def test_no_training_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="no training images"):
+        plan(job(Full()), sources=[source(tmp_path / "a")], dataset=artifact(tmp_path / "data", train=0),
+             out=tmp_path / "sources")
+
+
+@pytest.mark.parametrize("label", ["../a", "a/b", ".hidden", "a\nb", ""])
+def test_a_label_that_is_no_folder_name_is_refused(tmp_path: Path, label: str) -> None:
+    made = start()
+    checkpoint.write(tmp_path / "x", made.manifest.model_copy(update={"name": label}), made.network)
+    with pytest.raises(RefusedError, match=r"source\.name: .* cannot be a folder's name"):
+        planned(tmp_path, job(Full()), tmp_path / "x")
+
+
+def test_zero_alone_still_gets_a_control_in_earnest(tmp_path: Path) -> None:
+    found = planned(tmp_path, job(Zero()), source(tmp_path / "a"))
+    assert found[-1].longest == 60 * 18
+
+
+def test_neither_plan_nor_select_needs_torch() -> None:
+    code = "import sys, graftline.steps.plan, graftline.steps.select; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rows_of_sources_are_read_not_assumed(tmp_path: Path) -> None:
+    made = start()
+    bad = made.manifest.model_copy(update={"name": "bad", "row": Row(status="diverged", reason="loss nan")})
+    checkpoint.write(tmp_path / "bad", CheckpointManifest.model_validate(bad.model_dump()), None)
+    with pytest.raises(RefusedError, match=r"bad: .*diverged.*loss nan"):
+        planned(tmp_path, job(Full()), tmp_path / "bad")

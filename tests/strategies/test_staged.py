@@ -1,0 +1,72 @@
+from typing import Any
+
+import pytest
+import torch
+
+from graftline.config import Small, Staged, Training
+from graftline.strategies import staged
+from graftline.training.loop import Loop
+from graftline.training.recipe import head_iterations
+from tests.training.tiny import start, task
+
+SOURCE = start(small=Small(widths=[6, 8, 10, 12]))
+OTHER = ["red", "green", "blue"]
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str], list[float]]]:
+    """Notes of each stage: its name, the trained layers, the peak rates."""
+    seen: list[tuple[str, set[str], list[float]]] = []
+    made = Loop.__init__
+
+    def noting(self: Loop, network: Any, groups: Any, *rest: Any, **options: Any) -> None:
+        trained = {key.split(".")[1] for key, weight in network.named_parameters() if weight.requires_grad}
+        seen.append((options["stage"], trained, [each.rate for each in groups]))
+        made(self, network, groups, *rest, **options)
+
+    monkeypatch.setattr(Loop, "__init__", noting)
+    return seen
+
+
+def test_layers_join_from_the_top_at_decayed_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = watch(monkeypatch)
+    given = task("staged", SOURCE, classes=OTHER, options=Staged(stages=2, decay=0.5),
+                 training=Training(epochs=4, augment="none", batch_size=8))
+    staged.train(given)
+    assert [(name, layers) for name, layers, _ in seen] == [
+        ("stage 1", {"conv3", "conv4", "out"}), ("stage 2", {"conv1", "conv2", "conv3", "conv4", "out"})]
+    assert seen[0][2] == pytest.approx([1e-4, 1e-4])
+    assert seen[1][2] == pytest.approx([1e-4, 1e-4, 5e-5])
+
+
+def test_the_head_converges_first_and_everything_counts() -> None:
+    given = task("staged", SOURCE, classes=OTHER, options=Staged(stages=3),
+                 training=Training(epochs=5, augment="none", batch_size=8))
+    trained = staged.train(given)
+    assert [point.stage for point in trained.history] == ["head"] + ["stage 1"] * 2 + ["stage 2"] * 2 + ["stage 3"]
+    head = trained.history[0].presentations
+    assert 0 < head <= head_iterations(18) * 18
+    assert trained.presentations == head + 5 * 18 == trained.history[-1].presentations
+
+
+@pytest.mark.parametrize(("stages", "epochs"), [(8, 3), (3, 1)])
+def test_more_stages_than_layers_or_epochs(stages: int, epochs: int) -> None:
+    given = task("staged", SOURCE, classes=OTHER, options=Staged(stages=stages),
+                 training=Training(epochs=epochs, augment="none", batch_size=8))
+    trained = staged.train(given)
+    assert all(weight.requires_grad for weight in trained.network.parameters())
+    assert trained.presentations == trained.history[0].presentations + epochs * 18
+
+
+def test_lower_layers_stand_still_until_their_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = SOURCE.network.state_dict()["backbone.conv1.weight"].clone()
+    kept: list[bool] = []
+    fit = staged.fit
+
+    def looking(loop: Loop, *rest: Any) -> Any:
+        points = fit(loop, *rest)
+        kept.append(torch.equal(loop.network.state_dict()["backbone.conv1.weight"], before))
+        return points
+
+    monkeypatch.setattr(staged, "fit", looking)
+    staged.train(task("staged", SOURCE, classes=OTHER, options=Staged(stages=2)))
+    assert kept == [True, False]

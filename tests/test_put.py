@@ -1,0 +1,70 @@
+"""Copies into a store: nothing is overwritten, a lost answer is no failure, a wrong place is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from graftline import release, storage
+from graftline.errors import RefusedError
+from graftline.jobs import ReleaseJob
+from graftline.steps.release import release as step
+from tests import fake_bucket
+from tests.artifacts import write_run
+from tests.fake_bucket import Bucket
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    with fake_bucket.serving() as served:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
+        yield served
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"weights" * 1000)
+    return path
+
+
+def test_put_into_a_bucket(bucket: Bucket, file: Path) -> None:
+    storage.put(file, "gs://bucket/releases/a b/model.onnx")
+    storage.put(file, "gs://bucket/releases/a b/model.onnx")
+    assert bucket.objects == {"releases/a b/model.onnx": file.read_bytes()}
+
+
+def test_put_a_large_file_into_a_bucket(bucket: Bucket, file: Path) -> None:
+    file.write_bytes(bytes(9 * 2**20))
+    storage.put(file, "gs://bucket/large")
+    assert len(bucket.objects["large"]) == 9 * 2**20
+
+
+def test_put_overwrites_nothing(bucket: Bucket, file: Path, tmp_path: Path) -> None:
+    bucket.objects["name"] = b"other"
+    with pytest.raises(RefusedError, match="another object is there already"):
+        storage.put(file, "gs://bucket/name")
+    (tmp_path / "there").write_bytes(b"other")
+    with pytest.raises(RefusedError, match="another file is there already"):
+        storage.put(file, str(tmp_path / "there"))
+    assert bucket.objects["name"] == b"other"
+
+
+def test_put_survives_a_lost_answer(bucket: Bucket, file: Path) -> None:
+    bucket.lose_answers = 1
+    storage.put(file, "gs://bucket/name")
+    assert bucket.objects["name"] == file.read_bytes()
+
+
+@pytest.mark.parametrize("place", ["gs://bucket/../x", "gs://bucket/a\nb", "ftp://x/y", "gs://B@D/x"])
+def test_put_refuses_other_places(file: Path, place: str) -> None:
+    with pytest.raises(RefusedError):
+        storage.put(file, place)
+
+
+def test_a_release_in_a_bucket_comes_back_whole(bucket: Bucket, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    written = step(ReleaseJob(store="gs://bucket/store/", delta=0.01),
+                   **run.paths("dataset", "onnx", "evaluation", "gate", "chosen"), out=tmp_path / "release")
+    place = f"gs://bucket/store/releases/{written.version}"
+    assert list(release.verify(storage.local(place, tmp_path / "cache")))

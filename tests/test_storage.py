@@ -1,0 +1,121 @@
+import base64
+from pathlib import Path
+
+import pytest
+
+from graftline import storage
+from graftline.errors import RefusedError
+from graftline.storage import Entry
+from tests.formats.tiny_data import folder_of
+
+FILES = {"b/2.txt": b"two", "a.txt": b"123456789", "b/empty": b""}
+
+
+def test_lists_a_folder_with_sizes_and_checksums(tmp_path: Path) -> None:
+    place = folder_of(tmp_path / "data", FILES)
+    found = storage.listing(str(place))
+    assert [(entry.name, entry.size) for entry in found] == [("a.txt", 9), ("b/2.txt", 3), ("b/empty", 0)]
+    assert found[0].crc32c == base64.b64encode(bytes.fromhex("e3069283")).decode()  # the check value of CRC-32C
+    assert storage.listing(place.as_uri()) == found
+
+
+def test_lists_a_single_file_by_its_own_name(tmp_path: Path) -> None:
+    place = folder_of(tmp_path / "data", FILES) / "a.txt"
+    assert storage.listing(str(place)) == [Entry("a.txt", 9, "4waSgw==")]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    import os
+
+    place = folder_of(tmp_path / "data", FILES)
+    os.mkfifo(place / "pipe")
+    assert len(storage.listing(str(place))) == 3
+
+
+def test_local_places_are_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder_of(tmp_path / "with space", FILES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert storage.local("with space", None) == Path("with space")
+    assert storage.local((tmp_path / "with space").as_uri(), None) == tmp_path / "with space"
+    assert storage.local("~/with space", None) == tmp_path / "with space"
+    assert storage.exists("with space/a.txt")
+    assert not storage.exists("elsewhere")
+
+
+def test_a_missing_place_is_refused_with_where_it_was_looked_for(tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RefusedError, match=f"flowers: there is no such file or folder in {tmp_path}"):
+        storage.local("flowers", None)
+
+
+@pytest.mark.parametrize("uri", [
+    "gs://bucket/../other", "gs://bucket/a\nb", "gs://bucket//a", "gs://Bucket_!/a", "gs://", "gs:///a", "gs://b/\\a",
+    "file:///tmp/../etc/passwd", "file:///tmp/%2e%2e/etc", "file://host/tmp", "s3://bucket/a", "http://host/a", "a\nb",
+])
+def test_uris_that_are_not_well_formed_are_refused(uri: str, tmp_path: Path) -> None:
+    for ask in (storage.exists, storage.listing, lambda place: storage.local(place, tmp_path)):
+        with pytest.raises(RefusedError, match=r"not a well-formed|not a local path|a NUL or a newline"):
+            ask(uri)
+
+
+def test_gs_needs_a_folder_to_download_to() -> None:
+    with pytest.raises(RefusedError, match="gs://bucket/a: in a bucket; give a local copy here"):
+        storage.local("gs://bucket/a", None)
+
+
+def test_a_dead_endpoint_is_refused_within_the_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
+    monkeypatch.setattr(storage, "_DEADLINE", 1.0)
+    with pytest.raises(RefusedError, match=r"gs://bucket/a: no answer in 1 s \(RetryError\); try again"):
+        storage.local("gs://bucket/a", tmp_path)
+
+
+def test_missing_credentials_are_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    with pytest.raises(RefusedError, match="gs://bucket/a: no credentials for Google Cloud; run `gcloud auth"):
+        storage.listing("gs://bucket/a")
+
+
+def test_put_makes_a_file_whole_and_overwrites_nothing(tmp_path: Path) -> None:
+    place = folder_of(tmp_path / "data", FILES)
+    for _ in range(2):
+        storage.put(place / "a.txt", str(tmp_path / "store/new/a.txt"))
+    assert (tmp_path / "store/new/a.txt").read_bytes() == b"123456789"
+    with pytest.raises(RefusedError, match="another file is there already; nothing is overwritten"):
+        storage.put(place / "b/2.txt", (tmp_path / "store/new/a.txt").as_uri())
+    assert [path.name for path in (tmp_path / "store/new").iterdir()] == ["a.txt"]
+
+
+class _Blob:
+    def __init__(self, name: str) -> None:
+        self.name, self.size, self.crc32c = name, 1, "AAAAAA=="
+
+
+class _Bucket:
+    def get_blob(self, name: str, **waits: object) -> None:
+        return None
+
+
+class _Client:
+    """Answers what no real service lets anyone store, so only a stand-in can say it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def bucket(self, name: str) -> _Bucket:
+        return _Bucket()
+
+    def list_blobs(self, bucket: object, prefix: str, **waits: object) -> list[_Blob]:
+        return [_Blob(prefix + self._name)]
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/../../b", "a//b", "C:/x", "a\nb", "a\\b"])
+def test_object_names_that_would_leave_the_folder_are_refused(name: str, tmp_path: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "_client", lambda: (_Client(name), {}))
+    with pytest.raises(RefusedError, match=r"gs://bucket/set: the object .* rename it in the bucket"):
+        storage.local("gs://bucket/set", tmp_path)
+    assert list(tmp_path.iterdir()) == []
