@@ -127,7 +127,7 @@ class Control(Knobs):
     """The same network trained from random weights, which the transfer has to beat."""
 
     learning_rates: Annotated[list[Positive], Field(min_length=3)] = [3e-4, 1e-3, 3e-3]
-    """Tried in a first part; the best on validation trains on until it stops improving."""
+    """Tried in a first part, and beyond where the best is an outermost one; the best on validation trains on."""
     patience: Count = 10
     """Looks at validation without improvement before it counts as converged."""
     max_presentations: Count | None = None

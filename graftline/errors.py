@@ -34,6 +34,6 @@ def kind_of(error: BaseException) -> Kind:
         return error.kind
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "oom"
-    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+    if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
         return "preempted"
     return "bug"

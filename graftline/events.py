@@ -142,8 +142,9 @@ def step(name: str, **received: str) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            running.flush()
-            _fail(running, error)
+            with _undisturbed():
+                running.flush()
+                _fail(running, error)
             raise
         finally:
             _running = outer
@@ -165,6 +166,7 @@ def _stop_retry(logs: Path, name: str) -> None:
 def _fail(running: _Running, error: BaseException) -> None:
     kind: Kind = kind_of(error)
     message = str(error) if kind in ("refused", "diverged") else f"{type(error).__name__}: {error}"
+    message = "stopped from outside" if kind == "preempted" else message
     trace = "".join(traceback.format_exception(error))
     seconds = round(time.time() - running.began, 3)
     if running.logs is not None:
@@ -212,3 +214,17 @@ def _sigterm_raises() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Lets a marker be written to its end: Ctrl-C reaches a step twice, from the terminal and from its runner."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

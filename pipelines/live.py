@@ -79,11 +79,15 @@ class Screen:
         for step in self._watch.of("running"):
             rows.append(self._bar(step, now))
             if note := "  ".join(filter(None, [step.message, _told(step.numbers)])):
-                rows.append(Text(" " * 9 + note, style="dim", no_wrap=True, overflow="ellipsis"))
+                rows.append(self._dim(" " * 9 + note))
         if waiting := self._watch.of("waiting"):
-            names = ", ".join(step.name for step in waiting)
-            rows.append(Text(f"waiting  {names}", style="dim", no_wrap=True, overflow="ellipsis"))
+            rows.append(self._dim("waiting  " + ", ".join(step.name for step in waiting)))
         return Group(*rows)
+
+    def _dim(self, line: str) -> Text:
+        text = Text(line, style="dim", no_wrap=True)
+        text.truncate(self._console.width - 3, overflow="ellipsis")  # leaves room for the ^C that a terminal echoes
+        return text
 
     def _bar(self, step: Step, now: float) -> Table:
         left = step.left(now)

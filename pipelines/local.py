@@ -129,9 +129,13 @@ class _Dag(threading.Thread):
     def failed(self) -> Step | None:
         """Returns the step that ended the run, None if it succeeded."""
         for step in self._watch.of("running"):
-            kind, why = ("preempted", "its process ended without a word: short of memory, or stopped by someone") \
-                if step.pid else ("bug", "its process ended before the step began")
-            self._watch.fail(step.name, kind, why)
+            if self.stopped.is_set():
+                self._watch.fail(step.name, "preempted", "stopped from outside")
+            elif step.pid:
+                self._watch.fail(step.name, "preempted", "its process ended without a word; the machine may have been "
+                                 "short of memory, or someone stopped it")
+            else:
+                self._watch.fail(step.name, "bug", "its process ended before the step began")
         if steps := self._watch.of("failed"):
             return next((s for s in steps if s.kind != "preempted"), steps[0])
         if self.stopped.is_set():

@@ -55,7 +55,7 @@ def test_numbers_stay_until_given_anew_and_nan_is_said(logs: Path):
     (DivergedError("loss is NaN in epoch 3"), "diverged", "loss is NaN in epoch 3"),
     (ZeroDivisionError("by zero"), "bug", "ZeroDivisionError: by zero"),
     (MemoryError(), "oom", "MemoryError: "),
-    (KeyboardInterrupt(), "preempted", "KeyboardInterrupt: ")], ids=lambda value: str(value)[:9])
+    (KeyboardInterrupt(), "preempted", "stopped from outside")], ids=lambda value: str(value)[:9])
 def test_a_failure_leaves_a_marker_of_its_kind(logs: Path, error: BaseException, kind: str, message: str):
     with pytest.raises(type(error)), events.step("gate"):
         raise error

@@ -5,6 +5,7 @@ Whoever claims that transfer helps has to beat this (He et al. 2019 showed how l
 
 import copy
 import math
+from collections import deque
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -31,6 +32,8 @@ CAP = 10
 """Times the least presentations, where no cap is given by hand."""
 RISING = 20
 """Steps over which the rate rises."""
+BEYOND, WIDER = 3.0, 3
+"""A best rate at the end of the list has the next one by this factor tried too, at most so many times."""
 
 
 @dataclass
@@ -42,6 +45,11 @@ class Trial:
     rate: float
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[Epoch] = field(default_factory=list)
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Higher is better: best validation score so far, then its loss."""
+        return self.plateau.score, -self.plateau.loss
 
 
 @dataclass(frozen=True)
@@ -108,25 +116,38 @@ def course_of(task: Task, images: int) -> Course:
 
 
 def _best_rate(task: Task, network: Network, train: Samples, val: Samples, course: Course) -> tuple[Trial, list[str]]:
-    rates = task.control.learning_rates if task.control_rate is None else [task.control_rate]
-    best: Trial | None = None
+    waiting = deque(task.control.learning_rates if task.control_rate is None else [task.control_rate])
+    most = len(waiting) + WIDER if task.control_rate is None else 1
+    scores: dict[float, float] = {}
     told: list[str] = []
-    diverged: list[DivergedError] = []
-    for rate in rates:
+    best: Trial | None = None
+    last: DivergedError | None = None
+    while waiting:
+        rate = waiting.popleft()
         try:
-            trial = _try(task, copy.deepcopy(network) if len(rates) > 1 else network, rate, train, val, course)
+            trial = _try(task, copy.deepcopy(network) if most > 1 else network, rate, train, val, course)
+            scores[rate], shown = trial.plateau.score, trial.loop.shown
+            told.append(f"rate {rate:g}: validation {scores[rate]:.3f} after {shown} presentations")
+            best = trial if best is None or trial.rank > best.rank else best
         except DivergedError as error:
-            diverged.append(error)
+            scores[rate], last = -math.inf, error
             told.append(f"rate {rate:g}: diverged")
-            continue
-        told.append(f"rate {rate:g}: validation {trial.plateau.score:.3f} after {trial.loop.shown} presentations")
-        if best is None or (trial.plateau.score, -trial.plateau.loss) > (best.plateau.score, -best.plateau.loss):
-            best = trial
-    if best is None:
-        raise diverged[0]
+        if best and not waiting and len(scores) < most:
+            waiting.extend(_beyond(best.rate, scores))
     for line in told:
         events.log(f"control: {line}")
+    if best is None:
+        raise last or DivergedError("control: no learning rate to try")
     return best, told
+
+
+def _beyond(best: float, scores: dict[float, float]) -> list[float]:
+    """The next rate outwards, where the best is an outermost one and better than all others, not just their equal."""
+    if any(score >= scores[best] for rate, score in scores.items() if rate != best):
+        return []
+    if best == max(scores):
+        return [best * BEYOND]
+    return [best / BEYOND] if best == min(scores) else []
 
 
 def _try(task: Task, network: Network, rate: float, train: Samples, val: Samples, course: Course) -> Trial:

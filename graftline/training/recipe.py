@@ -42,8 +42,8 @@ def epochs(images: int, optimizer: str = "adamw") -> int:
 
 
 def head_iterations(images: int) -> int:
-    """Returns the cap on passes over cached features that a head takes to converge: 20 to 100."""
-    return min(100, max(20, 200_000 // max(1, images)))
+    """Returns the cap on passes over cached features that a head takes to converge: 20 to 60."""
+    return min(60, max(20, 100_000 // max(1, images)))
 
 
 def augmentation(image_shape: tuple[int, int, int]) -> Augmentation:

@@ -49,8 +49,8 @@ def test_everything_is_resolved(tmp_path: Path) -> None:
              for each in planned(tmp_path, job(Zero(), Feature(), Staged(), Full()), source(tmp_path / "a"))}
     epochs = {name: each.training.epochs for name, each in found.items()}
     assert epochs["full"] == epochs["staged"] == 60
-    assert epochs["feature"] == 100
-    longest = (60 + 100) * 18  # staged: its head, then its stages
+    assert epochs["feature"] == 60
+    longest = (60 + 60) * 18  # staged: its head, then its stages
     assert {each.longest for each in found.values()} == {longest}
     assert epochs["control"] == 160
     assert {each.training.augment for each in found.values()} == {"shift"}

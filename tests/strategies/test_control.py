@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -25,12 +26,24 @@ def test_it_shows_at_least_as_many_images_as_the_longest_candidate() -> None:
 
 
 def test_it_tries_each_rate_and_goes_on_with_the_best_on_validation() -> None:
-    trained = train(given(control=Control(learning_rates=[1e-7, 3e-3, 1e-6], patience=3)))
+    trained = train(given(control=Control(learning_rates=[1e-7, 3e-3, 1e12], patience=3)))
     assert trained.learning_rate == 3e-3
-    assert [note.split(":")[0] for note in trained.notes] == ["rate 1e-07", "rate 0.003", "rate 1e-06"]
+    assert [note.split(":")[0] for note in trained.notes] == ["rate 1e-07", "rate 0.003", "rate 1e+12"]
     # The winner goes on from where it was: its curve has no gap and counts its first part once.
     seen = [point.presentations for point in trained.history]
     assert seen == list(range(seen[0], seen[0] * (len(seen) + 1), seen[0]))
+
+
+@pytest.mark.parametrize(("scores", "next_rate"), [
+    ({0.001: 0.5, 0.003: 0.6, 0.01: 0.7}, [pytest.approx(0.03)]),
+    ({0.001: 0.7, 0.003: 0.6, 0.01: -math.inf}, [pytest.approx(0.001 / 3)]),
+    ({0.001: 0.5, 0.003: 0.7, 0.01: 0.6}, []),
+    ({0.001: 0.5, 0.003: 0.7, 0.01: 0.7}, []),
+], ids=["highest", "lowest", "inner", "no better than the next"])
+def test_where_the_best_rate_is_an_outermost_one_it_looks_further(scores: dict[float, float],
+                                                                  next_rate: list[float]) -> None:
+    best = max(reversed(scores), key=lambda rate: scores[rate])
+    assert control._beyond(best, scores) == next_rate
 
 
 def test_a_rate_that_diverges_is_out() -> None:

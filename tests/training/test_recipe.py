@@ -13,7 +13,7 @@ def test_gd_gets_ten_times_the_passes() -> None:
     assert recipe.epochs(400, "gd") == 200
 
 
-@pytest.mark.parametrize(("images", "expected"), [(50, 100), (2_000, 100), (4_000, 50), (10_000, 20), (60_000, 20)])
+@pytest.mark.parametrize(("images", "expected"), [(50, 60), (1_000, 60), (4_000, 25), (10_000, 20), (60_000, 20)])
 def test_head_iterations(images: int, expected: int) -> None:
     assert recipe.head_iterations(images) == expected
 
@@ -41,14 +41,14 @@ def test_resolve_fills_in_epochs_and_augmentation() -> None:
 
 
 def test_a_features_head_converges_whatever_the_epochs() -> None:
-    assert recipe.resolve(Training(epochs=3), Feature(), 50, (1, 16, 16)).epochs == 100
+    assert recipe.resolve(Training(epochs=3), Feature(), 50, (1, 16, 16)).epochs == 60
 
 
 def test_presentations_are_passes_times_images() -> None:
     training = Training(epochs=10)
     assert recipe.presentations(Zero(), training, 50) == 0
     assert recipe.presentations(Full(), training, 50) == 500
-    assert recipe.presentations(Staged(), training, 50) == 500 + 100 * 50
+    assert recipe.presentations(Staged(), training, 50) == 500 + 60 * 50
 
 
 def test_the_control_finds_its_own_rate_with_an_optimizer_that_its_rates_are_for() -> None:
