@@ -4,6 +4,6 @@ from functools import partial
 
 from kfp import dsl
 
-IMAGE = "graftline:latest"
+IMAGE = "graftline-python:cpu"
 
 face = partial(dsl.component, base_image=IMAGE, install_kfp_package=False)

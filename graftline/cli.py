@@ -60,6 +60,7 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 def run(pipeline: Annotated[str, typer.Argument(help="Name of the pipeline, such as `transfer`.")],
         config: ConfigFile = None, set_: Set = [],
         runner: Annotated[str, typer.Option(help="`subprocess`, or `docker` for the container images.")] = "subprocess",
+        image: Annotated[str | None, typer.Option(help="Container image for --runner docker.")] = None,
         out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for run.json, report.html, release/ and "
                                                  "logs/; by default runs/<pipeline>.")] = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Check config and data, print what would run, stop."
@@ -78,7 +79,7 @@ def run(pipeline: Annotated[str, typer.Argument(help="Name of the pipeline, such
     if dry_run:
         _explain(whole)
         return
-    result = run_local(pipeline, whole, out=out or Path("runs") / pipeline, runner=runner)
+    result = run_local(pipeline, whole, out=out or Path("runs") / pipeline, runner=runner, image=image)
     raise typer.Exit(result.exit_code)
 
 
@@ -87,6 +88,8 @@ def compile(pipelines: Annotated[list[str] | None, typer.Argument(help="Which on
                                                                   "components too.")] = None,
             profile: Annotated[str, typer.Option(help="Hardware for the training steps; see --list-profiles.")] = "gpu",
             image: Annotated[str | None, typer.Option(help="Container image, best by digest.")] = None,
+            gpu_image: Annotated[str | None, typer.Option(help="Image of the steps that train; by default --image."
+                                                          )] = None,
             out: Out = Path("compiled"),
             list_profiles: Annotated[bool, typer.Option("--list-profiles", help="Print the profiles' names.")] = False
             ) -> None:
@@ -101,7 +104,7 @@ def compile(pipelines: Annotated[list[str] | None, typer.Argument(help="Which on
     _known("profile", profile, PROFILES)
     for name in pipelines or PIPELINES:
         _known("pipeline", name, PIPELINES)
-        print(compile_pipeline(name, profile=profile, out=out, image=image))
+        print(compile_pipeline(name, profile=profile, out=out, image=image, training_image=gpu_image))
     if not pipelines:
         print(*compile_components(out / "components", image=image), sep="\n")
 

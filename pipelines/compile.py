@@ -10,7 +10,7 @@ from graftline.components import COMPONENTS
 from graftline.components.face import IMAGE
 from graftline.errors import RefusedError
 from graftline.pipelines import PIPELINES
-from graftline.pipelines.placement import PROFILES, Placement
+from graftline.pipelines.placement import GPU_IMAGE, PROFILES, Placement
 
 
 def compile_pipeline(name: str, *, profile: str = "none", out: Path, image: str | None = None,
@@ -21,8 +21,9 @@ def compile_pipeline(name: str, *, profile: str = "none", out: Path, image: str 
         name: From `PIPELINES`.
         profile: From `PROFILES`.
         out: Folder to write into; made if missing.
-        image: Image that the steps run in, best named by its digest; by default `graftline:latest`.
-        training_image: Image of the steps that train, where it is another one.
+        image: Image that the steps run in, best named by its digest; by default `graftline-python:cpu`.
+        training_image: Image of the steps that train, where it is another one; `graftline-python:gpu` where no image
+            is named and the profile has accelerators.
 
     Returns:
         `out/<name>.yaml`. The same arguments give the same bytes.
@@ -33,6 +34,8 @@ def compile_pipeline(name: str, *, profile: str = "none", out: Path, image: str 
     for what, value, table in (("pipeline", name, PIPELINES), ("profile", profile, PROFILES)):
         if value not in table:
             raise RefusedError(f"{what} {value!r} is not one of {', '.join(table)}")
+    if image is None and PROFILES[profile].count:
+        training_image = training_image or GPU_IMAGE
     placement = Placement(image or IMAGE, PROFILES[profile], training_image)
     return _write(PIPELINES[name](placement), out / f"{name}.yaml")
 
@@ -42,7 +45,7 @@ def compile_components(out: Path, *, image: str | None = None) -> list[Path]:
 
     Args:
         out: Folder to write into; made if missing.
-        image: Image that the components run in; by default `graftline:latest`.
+        image: Image that the components run in; by default `graftline-python:cpu`.
 
     Returns:
         The files, in the order of `COMPONENTS`.

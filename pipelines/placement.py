@@ -65,6 +65,10 @@ PROFILES: dict[str, Profile] = _FIXED | {f"{name}-spot": _spot(p) for name, p in
 """Profile names to profiles."""
 
 
+GPU_IMAGE = "graftline-python:gpu"
+"""Image of the steps that train, where no image is named and the profile has accelerators."""
+
+
 @dataclass(frozen=True)
 class Placement:
     """How one compiled DAG is laid on nodes: a profile and the images that the steps run in."""

@@ -63,7 +63,7 @@ def runner_of(name: RunnerName, config: Config, *, out: Path, image: str | None)
         name: `subprocess`, or `docker` for the container images.
         config: The run's config; its local paths are mounted into the containers, data read-only.
         out: The run's folder.
-        image: For `docker`; by default `graftline:latest`.
+        image: For `docker`; by default `graftline-python:cpu`.
 
     Raises:
         RefusedError: An unknown runner, no docker daemon, or no such image.

@@ -52,7 +52,7 @@ def test_everything_is_resolved(tmp_path: Path) -> None:
     assert epochs["feature"] == 60
     longest = (60 + 60) * 18  # staged: its head, then its stages
     assert {each.longest for each in found.values()} == {longest}
-    assert epochs["control"] == 160
+    assert epochs["control"] == 120
     assert {each.training.augment for each in found.values()} == {"shift"}
     assert {each.seed for each in found.values()} == {3}
 
