@@ -25,7 +25,7 @@ demo: install ## the whole pipeline on handwritten digits, then look at runs/dem
 	@$(BIN)/graftline run transfer --out runs/demo
 
 test: install ## the fast tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 test-slow: install ## tests that take minutes
 	$(BIN)/python -m pytest -m slow

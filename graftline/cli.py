@@ -188,9 +188,10 @@ def evaluate(data: DataArtifact, out: Out,
         figures = _step("evaluate", step, jobs_of(whole, {}).evaluate, dataset=data, sources=Path(folder),
                         chosen=chosen[0], control=control[0], confirmations=[*chosen[1:], *control[1:]], out=out)
     gain = figures.gain
-    ours, control_s = figures.test["accuracy"].value, figures.control_test["accuracy"].value
-    print(f"{out}: accuracy {ours:.3f}, control {control_s:.3f}, "
-          f"gain {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] over {gain.seeds} seeds: {gain.verdict}")
+    ours, theirs = figures.test["accuracy"].value, figures.control_test["accuracy"].value
+    seeds = "1 seed" if gain.seeds == 1 else f"{gain.seeds} seeds"
+    print(f"{out}: accuracy {ours:.3f}, control {theirs:.3f}, "
+          f"gain {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] over {seeds}: {gain.verdict}")
 
 
 @app.command("export-onnx")
