@@ -1,28 +1,19 @@
 """The command line: each command is a thin face over a step, a pipeline or a release."""
 
 import sys
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 import graftline
 from graftline import config_file
+from graftline.cli_steps import ConfigFile, Out, Set, configured, steps
 from graftline.config import Config
 from graftline.errors import DivergedError, RefusedError
 
 app = typer.Typer(help="Transfer learning as a Kubeflow pipeline: pretrain, transfer, prove that it helped, export, "
                   "release.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="YAML config; see docs/config.md.")]
-Set = Annotated[list[str], typer.Option("--set", help="Override one key, such as finetune.epochs=5; repeatable.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
-DataArtifact = Annotated[Path, typer.Option("--data", help="Dataset artifact, as `graftline preprocess` writes it.")]
-Checkpoint = Annotated[Path, typer.Option("--checkpoint", help="Checkpoint artifact.")]
-Evaluated = Annotated[Path, typer.Option("--evaluation", help="Metrics artifact, as `graftline evaluate` writes it.")]
-Exported = Annotated[Path, typer.Option("--onnx", help="ONNX artifact, as `graftline export-onnx` writes it.")]
 
 
 def main() -> None:
@@ -75,7 +66,7 @@ def run(pipeline: Annotated[str, typer.Argument(help="Name of the pipeline, such
 
     _known("pipeline", pipeline, PIPELINES)
     _known("runner", runner, ("subprocess", "docker"))
-    whole = config_file.absolute(_config(config, set_))
+    whole = config_file.absolute(configured(config, set_))
     if dry_run:
         _explain(whole)
         return
@@ -109,119 +100,7 @@ def compile(pipelines: Annotated[list[str] | None, typer.Argument(help="Which on
         print(*compile_components(out / "components", image=image), sep="\n")
 
 
-# The steps, without KFP
-
-
-@app.command()
-def preprocess(data: Annotated[str, typer.Option(help="Raw data: folder, archive or file, local or gs://.")],
-               out: Out, config: ConfigFile = None, set_: Set = [],
-               target: Annotated[Path | None, typer.Option(help="Target's dataset artifact, when this is a source: its "
-                                                           "size is taken, its test images are left out.")] = None
-               ) -> None:
-    """Turn raw images into a dataset artifact: checked, split, resized, hashed."""
-    from graftline.steps.fingerprint import fingerprint
-    from graftline.steps.preprocess import preprocess as step
-
-    whole = _config(config, set_, {"target": {"data": data}})
-    whole = whole.model_copy(update={"target": whole.target.model_copy(update={"data": data})})
-    job = fingerprint(config_file.absolute(whole)).target
-    manifest = _step("preprocess", step, job, target=target, out=out)
-    sizes = ", ".join(f"{count:,} {name}" for name, count in manifest.sizes.items())
-    print(f"{out}: {len(manifest.classes)} classes, {sizes}, {len(manifest.dropped)} dropped, {manifest.digest}")
-
-
-@app.command()
-def pretrain(data: DataArtifact, out: Out, config: ConfigFile = None, set_: Set = [],
-             init: Annotated[str, typer.Option(help="random, DEFAULT, a state dict file or a checkpoint.")] = "random",
-             backbone: Annotated[str | None, typer.Option(help="Any torchvision classifier, or mlp, cnn, rnn.")] = None
-             ) -> None:
-    """Train a source checkpoint on a dataset artifact (an empty one: take the weights of --init as they are)."""
-    from graftline.jobs import jobs_of
-    from graftline.steps.pretrain import pretrain as step
-
-    whole = _config(config, set_, {"target": {"data": str(data)}})
-    source = whole.source[0].model_copy(update={"name": out.name, "init": init,
-                                                "backbone": backbone or whole.backbone})
-    job = jobs_of(config_file.absolute(whole.model_copy(update={"source": [source]})), {}).sources[0].pretrain
-    _print_row(out, _step("pretrain", step, job, dataset=data, out=out).row)
-
-
-@app.command()
-def finetune(data: DataArtifact, source: Annotated[Path, typer.Option(help="Source checkpoint.")], out: Out,
-             strategy: Annotated[str, typer.Option(help="zero, feature, partial, staged, full, structure or control."
-                                                   )] = "staged",
-             config: ConfigFile = None, set_: Set = []) -> None:
-    """Train one candidate: a source checkpoint carried to the target by one strategy."""
-    import tempfile
-
-    from graftline.jobs import jobs_of
-    from graftline.steps.finetune import finetune as step
-    from graftline.steps.plan import plan
-
-    base: dict[str, Any] = {"target": {"data": str(data)}}
-    chosen = [] if strategy == "control" else [f"strategies=[{strategy}]"]
-    whole = _config(config, [*chosen, *set_], base)
-    with tempfile.TemporaryDirectory() as folder:
-        candidates = plan(jobs_of(whole, {}).plan, sources=[source], dataset=data, out=Path(folder))
-        job = next(c for c in candidates if c.is_control == (strategy == "control"))
-        _print_row(out, _step(f"finetune-{job.name}", step, job, sources=Path(folder), dataset=data, out=out).row)
-
-
-@app.command()
-def evaluate(data: DataArtifact, out: Out,
-             chosen: Annotated[list[Path], typer.Option(help="Checkpoint to judge; repeat for more seeds.")],
-             control: Annotated[list[Path], typer.Option(help="Control's checkpoint; repeat for more seeds.")],
-             source: Annotated[Path, typer.Option(help="Source checkpoint that --chosen started from.")],
-             config: ConfigFile = None, set_: Set = []) -> None:
-    """Score a candidate and its control on the test split: figures, gain, interval, verdict."""
-    import tempfile
-
-    from graftline import manifest
-    from graftline.checkpoint import CheckpointManifest
-    from graftline.jobs import jobs_of
-    from graftline.steps.evaluate import evaluate as step
-    from graftline.steps.plan import link
-
-    whole = _config(config, set_, {"target": {"data": str(data)}})
-    with tempfile.TemporaryDirectory() as folder:
-        link(source, Path(folder) / manifest.read(source, CheckpointManifest).name)
-        figures = _step("evaluate", step, jobs_of(whole, {}).evaluate, dataset=data, sources=Path(folder),
-                        chosen=chosen[0], control=control[0], confirmations=[*chosen[1:], *control[1:]], out=out)
-    gain = figures.gain
-    ours, theirs = figures.test["accuracy"].value, figures.control_test["accuracy"].value
-    seeds = "1 seed" if gain.seeds == 1 else f"{gain.seeds} seeds"
-    print(f"{out}: accuracy {ours:.3f}, control {theirs:.3f}, "
-          f"gain {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] over {seeds}: {gain.verdict}")
-
-
-@app.command("export-onnx")
-def export_onnx(data: DataArtifact, checkpoint: Checkpoint, evaluation: Evaluated, out: Out) -> None:
-    """Export a checkpoint to ONNX and prove on the whole test split that it is the same model."""
-    from graftline.jobs import ExportJob
-    from graftline.steps.export_onnx import export_onnx as step
-
-    manifest = _step("export-onnx", step, ExportJob(), dataset=data, chosen=checkpoint, evaluation=evaluation, out=out)
-    print(f"{out}: {manifest.summary()}")
-
-
-@app.command()
-def release(data: DataArtifact, checkpoint: Checkpoint, evaluation: Evaluated, onnx: Exported, out: Out,
-            config: ConfigFile = None, set_: Set = []) -> None:
-    """Judge an exported file by the gate and, when it is promoted, write its release folder."""
-    import tempfile
-
-    from graftline.jobs import jobs_of
-    from graftline.steps.gate import gate
-    from graftline.steps.release import release as step
-
-    jobs = jobs_of(_config(config, set_, {"target": {"data": str(data)}}), {})
-    with tempfile.TemporaryDirectory() as folder:
-        verdict = gate(jobs.gate, dataset=data, onnx=onnx, evaluation=evaluation, out=Path(folder))
-        print(verdict.verdict, *verdict.reasons, sep="\n  ")
-        if verdict.verdict != "promote":
-            raise typer.Exit(1)
-        _step("release", step, jobs.release, dataset=data, onnx=onnx, evaluation=evaluation, gate=Path(folder),
-              chosen=checkpoint, out=out)
+app.add_typer(steps)
 
 
 # The released model
@@ -261,35 +140,9 @@ def doctor() -> None:
     raise typer.Exit(1 if faults else 0)
 
 
-# What the commands share
-
-
-def _config(path: Path | None, overrides: list[str], base: dict[str, Any] | None = None) -> Config:
-    demo = resources.files("graftline").joinpath("demo.yaml").read_text(encoding="utf-8")
-    default = base if base is not None else {} if path else yaml.safe_load(demo)
-    return config_file.load(path, overrides, default)
-
-
 def _known(what: str, name: str, table: Any) -> None:
     if name not in table:
         raise RefusedError(f"{what} {name!r}: not known; there are {', '.join(table)}")
-
-
-def _step(name: str, function: Any, job: Any, *, out: Path, **paths: Path | list[Path] | None) -> Any:
-    """Runs a step into a folder that must not hold another artifact, with live progress."""
-    from graftline import events
-
-    if out.exists() and any(out.iterdir()):
-        raise RefusedError(f"--out {out}: not empty; give a new folder, or remove it first")
-    out.mkdir(parents=True, exist_ok=True)
-    with events.step(name):
-        return function(job, out=out, **paths)
-
-
-def _print_row(out: Path, row: Any) -> None:
-    score = "" if row.val_accuracy is None else f", validation accuracy {row.val_accuracy:.3f}"
-    print(f"{out}: {row.status}{score}, {row.presentations:,} presentations in {row.train_seconds:.1f} s"
-          + (f"; {row.reason}" if row.reason else ""))
 
 
 def _explain(config: Config) -> None:

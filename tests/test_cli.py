@@ -4,10 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import graftline
 from graftline.cli import app, main
+from graftline.cli_steps import steps
 
 GRAFTLINE = Path(sys.executable).with_name("graftline")
 
@@ -31,7 +33,7 @@ def test_version() -> None:
 
 
 def test_each_command_has_a_help() -> None:
-    for command in app.registered_commands:
+    for command in [*app.registered_commands, *steps.registered_commands]:
         name = command.name or command.callback.__name__.replace("_", "-")
         assert "Usage" in cli(name, "--help")
 
@@ -86,18 +88,21 @@ def test_bad_data_is_refused_before_any_training(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_step_without_kfp(tmp_path: Path) -> None:
-    t, s, c, f, k, e, o, r = (tmp_path / name for name in "tscfkeor")
+    t, s, c, f, k, p, e, o, g, r, w = (tmp_path / name for name in "tscfkpeogrw")
     cli("preprocess", "--data", "builtin:digits/scanned", "--out", t)
     cli("preprocess", "--data", "builtin:digits/clean", "--target", t, "--out", s)
     cli("pretrain", "--data", s, "--backbone", "cnn", "--out", c, "--set", "pretrain.epochs=5")
     cli("finetune", "--data", t, "--source", c, "--strategy", "feature", "--out", f)
     cli("finetune", "--data", t, "--source", c, "--strategy", "control", "--out", k)
-    assert "over 1 seed" in cli("evaluate", "--data", t, "--chosen", f, "--control", k, "--source", c, "--out", e)
-    cli("export-onnx", "--data", t, "--checkpoint", f, "--evaluation", e, "--out", o)
-    cli("release", "--data", t, "--checkpoint", f, "--evaluation", e, "--onnx", o, "--out", r)
+    assert "c-feature-seed2" in cli("select", "--candidate", f, "--candidate", k, "--out", p)
+    assert "over 1 seed" in cli("evaluate", "--data", t, "--chosen", p / "chosen", "--control", p / "control",
+                                "--source", c, "--out", e)
+    cli("export-onnx", "--data", t, "--checkpoint", p / "chosen", "--evaluation", e, "--out", o)
+    assert "\npromote\n" in cli("gate", "--data", t, "--evaluation", e, "--onnx", o, "--out", g)
+    cli("release", "--data", t, "--checkpoint", p / "chosen", "--evaluation", e, "--onnx", o, "--gate", g, "--out", r)
+    cli("report", "--data", t, "--source", c, "--selected", p, "--evaluation", e, "--onnx", o, "--gate", g, "--out", w)
+    assert json.loads((w / "summary.json").read_text())["selected"]["strategy"] == "feature"
     assert "ok  outputs" in cli("verify", r)
-    from PIL import Image
-
     Image.new("L", (30, 40), 200).save(tmp_path / "x.png")
     answer = json.loads(cli("predict", r / "model.onnx", tmp_path / "x.png", "--json"))
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
