@@ -61,16 +61,22 @@ def run(pipeline: Annotated[str, typer.Argument(help="Name of the pipeline, such
     Without --config it runs the embedded demo: handwritten digits, no download. Finished steps are cached: a rerun
     picks up where a failed one stopped. Exit status: 0 succeeded, 1 a step failed, 2 config or data refused.
     """
-    from graftline.pipelines import PIPELINES
+    from graftline.pipelines import PIPELINES, run_folder
     from graftline.pipelines.local import run_local
 
     _known("pipeline", pipeline, PIPELINES)
     _known("runner", runner, ("subprocess", "docker"))
-    whole = config_file.absolute(configured(config, set_))
+    out = out or Path("runs") / pipeline
+    try:
+        whole = config_file.absolute(configured(config, set_))
+    except RefusedError as error:
+        if not dry_run:
+            run_folder.refuse(out, pipeline=pipeline, message=str(error))
+        raise
     if dry_run:
         _explain(whole)
         return
-    result = run_local(pipeline, whole, out=out or Path("runs") / pipeline, runner=runner, image=image)
+    result = run_local(pipeline, whole, out=out, runner=runner, image=image)
     raise typer.Exit(result.exit_code)
 
 
@@ -110,13 +116,16 @@ app.add_typer(steps)
 def predict(model: Annotated[Path, typer.Argument(help="Release folder or model.onnx.")],
             images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
             json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
-    """Label images with a released model."""
+    """Label images with a released model. Exit status 1 where a file could not be read."""
     import json as json_text
 
     from graftline.predict import predict as answers
 
-    for answer in answers(model, images):
+    unread = 0
+    for answer in answers(_released(model), images):
         print(json_text.dumps(answer.as_dict()) if json else answer.as_line())
+        unread += bool(answer.error)
+    raise typer.Exit(1 if unread else 0)
 
 
 @app.command()
@@ -124,8 +133,26 @@ def verify(release: Annotated[Path, typer.Argument(help="Release folder.")]) -> 
     """Check that a release is whole, unedited, and still gives the outputs that were stored with it."""
     from graftline.release import verify as checks
 
-    for check in checks(release):
+    for check in checks(_released(release)):
         print(f"ok  {check}")
+
+
+@app.command()
+def formats() -> None:
+    """List the formats of raw data that preprocess reads."""
+    from graftline.formats import FORMATS
+
+    for name, known in FORMATS.items():
+        print(f"{name:<14} {known.what}")
+
+
+@app.command()
+def backbones() -> None:
+    """List the backbones by name."""
+    from graftline.backbones.small import SMALL
+    from graftline.backbones.torchvision_models import names
+
+    print(*SMALL, *names(), sep="\n")
 
 
 @app.command()
@@ -138,6 +165,11 @@ def doctor() -> None:
         print(f"{check.state:<8} {check.what}: {check.found}")
         faults += check.state == "missing"
     raise typer.Exit(1 if faults else 0)
+
+
+def _released(place: Path) -> Path:
+    """A run's folder stands for the release in it."""
+    return place / "release" if (place / "release" / "model.onnx").is_file() else place
 
 
 def _known(what: str, name: str, table: Any) -> None:

@@ -100,11 +100,8 @@ def evaluate(data: DataArtifact, out: Out,
     with _gathered([source]) as sources:
         figures = _step("evaluate", step, jobs_of(whole, {}).evaluate, dataset=data, sources=sources,
                         chosen=chosen[0], control=control[0], confirmations=[*chosen[1:], *control[1:]], out=out)
-    gain = figures.gain
     ours, theirs = figures.test["accuracy"].value, figures.control_test["accuracy"].value
-    seeds = "1 seed" if gain.seeds == 1 else f"{gain.seeds} seeds"
-    print(f"{out}: accuracy {ours:.3f}, control {theirs:.3f}, "
-          f"gain {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] over {seeds}: {gain.verdict}")
+    print(f"{out}: accuracy {ours:.1%}, control {theirs:.1%}, gain {figures.gain}")
 
 
 @steps.command("export-onnx")

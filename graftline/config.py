@@ -6,7 +6,7 @@ The steps, the DAGs, the command line and `docs/config.md` all read this file. I
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Optimizer = Literal["adamw", "adam", "sgd", "gd", "rmsprop"]
 Loss = Literal["cross_entropy", "mse"]
@@ -15,6 +15,15 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"{value} is even; a kernel needs a middle, expected an odd number of pixels")
+    return value
+
+
+Kernel = Annotated[int, Field(ge=1, le=11), AfterValidator(_odd)]
 
 
 class Knobs(BaseModel):
@@ -92,7 +101,7 @@ class Small(Knobs):
     """Activation after each layer (mlp, cnn); the rnn's gated units have their own."""
     pooling: Literal["max", "average"] = "max"
     """Pooling after each convolution (cnn)."""
-    kernel: Annotated[int, Field(ge=1, le=11)] = 3
+    kernel: Kernel = 3
     """Side of the convolution kernels in pixels, odd (cnn)."""
 
 
@@ -180,7 +189,7 @@ class Structure(Knobs):
     """Factor on the widths of mlp, cnn, rnn, and of torchvision backbones that take `width_mult`."""
     depth: Annotated[int, Field(ge=-8, le=8)] = 0
     """Layers added (or, below 0, removed) at the end of mlp, cnn, rnn."""
-    kernel: Annotated[int, Field(ge=1, le=11)] | None = None
+    kernel: Kernel | None = None
     """Side of the cnn's kernels."""
     stem: Literal["keep", "small"] = "keep"
     """`small` makes the first convolution 3x3, stride 1, without pooling behind it: for images of 32 pixels."""
@@ -250,7 +259,9 @@ class Config(Knobs):
     @field_validator("strategies", mode="before")
     @classmethod
     def _short_strategies(cls, value: Any) -> Any:
-        return [_long_strategy(item) for item in value] if isinstance(value, list) else value
+        if value == "auto":
+            raise ValueError("'auto' is not there yet; list strategies, such as [feature, staged, full]")
+        return [_long_strategy(item) for item in (value if isinstance(value, list) else [value])]
 
     @field_validator("task")
     @classmethod

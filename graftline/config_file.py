@@ -47,6 +47,8 @@ def load(path: Path | None, overrides: Sequence[str] = (), base: dict[str, Any] 
     values = copy.deepcopy(base or {})
     if path is not None:
         values |= _read(path)
+    if any(text.startswith("source.0") for text in overrides) and isinstance(values.get("source", {}), dict):
+        values["source"] = [values.get("source", {})]  # one source and a list of one mean the same
     for text in overrides:
         _override(values, text)
     return check(values, where=str(path) if path else "config")
@@ -91,6 +93,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise RefusedError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except (RecursionError, UnicodeDecodeError, ValueError) as error:
         raise RefusedError(f"{path}: not YAML: {error}") from None
+    if values is None:
+        raise RefusedError(f"{path}: empty, expected keys and values such as 'target:'")
     if not isinstance(values, dict):
         raise RefusedError(f"{path}: found {type(values).__name__}, expected keys and values such as 'target:'")
     return values
@@ -142,6 +146,8 @@ def _sentence(values: dict[str, Any], fault: Any) -> str:
         return f"{place}: unknown name {fault['ctx']['tag']!r}; known: {fault['ctx']['expected_tags']}"
     if fault["type"] == "value_error":
         return f"{place}: {fault['ctx']['error']}".removeprefix("config: ")
+    if fault["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return f"{place}: expected keys and values, found {fault['input']!r}"
     found = "" if isinstance(fault["input"], dict) else f", found {fault['input']!r}"
     return f"{place}: {fault['msg']}{found}"
 

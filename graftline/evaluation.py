@@ -41,6 +41,11 @@ class Gain(BaseModel):
     reasons: list[str]
     """Why the verdict is this one and not a stronger one."""
 
+    def __str__(self) -> str:
+        seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
+        return (f"{100 * self.value:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}] over {seeds}: "
+                f"{self.verdict}")
+
 
 class Side(BaseModel):
     """The chosen candidate's or the control's cost and figures, seed by seed."""

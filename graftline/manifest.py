@@ -107,14 +107,14 @@ def read(folder: Path, kind: type[M], *, verify: bool = False) -> M:
     """
     path = folder / NAME
     if not path.is_file():
-        raise RefusedError(f"{folder}: no {NAME}, so this is not a whole {kind.__name__} folder; "
+        raise RefusedError(f"{folder}: no {NAME}, so this is not a whole {_words(kind)}; "
                            "make it again with the step that writes it")
     try:
         manifest = kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise RefusedError(f"{path}: not a {kind.__name__}: {place}: {first['msg']}") from None
+        raise RefusedError(f"{path}: not that of a {_words(kind)}: {place}: {first['msg']}") from None
     known: int = kind.model_fields["schema_version"].default
     if manifest.schema_version > known:
         raise RefusedError(f"{path}: schema version {manifest.schema_version}, this graftline reads up to {known}; "
@@ -122,6 +122,12 @@ def read(folder: Path, kind: type[M], *, verify: bool = False) -> M:
     for name, digest in manifest.files.items():
         _check_file(folder, name, digest if verify else None)
     return manifest
+
+
+def _words(kind: type[Manifest]) -> str:
+    """`ReleaseManifest` as people say it: release artifact."""
+    name = kind.__name__.removesuffix("Manifest").removesuffix("Result")
+    return f"{name.lower()} artifact"
 
 
 def _check_file(folder: Path, name: str, digest: str | None) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from graftline.evaluation import Gain
+
 
 def lines(run: Mapping[str, Any], out: Path) -> list[str]:
     """Returns the lines to print under the steps of a run that succeeded.
@@ -19,9 +21,9 @@ def lines(run: Mapping[str, Any], out: Path) -> list[str]:
         told.append(f"chosen   {chosen['source']} / {chosen['strategy']}, {run['test']['accuracy']:.1%} on test; " +
                     ", ".join(f"{name} {value:.1%}" for name, value in others.items()))
     if "transfer_gain" in run:
-        gain = run["transfer_gain"]
-        told.append(f"gain     {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}] "
-                    f"over {gain['seeds']} seeds: {gain['verdict']}")
+        gain = Gain.model_validate(run["transfer_gain"])
+        told.append(f"gain     {gain}")
+        told += [f"         {reason}" for reason in gain.reasons if gain.verdict == "undecided"]
     if "best" in run and run["best"] != "chosen":
         told.append(f"best     {run['best']} scores higher on test than the transfer")
     if "gate" in run:

@@ -15,7 +15,7 @@ _MARK = "logs/kfp.log"
 
 
 def prepare(out: Path) -> Path:
-    """Makes the folder, rid of what an earlier run left in it.
+    """Makes the folder, rid of an earlier run's logs; its report and release stay until a run replaces them.
 
     Args:
         out: The run's folder.
@@ -32,8 +32,8 @@ def prepare(out: Path) -> Path:
     if taken and not (out / _MARK).is_file():
         raise RefusedError(f"--out {out}: holds {', '.join(taken)}, but not from a run of graftline; "
                            "name another folder, so that nothing of yours is overwritten")
-    for name in taken:
-        shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink()
+    shutil.rmtree(out / "logs", ignore_errors=True)
+    (out / "run.json").unlink(missing_ok=True)
     (out / "logs").mkdir(parents=True)
     (out / _MARK).touch()
     return out / "logs"
@@ -46,12 +46,14 @@ def collect(out: Path, watch: Watch) -> dict[str, Any]:
         The report's summary, empty where the run did not get that far.
     """
     summary: dict[str, Any] = {}
-    for step in watch.of("done"):
-        if step.name == "report":
-            shutil.copyfile(Path(step.received["out"]) / "report.html", out / "report.html")
-            summary = json.loads((Path(step.received["out"]) / "summary.json").read_text(encoding="utf-8"))
-        if step.name == "release":
-            shutil.copytree(step.received["out"], out / "release")
+    made = {step.name: Path(step.received["out"]) for step in watch.of("done") if step.name in ("report", "release")}
+    if made:  # the gate has spoken, so what an earlier run left is out of date
+        shutil.rmtree(out / "release", ignore_errors=True)
+    if "report" in made:
+        shutil.copyfile(made["report"] / "report.html", out / "report.html")
+        summary = json.loads((made["report"] / "summary.json").read_text(encoding="utf-8"))
+    if "release" in made:
+        shutil.copytree(made["release"], out / "release")
     return summary
 
 
@@ -80,3 +82,17 @@ def write(out: Path, *, pipeline: str, config: Config, status: str, seconds: flo
     run |= collect(out, watch)
     write_text(out / "run.json", json.dumps(run, indent=1))
     return run
+
+
+def refuse(out: Path, *, pipeline: str, message: str) -> None:
+    """Writes the `run.json` of a run whose config was refused before any step.
+
+    Args:
+        out: The run's folder.
+        pipeline: Name of the DAG.
+        message: Why.
+    """
+    prepare(out)
+    run = {"pipeline": pipeline, "status": "refused", "seconds": 0.0, "steps": [],
+           "error": {"step": "config", "kind": "refused", "message": message}}
+    write_text(out / "run.json", json.dumps(run, indent=1))

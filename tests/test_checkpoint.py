@@ -92,7 +92,7 @@ def test_a_good_row_needs_a_network(tmp_path: Path) -> None:
 def test_without_a_manifest_it_is_not_whole(tmp_path: Path) -> None:
     made(tmp_path)
     (tmp_path / "manifest.json").unlink()
-    with pytest.raises(RefusedError, match=r"no manifest\.json, so this is not a whole CheckpointManifest folder"):
+    with pytest.raises(RefusedError, match=r"no manifest\.json, so this is not a whole checkpoint artifact"):
         checkpoint.load(tmp_path)
 
 

@@ -70,6 +70,24 @@ def test_refusals_exit_2_with_one_message(monkeypatch: pytest.MonkeyPatch, capsy
     assert len(error.splitlines()) == 1
 
 
+def test_a_refused_config_leaves_a_run_json_and_what_was_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                               capsys: pytest.CaptureFixture[str]) -> None:
+    earlier = tmp_path / "run"
+    (earlier / "logs").mkdir(parents=True)
+    for name in ("logs/kfp.log", "report.html", "run.json"):
+        (earlier / name).write_text("earlier")
+    refused(monkeypatch, capsys, "run", "transfer", "--set", "bogus=1", "--out", earlier)
+    run = json.loads((earlier / "run.json").read_text())
+    assert (run["status"], run["error"]["kind"]) == ("refused", "refused")
+    assert "bogus: unknown key" in run["error"]["message"]
+    assert (earlier / "report.html").read_text() == "earlier"
+
+
+def test_tables_are_listed() -> None:
+    assert [line.split()[0] for line in cli("formats").splitlines()][-1] == "image_folder"
+    assert {"cnn", "vgg16", "mobilenet_v2"} <= set(cli("backbones").split())
+
+
 def test_a_step_does_not_write_over_another_artifact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
                                                      capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine").write_text("kept")

@@ -38,6 +38,12 @@ MESSAGES = {
                                 "FILE: source: ['random'] name more than one source; set `name:` on each"),
     "no source": ("target: {data: x}\nsource: []",
                   "FILE: source: an empty list; give at least one source, `init: random` if there is none"),
+    "a strategy of later": ("target: {data: x}\nstrategies: auto",
+                            "FILE: strategies: 'auto' is not there yet; list strategies, such as [feature, staged"),
+    "an even kernel": ("target: {data: x}\nsmall: {kernel: 4}",
+                       "FILE: small.kernel: 4 is even; a kernel needs a middle, expected an odd number of pixels"),
+    "a section without keys": ("target: {data: x}\nfinetune: 3", "FILE: finetune: expected keys and values, found 3"),
+    "nothing": ("", "FILE: empty, expected keys and values such as 'target:'"),
     "repeated key": ("target: {data: x}\ntarget: {data: y}",
                      "FILE: not YAML: line 1: the key 'target' stands there more than once"),
     "alias": ("a: &x 1\nb: *x", "FILE: not YAML: line 2: aliases (*name) are not allowed"),
@@ -80,6 +86,12 @@ def test_overrides() -> None:
     assert config.finetune.epochs == 3
     assert config.source[0].data == "a.zip"
     assert config.strategies == [Partial(freeze=2)]
+
+
+def test_one_source_and_a_list_of_one_mean_the_same() -> None:
+    base = {**LEAST, "source": {"init": "random"}}
+    assert load(None, ["source.0.data=a"], base) == load(None, ["source.data=a"], base)
+    assert check({**LEAST, "strategies": "full"}, "x") == check({**LEAST, "strategies": ["full"]}, "x")
 
 
 def test_short_and_long_strategies_are_the_same() -> None:

@@ -73,7 +73,7 @@ def test_the_identity_knows_splits_and_class_order(tmp_path: Path) -> None:
 def test_a_folder_without_manifest_is_not_whole(tmp_path: Path) -> None:
     written(tmp_path)
     (tmp_path / "manifest.json").unlink()
-    with pytest.raises(RefusedError, match=r"no manifest\.json, so this is not a whole DatasetManifest folder"):
+    with pytest.raises(RefusedError, match=r"no manifest\.json, so this is not a whole dataset artifact"):
         dataset.read(tmp_path)
 
 

@@ -61,8 +61,6 @@ def build(backbone: str, classes: int, *, input: InputContract, small: Small = S
     if backbone not in SMALL:
         return _torchvision(backbone, classes, input, head, source_head, changes)
     kernel = int(changes.get("kernel") or small.kernel)
-    if kernel % 2 == 0 and backbone == "cnn":
-        raise RefusedError(f"small.kernel: {kernel} is even; expected an odd side, such as {kernel + 1}")
     widths = widths_of(backbone, small, width=float(changes.get("width", 1.0)), depth=int(changes.get("depth", 0)))
     net, size = SMALL[backbone](input, small.model_copy(update={"kernel": kernel}), widths)
     return Network(net, new_head(size, classes, head), size)

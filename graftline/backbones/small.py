@@ -42,8 +42,6 @@ def cnn(input: InputContract, small: Small, widths: list[int]) -> tuple[nn.Modul
     Returns:
         (B, C, H, W) -> (B, D), and D, the last width times the grid's cells.
     """
-    if small.kernel % 2 == 0:
-        raise ValueError(f"kernel {small.kernel} is even")
     pool: Callable[[int], nn.Module] = nn.MaxPool2d if small.pooling == "max" else nn.AvgPool2d
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     channels, height, width = input.channels, input.height, input.width

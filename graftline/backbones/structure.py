@@ -52,10 +52,8 @@ def check(backbone: str, architecture: Architecture) -> None:
         Structure.model_validate(architecture)
     except ValidationError as error:
         first = error.errors()[0]
-        raise RefusedError(f"structure: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    kernel = architecture.get("kernel")
-    if isinstance(kernel, int) and kernel % 2 == 0:
-        raise RefusedError(f"structure: kernel {kernel} is even; expected an odd side, such as {kernel + 1}")
+        raise RefusedError(f"structure: {'.'.join(map(str, first['loc']))}: "
+                           f"{first['msg'].removeprefix('Value error, ')}") from None
 
 
 def shrink_stem(net: nn.Module) -> None:

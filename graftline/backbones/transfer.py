@@ -85,7 +85,8 @@ def _check_fit(state: Mapping[str, Tensor], own: Mapping[str, Tensor], wanted: l
     other = [key for key in wanted if key in state and state[key].shape != own[key].shape]
     parts = {_part(key) for key in wanted}
     extra = [key for key in state if key.startswith(prefixes) and key not in own and _part(key) in parts]
-    _refuse_unless(not (missing or other or extra), {key: state[key] for key in [*extra, *other]},
+    strange = extra or [key for key in state if key not in own]  # nothing alike: then all that the source has
+    _refuse_unless(not (missing or other or extra), {key: state[key] for key in [*strange, *other]},
                    {key: own[key] for key in [*missing, *other]})
 
 

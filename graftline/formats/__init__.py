@@ -41,6 +41,9 @@ def choose(name: str, place: Path) -> Format:
     start = ""
     if place.is_file():
         with place.open("rb") as file:
-            start = f", which begins with {file.read(16)!r}"
+            first = file.read(16)
+        if first.startswith(b"PK\x03\x04"):
+            raise RefusedError(f"{place}: begins as a zip and ends before its directory; copy or download it again")
+        start = f", which begins with {first!r}"
     raise RefusedError(f"{place}: in none of the known formats{start}; there are "
                        + "; ".join(f"{known.name} ({known.what})" for known in FORMATS.values()))

@@ -116,6 +116,5 @@ def _absent(labels: NDArray[np.int64], classes: list[str]) -> list[str]:
 def _summary(found: Evaluation) -> str:
     sides = f"chosen {found.test['accuracy'].value:.3f}, control {found.control_test['accuracy'].value:.3f}"
     rest = ", ".join(f"{name} {figure.value:.3f}" for name, figure in found.baselines.items())
-    gain = found.gain
     return (f"test accuracy on {found.examples:,} samples: {sides}, {rest}; best: {found.best}. Transfer gain "
-            f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] over {gain.seeds} seeds: {gain.verdict}")
+            f"{found.gain}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from graftline import events, manifest
 from graftline.checkpoint import CheckpointManifest
-from graftline.errors import RefusedError
+from graftline.errors import DivergedError, RefusedError
 from graftline.jobs import Candidate, SelectJob
 from graftline.selection import Selection
 from graftline.steps.plan import link
@@ -47,11 +47,12 @@ def select(job: SelectJob, *, candidates: list[Path], chosen: Path, control: Pat
 
     Raises:
         RefusedError: No candidate came to a model, or the control did not; gives each one's reason.
+        DivergedError: The same, where a training diverged or memory did not suffice.
     """
     entries = [_entry(folder) for folder in candidates]
     transfers = [entry for entry in entries if not entry.job.is_control]
     if not any(entry.ok for entry in transfers):
-        raise RefusedError("no candidate came to a model: " + "; ".join(_told(entry) for entry in transfers))
+        raise _failure(transfers)("no candidate came to a model: " + "; ".join(map(_told, transfers)))
     best, why = _choose([entry for entry in transfers if entry.ok])
     opponent = _control_of(best, entries)
     link(best.folder, chosen)
@@ -107,8 +108,13 @@ def _control_of(chosen: Entry, entries: list[Entry]) -> Entry:
         raise RefusedError(f"{chosen.job.name}: its control {chosen.job.opponent!r} is not among the candidates "
                            f"({', '.join(controls) or 'no control at all'}); give select all that plan listed")
     if not opponent.ok:
-        raise RefusedError(f"the control came to no model, so no gain can be shown: {_told(opponent)}")
+        raise _failure([opponent])(f"the control came to no model, so no gain can be shown: {_told(opponent)}")
     return opponent
+
+
+def _failure(entries: list[Entry]) -> type[RefusedError | DivergedError]:
+    """A training that went wrong is a failure; what could not begin is a refusal."""
+    return DivergedError if any(entry.manifest.row.status in ("diverged", "oom") for entry in entries) else RefusedError
 
 
 def _confirmations(job: SelectJob, chosen: Entry, control: Entry) -> list[Candidate]:

@@ -123,9 +123,12 @@ class Loop:
         for number, (loss, total) in enumerate(torch.stack(losses[first:]).tolist(), start=first + 1):
             if not math.isfinite(total) or loss > BOUND:
                 where = f"{self.stage}: " if self.stage else ""
-                raise DivergedError(f"{where}loss {total:.4g} in epoch {self.epochs}, batch {number}; "
-                                    "a lower learning_rate may help")
+                raise DivergedError(f"{where}diverged: loss {total:.4g} in epoch {self.epochs}, batch {number}, "
+                                    f"expected at most {BOUND:g}; set a learning_rate below {self._peak():.3g}")
         self.meter.advance(images, self._words(), loss=total)
+
+    def _peak(self) -> float:
+        return max(float(each["peak"]) for each in self.optimizer.param_groups)
 
     def _words(self) -> str:
         return ", ".join(part for part in (self.stage, f"epoch {self.epochs}") if part)

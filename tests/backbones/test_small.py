@@ -4,7 +4,6 @@ import torch.nn.functional as F
 
 from graftline.backbones import build, contract_for, layers
 from graftline.config import Small
-from graftline.errors import RefusedError
 
 
 def network(backbone: str, stored=(1, 28, 28), small: Small = Small()):  # noqa: B008
@@ -64,11 +63,6 @@ def test_signals_pass_through_at_the_start(activation) -> None:
     net = network("cnn", small=Small(activation=activation))
     features = net.backbone(torch.randn(64, 1, 28, 28))
     assert features.std(dim=0).mean() > 0.01
-
-
-def test_an_even_kernel_is_refused() -> None:
-    with pytest.raises(RefusedError, match=r"small\.kernel: 4 is even; expected an odd side, such as 5"):
-        network("cnn", small=Small(kernel=4))
 
 
 @pytest.mark.parametrize("backbone", ["mlp", "cnn", "rnn"])

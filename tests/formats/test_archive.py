@@ -179,3 +179,12 @@ def test_hymenoptera_as_the_tutorial_has_it(shared_data: Path) -> None:
 def test_a_gzip_that_is_no_tar_is_not_found(tmp_path: Path) -> None:
     place = folder_of(tmp_path, {"notes.gz": gzip.compress(b"words" * 500)}) / "notes.gz"
     assert not FORMAT.found(place)
+
+
+def test_a_zip_cut_short_is_called_so(tmp_path: Path) -> None:
+    from graftline.formats import choose
+
+    place = tmp_path / "cut.zip"
+    place.write_bytes(b"PK\x03\x04" + bytes(100))
+    with pytest.raises(RefusedError, match="begins as a zip and ends before its directory"):
+        choose("auto", place)

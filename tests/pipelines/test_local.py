@@ -196,7 +196,8 @@ def test_another_source_or_another_torch_is_another_library(tmp_path: Path, monk
 def test_the_end_names_the_best_of_all(tmp_path: Path):
     run = {"selected": {"source": "one", "strategy": "full"}, "test": {"accuracy": 0.9}, "control": {"accuracy": 0.7},
            "baselines": {"majority": 0.1, "forest": 0.95}, "best": "forest", "gate": {"verdict": "hold"},
-           "transfer_gain": {"value": 0.2, "low": 0.1, "high": 0.3, "seeds": 3, "verdict": "positive"}}
+           "transfer_gain": {"value": 0.2, "low": 0.1, "high": 0.3, "seeds": 3, "verdict": "positive",
+                             "method": "", "reasons": []}}
     assert outcome.lines(run, tmp_path) == [
         "chosen   one / full, 90.0% on test; control 70.0%, majority 10.0%, forest 95.0%",
         "gain     +20.0 points [+10.0, +30.0] over 3 seeds: positive",

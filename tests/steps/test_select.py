@@ -6,7 +6,7 @@ import pytest
 from graftline import checkpoint, manifest
 from graftline.checkpoint import CheckpointManifest, Epoch, Row
 from graftline.config import Control, Feature, Full, Head, Staged, Strategy, Training
-from graftline.errors import RefusedError
+from graftline.errors import DivergedError, RefusedError
 from graftline.jobs import Candidate, SelectJob
 from graftline.selection import Selection
 from graftline.steps.select import select
@@ -101,13 +101,13 @@ def test_failed_candidates_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_no_model_at_all_lists_every_reason(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match=r"a: diverged \(loss nan in epoch 2\); b: oom \(no room\)"):
+    with pytest.raises(DivergedError, match=r"a: diverged \(loss nan in epoch 2\); b: oom \(no room\)"):
         run(tmp_path, finished(tmp_path / "a", "full", status="diverged", reason="loss nan in epoch 2"),
             finished(tmp_path / "b", "staged", status="oom", reason="no room"), control(tmp_path))
 
 
 def test_a_control_without_a_model_ends_the_run(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match=r"the control came to no model, .*s-control: oom \(no room\)"):
+    with pytest.raises(DivergedError, match=r"the control came to no model, .*s-control: oom \(no room\)"):
         run(tmp_path, scored(tmp_path, "a", "feature", 0.5, 0.01, 10),
             control(tmp_path, status="oom", reason="no room"))
 

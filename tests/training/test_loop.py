@@ -96,7 +96,7 @@ def test_l2_is_in_the_loss_over_trained_weights_alone() -> None:
 
 
 def test_a_huge_rate_diverges_and_the_message_names_epoch_and_batch() -> None:
-    with pytest.raises(DivergedError, match=r"loss \S+ in epoch 1, batch [23]; a lower learning_rate may help"):
+    with pytest.raises(DivergedError, match=r"loss \S+ in epoch 1, batch [23], expected at most 10000; set"):
         fit(loop(network(), rate=1e9, optimizer="sgd"), Samples([split(8)]), None, 3)
 
 
