@@ -210,7 +210,7 @@ class Gate(Knobs):
     max_ece: Fraction | None = None
     """Ceiling of the debiased expected calibration error."""
     beat_baselines: bool = True
-    """Hold back a model that is clearly worse than the majority class or the forest."""
+    """Hold back a model not clearly better than the majority class, or clearly worse than the forest."""
     require_positive_gain: bool = False
     """Hold back a model whose transfer gain is not positive."""
 

@@ -48,6 +48,8 @@ class Finding:
     reason: str
 
 
+MAJORITY = "majority"
+"""The baseline that a file has to be clearly better than."""
 FIRST_RELEASE = Finding("promote", "First release: no champion to compare with, judged by thresholds.")
 
 
@@ -104,7 +106,10 @@ def class_findings(floor: float | None, confusion: NDArray[np.int64], classes: l
 
 
 def baseline_findings(hits: NDArray[np.bool_], baselines: dict[str, NDArray[np.bool_]], delta: float) -> list[Finding]:
-    """The file against each baseline on the same samples: clearly worse, by more than delta, holds it back.
+    """The file against each baseline on the same samples.
+
+    What is not clearly better than always saying the most frequent class has learned nothing that is proven, and is
+    held back; so is what is clearly worse than another baseline, by more than delta.
 
     Args:
         hits: (N,), which samples the file has right.
@@ -116,9 +121,9 @@ def baseline_findings(hits: NDArray[np.bool_], baselines: dict[str, NDArray[np.b
     found = []
     for name, theirs in baselines.items():
         difference = paired_difference(hits[None], theirs[None], seed=0)
-        worse = difference.high < -delta
-        how = "clearly worse" if worse else "clearly better" if difference.low > 0 else "not clearly worse"
-        found.append(Finding("hold" if worse else "promote",
+        better, worse = difference.low > 0, difference.high < -delta
+        how = "clearly worse" if worse else "clearly better" if better else "neither clearly better nor clearly worse"
+        found.append(Finding("hold" if worse or (name == MAJORITY and not better) else "promote",
                              f"The file is {how} than the {name} baseline: {difference.value * 100:+.1f} points "
                              f"[{difference.low * 100:+.1f}, {difference.high * 100:+.1f}]."))
     return found

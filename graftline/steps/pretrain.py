@@ -1,6 +1,8 @@
 """A source: its first weights, then training on its own data where it has any; to a checkpoint."""
 
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from graftline import checkpoint, events
 from graftline import dataset as datasets
@@ -33,7 +35,9 @@ def pretrain(job: PretrainJob, *, dataset: Path, out: Path) -> CheckpointManifes
         DivergedError: The loss did; names epoch and batch.
     """
     data = datasets.read(dataset)
-    start = initial(job, data.manifest)
+    with TemporaryDirectory() as downloads:
+        start = initial(job, data.manifest, cache=Path(downloads))
+    start = replace(start, notes=[*start.notes, *_seen(job, data)])
     if not len(data.train):
         strategy = "random" if job.init == "random" else "given"
         row = Row(source=job.label, strategy=strategy, notes=start.notes)
@@ -41,6 +45,16 @@ def pretrain(job: PretrainJob, *, dataset: Path, out: Path) -> CheckpointManifes
     row, history = _train(job, start, data)
     manifest = _manifest(job, start, row, "pretrain", data.manifest.digest, history)
     return checkpoint.write(out, manifest, start.network)
+
+
+def _seen(job: PretrainJob, data: Dataset) -> list[str]:
+    """What is known of the target's test images among the source's."""
+    notes = []
+    if job.init != "random":
+        notes.append("what its first weights were trained on is not known here: images of the target may be among it")
+    if data.manifest.leaked:
+        notes.append(f"{data.manifest.leaked} of its images stand in the target's test split and were left out")
+    return notes
 
 
 def _train(job: PretrainJob, start: Initial, data: Dataset) -> tuple[Row, list[Epoch]]:

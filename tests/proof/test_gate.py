@@ -79,10 +79,17 @@ def test_many_classes_share_the_level() -> None:
 def test_clearly_worse_than_a_baseline_holds() -> None:
     rng = np.random.default_rng(0)
     good, bad = rng.random(400) < 0.9, rng.random(400) < 0.6
-    found = baseline_findings(bad, {"majority": bad, "forest": good}, 0.01)
+    found = baseline_findings(bad, {"majority": ~bad, "forest": good}, 0.01)
     assert judgements(found) == ["promote", "hold"]
     assert "clearly worse than the forest baseline" in found[1].reason
     assert judgements(baseline_findings(good, {"forest": bad}, 0.01)) == ["promote"]
+    assert judgements(baseline_findings(good, {"forest": good}, 0.01)) == ["promote"]
+
+
+def test_a_file_no_better_than_the_majority_class_holds() -> None:
+    good, bad = np.arange(400) % 10 > 0, np.arange(400) % 10 > 4
+    assert judgements(baseline_findings(good, {"majority": good}, 0.01)) == ["hold"]
+    assert judgements(baseline_findings(good, {"majority": bad}, 0.01)) == ["promote"]
     assert judgements(baseline_findings(good, {}, 0.01)) == ["hold"]
 
 
