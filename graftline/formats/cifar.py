@@ -27,6 +27,7 @@ _PIXELS = 3 * 32 * 32
 _DAMAGE = (pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError,
            MemoryError)  # what the unpickler raises for bytes that are no pickle
 _MAX_BATCH = 256 * 2**20
+CLASSES = 10
 
 
 class _Kind:
@@ -122,7 +123,7 @@ def _batch(where: Path, data: bytes, binary: bool) -> tuple[NDArray[np.uint8], l
 
 
 def _names(place: Path, members: list[Member]) -> list[str]:
-    """Class names by index, empty where no file gives them."""
+    """Class names by index, their numbers where no file gives them."""
     for member in members:
         match PurePosixPath(member.name).name:
             case "batches.meta":
@@ -131,7 +132,7 @@ def _names(place: Path, members: list[Member]) -> list[str]:
                     return names
             case "batches.meta.txt":
                 return _content(place, member).decode("latin1").split()
-    return []
+    return [str(index) for index in range(CLASSES)]
 
 
 def _content(place: Path, member: Member) -> bytes:
@@ -157,7 +158,10 @@ def _read(place: Path) -> Iterator[Raw]:
             if match is None:
                 continue
             pixels, labels = _batch(place / member.name, _content(place, member), match[2] is not None)
-            names += [str(index) for index in range(len(names), max(labels, default=-1) + 1)]
+            for row, label in enumerate(labels):
+                if label >= len(names):
+                    raise RefusedError(f"{place / member.name}: image {row} has the label {label}, expected 0 to "
+                                       f"{len(names) - 1}; the file is damaged, or no CIFAR-10")
             split: SplitName = "test" if match[1] == "test_batch" else "train"
             seen.update(labels)
             samples += [Sample(f"{member.name}#{index}", names[label], split, partial(pixels.__getitem__, index))

@@ -98,6 +98,17 @@ def test_batches_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, A
         pass
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_label_beyond_the_classes_is_refused(tmp_path: Path, named: bool) -> None:
+    files = cifar_binary()
+    files["data_batch_1.bin"] = bytes([77]) + files["data_batch_1.bin"][1:]
+    if not named:
+        del files["batches.meta.txt"]
+    with pytest.raises(RefusedError, match=r"image 0 has the label 77, expected 0 to 9; the file is damaged"), \
+            FORMAT.read(folder_of(tmp_path, files)):
+        pass
+
+
 def test_a_truncated_binary_batch_is_refused(tmp_path: Path) -> None:
     files = cifar_binary()
     files["data_batch_1.bin"] = files["data_batch_1.bin"][:-7]
