@@ -144,6 +144,10 @@ def test_a_killed_step_is_told_from_a_bug(bench: Bench):
     assert result.run["error"]["step"] == "finetune-one-structure"
 
 
+def _as_from_a_terminal() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores it, and its children would
+
+
 def test_ctrl_c_stops_the_steps_and_says_how_to_go_on(tmp_path: Path):
     code = ("import sys; sys.path[:0] = [sys.argv[1]]; from pathlib import Path; from bench import config_of\n"
             "from graftline.pipelines.local import run_local; folder = Path(sys.argv[2])\n"
@@ -151,7 +155,8 @@ def test_ctrl_c_stops_the_steps_and_says_how_to_go_on(tmp_path: Path):
     environment = os.environ | {"PYTHONPATH": str(STANDIN), "GRAFTLINE_CACHE": str(tmp_path / "cache"),
                                 "STANDIN_FAIL": "slow=pretrain-one"}
     process = subprocess.Popen([sys.executable, "-c", code, str(STANDIN.parent), str(tmp_path)], text=True,
-                               stdout=subprocess.PIPE, env=environment, start_new_session=True)
+                               stdout=subprocess.PIPE, env=environment, start_new_session=True,
+                               preexec_fn=_as_from_a_terminal)
     events = tmp_path / "run" / "logs" / "pretrain-one.events.jsonl"
     until = time.time() + 30
     while not (events.exists() and '"done": 3' in events.read_text()) and time.time() < until:
