@@ -2,7 +2,8 @@
 
 A profile is fixed when a DAG is compiled: KFP takes retries, timeouts and the size of shared memory at no other time.
 kfp.local ignores all of it. KFP also ignores retries inside ParallelFor (kubeflow/pipelines issue 13897), so a
-pre-empted pretrain or finetune is not started again by KFP; the next run finds its checkpoints and goes on.
+pre-empted pretrain or finetune is not started again by KFP; the next run takes finished steps from the cache and does
+that one anew.
 """
 
 from collections.abc import Mapping
