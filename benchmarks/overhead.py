@@ -60,7 +60,7 @@ def bare(number: int, made: Output[Artifact], before: str = "") -> str:
     return str(number)
 
 
-def idling(placement: Placement) -> dsl.graph_component.GraphComponent:
+def idling(placement: Placement, fan_out: bool = False) -> dsl.graph_component.GraphComponent:
     """A chain of steps that do nothing."""
 
     @dsl.pipeline(name="idling")

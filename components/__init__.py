@@ -1,10 +1,13 @@
 """The KFP faces of the steps: typed artifacts in, paths out, one call each."""
 
+from graftline.components.decode import decode
 from graftline.components.evaluate import evaluate
 from graftline.components.export_onnx import export_onnx
 from graftline.components.finetune import finetune
 from graftline.components.fingerprint import fingerprint
 from graftline.components.gate import gate
+from graftline.components.merge import merge
+from graftline.components.merge_sources import merge_sources
 from graftline.components.plan import plan
 from graftline.components.preprocess import preprocess
 from graftline.components.pretrain import pretrain
@@ -15,6 +18,9 @@ from graftline.components.select import select
 COMPONENTS = {
     "fingerprint": fingerprint,
     "preprocess": preprocess,
+    "decode": decode,
+    "merge": merge,
+    "merge-sources": merge_sources,
     "pretrain": pretrain,
     "plan": plan,
     "finetune": finetune,

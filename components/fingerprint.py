@@ -7,17 +7,22 @@ from graftline.components.face import face
 
 @face
 def fingerprint(
-    config: str,
-) -> NamedTuple("Jobs", [("Output", list[str]), ("target", str), ("plan", str), ("select", str), ("evaluate", str),
-                         ("export_onnx", str), ("gate", str), ("release", str), ("report", str)]):
-    """Looks at the raw data and splits a run's config into one job a step (JSON); `Output` are the sources' jobs."""
+    config: str, fan_out: bool = False,
+) -> NamedTuple("Jobs", [("Output", list[str]), ("target", str), ("sources", list[str]), ("plan", str),
+                         ("select", str), ("evaluate", str), ("export_onnx", str), ("gate", str), ("release", str),
+                         ("report", str)]):
+    """Looks at the raw data and splits a run's config into one job a step (JSON). `Output` is the list of the DAG's
+    first loop: the sources' jobs, or with `fan_out` the DecodeJobs of the target and all sources."""
     from graftline import events
 
     with events.step("fingerprint", config=config):
         from graftline.config import Config
+        from graftline.jobs import decode_jobs
         from graftline.steps.fingerprint import fingerprint
 
-        jobs = fingerprint(Config.model_validate_json(config))
-        others = (jobs.target, jobs.plan, jobs.select, jobs.evaluate, jobs.export_onnx, jobs.gate, jobs.release,
-                  jobs.report)
-        return ([job.to_json() for job in jobs.sources], *[job.to_json() for job in others])
+        whole = Config.model_validate_json(config)
+        jobs = fingerprint(whole)
+        others = (jobs.plan, jobs.select, jobs.evaluate, jobs.export_onnx, jobs.gate, jobs.release, jobs.report)
+        sources = [job.to_json() for job in jobs.sources]
+        first = [job.to_json() for job in decode_jobs(jobs, whole.shards)] if fan_out else sources
+        return (first, jobs.target.to_json(), sources, *[job.to_json() for job in others])

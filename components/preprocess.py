@@ -2,18 +2,19 @@
 
 from typing import NamedTuple, Optional
 
-from kfp.dsl import Dataset, Input, Output
+from kfp.dsl import HTML, Dataset, Input, Output
 
 from graftline.components.face import face
 
 
 @face
 def preprocess(
-    job: str, dataset: Output[Dataset], target: Optional[Input[Dataset]] = None,  # noqa: UP045
+    job: str, dataset: Output[Dataset], page: Output[HTML], target: Optional[Input[Dataset]] = None,  # noqa: UP045
 ) -> NamedTuple("Outputs", [("digest", str), ("pretrain", str)]):
     """Makes a dataset: the target's of a PreprocessJob; given that, a source's of a SourceJob, of which `pretrain` is
     then the rest."""
     from pathlib import Path
+    from shutil import copyfile
 
     from graftline import events
     from graftline.jobs import PreprocessJob, SourceJob
@@ -21,8 +22,12 @@ def preprocess(
     source = SourceJob.model_validate_json(job) if target else None
     own = source.preprocess if source else PreprocessJob.model_validate_json(job)
     with events.step(f"preprocess-{own.label if target else 'target'}", job=job):
+        from graftline.dataset import PAGE
         from graftline.manifest import identity
         from graftline.steps.preprocess import preprocess
 
-        preprocess(own, out=Path(dataset.path), target=Path(target.path) if target else None)
-        return (identity(Path(dataset.path)), source.pretrain.to_json() if source else "")
+        out = Path(dataset.path)
+        preprocess(own, out=out, target=Path(target.path) if target else None)
+        copyfile(out / PAGE, page.path)
+        digest = identity(out)
+        return (digest, source.pretrain.model_copy(update={"inputs": digest}).to_json() if source else "")

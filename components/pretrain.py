@@ -9,18 +9,20 @@ from graftline.components.face import face
 
 @face
 def pretrain(
-    job: str, dataset_digest: str, dataset: Input[Dataset], checkpoint: Output[Model],
+    job: str, dataset: Input[Dataset], checkpoint: Output[Model],
 ) -> NamedTuple("Outputs", [("digest", str)]):
-    """Makes a source's checkpoint (a PretrainJob): first weights, trained on the dataset where that is not empty."""
+    """Makes a source's checkpoint (a PretrainJob): first weights, trained on the dataset where that is not empty. The
+    dataset is the artifact, or the folder of the source's label in it."""
     from pathlib import Path
 
     from graftline import events
     from graftline.jobs import PretrainJob
 
     parsed = PretrainJob.model_validate_json(job)
-    with events.step(f"pretrain-{parsed.label}", job=job, dataset=dataset_digest):
+    with events.step(f"pretrain-{parsed.label}", job=job):
         from graftline.manifest import identity
         from graftline.steps.pretrain import pretrain
 
-        pretrain(parsed, dataset=Path(dataset.path), out=Path(checkpoint.path))
+        own = Path(dataset.path) / events.file_name(parsed.label)
+        pretrain(parsed, dataset=own if own.is_dir() else Path(dataset.path), out=Path(checkpoint.path))
         return (identity(Path(checkpoint.path)),)

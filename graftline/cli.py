@@ -52,7 +52,7 @@ def run(pipeline: Annotated[str, typer.Argument(help="Name of the pipeline, such
         config: ConfigFile = None, set_: Set = [],
         runner: Annotated[str, typer.Option(help="`subprocess`, or `docker` for the container images.")] = "subprocess",
         image: Annotated[str | None, typer.Option(help="Container image for --runner docker.")] = None,
-        out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for run.json, report.html, release/ and "
+        out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for run.json, report.html, data.html, "
                                                  "logs/; by default runs/<pipeline>.")] = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Check config and data, print what would run, stop."
                                               )] = False) -> None:
@@ -87,6 +87,9 @@ def compile(pipelines: Annotated[list[str] | None, typer.Argument(help="Which on
             image: Annotated[str | None, typer.Option(help="Container image, best by digest.")] = None,
             gpu_image: Annotated[str | None, typer.Option(help="Image of the steps that train; by default --image."
                                                           )] = None,
+            fan_out: Annotated[bool, typer.Option(help="Decode each task's data in `shards` pods and merge; needs "
+                                                  "image_size. Any `shards` runs in either DAG, to the same datasets: "
+                                                  "without --fan-out one pod decodes all.")] = False,
             out: Out = Path("compiled"),
             list_profiles: Annotated[bool, typer.Option("--list-profiles", help="Print the profiles' names.")] = False
             ) -> None:
@@ -101,7 +104,8 @@ def compile(pipelines: Annotated[list[str] | None, typer.Argument(help="Which on
     _known("profile", profile, PROFILES)
     for name in pipelines or PIPELINES:
         _known("pipeline", name, PIPELINES)
-        print(compile_pipeline(name, profile=profile, out=out, image=image, training_image=gpu_image))
+        print(compile_pipeline(name, profile=profile, out=out, image=image, training_image=gpu_image,
+                               fan_out=fan_out))
     if not pipelines:
         print(*compile_components(out / "components", image=image), sep="\n")
 

@@ -1,5 +1,6 @@
 """Any step without KFP: each command makes the step's job of its options and calls it once."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,15 +41,18 @@ def preprocess(data: Annotated[str, typer.Option(help="Raw data: folder, archive
                                                            "size is taken, its test images are left out.")] = None
                ) -> None:
     """Turn raw images into a dataset artifact: checked, split, resized, hashed."""
+    from graftline.dataset import PAGE
+    from graftline.report.words import plural
     from graftline.steps.fingerprint import fingerprint
     from graftline.steps.preprocess import preprocess as step
 
     whole = configured(config, set_, {"target": {"data": data}})
     whole = whole.model_copy(update={"target": whole.target.model_copy(update={"data": data})})
-    job = fingerprint(config_file.absolute(whole)).target
+    job = fingerprint(config_file.absolute(whole)).target.model_copy(update={"labelled": False})
     manifest = _step("preprocess", step, job, target=target, out=out)
     sizes = ", ".join(f"{count:,} {name}" for name, count in manifest.sizes.items())
     print(f"{out}: {len(manifest.classes)} classes, {sizes}, {len(manifest.dropped)} dropped, {manifest.digest}")
+    print(f"{out / PAGE}: {plural(len(manifest.warnings), 'warning')}")
 
 
 @steps.command()
@@ -195,7 +199,11 @@ def _step(name: str, function: Any, job: Any, *, out: Path, **paths: Path | list
         raise RefusedError(f"--out {out}: not empty; give a new folder, or remove it first")
     out.mkdir(parents=True, exist_ok=True)
     with events.step(name):
-        return function(job, out=out, **paths)
+        try:
+            return function(job, out=out, **paths)
+        except RefusedError:
+            shutil.rmtree(out)  # nothing in it is whole, and the next try wants a new folder
+            raise
 
 
 def _print_row(out: Path, row: Any) -> None:

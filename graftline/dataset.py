@@ -1,33 +1,42 @@
-"""The dataset artifact: images as raw uint8 that reading costs a copy, labels, split ledger, manifest.
+"""The dataset artifact: images that reading costs a copy, labels, split ledger, data page, manifest.
 
-Folder: `images.npy` (N, C, H, W) uint8, `labels.npy` (N,) int64, both ordered train, val, test;
-`samples.jsonl` one line a sample in the same order; `ledger.json`; `manifest.json`. Within a split samples stand in the
-order of their digests, so that equal data make an equal artifact, whatever the files are called.
+Folder: `images.npy` (N, C, H, W) uint8, or `images-*.jpeg` and `index.npy` where raw pixels would take too much room
+(the manifest's `layout` says which); `labels.npy` (N,) int64, -1 without labels; both ordered train, val, test;
+`samples.jsonl` one line a sample in the same order; `ledger.json`; `page.html`, what a person should see of the data;
+`manifest.json`. Within a split samples stand in the order of their digests, so that equal data make an equal artifact,
+whatever the files are called.
 
-A sample's digest is the sha256 of `C,H,W` and a newline in ASCII, then the stored pixels. The dataset's digest is the
-sha256 of all stored samples' lines `["<sample digest>","<class>"]` and a newline, sorted: no split, name, place, order.
+A sample's digest is the sha256 of `C,H,W` and a newline in ASCII, then the pixels at the stored size, before any JPEG,
+one channel where all are equal (the same in a grey and in a coloured set). The dataset's digest is the sha256 of all
+stored samples' lines `["<sample digest>","<class>"]` and a newline, sorted: no split, name, place, order.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from graftline import manifest as manifests
+from graftline import stored_images
 from graftline.errors import RefusedError
 from graftline.manifest import Manifest, canonical_json, digest_text
+from graftline.stored_images import Images, Layout, is_grey
 
 SplitName = Literal["train", "val", "test"]
 SPLIT_NAMES: tuple[SplitName, ...] = get_args(SplitName)
-IMAGES, LABELS, SAMPLES, LEDGER = "images.npy", "labels.npy", "samples.jsonl", "ledger.json"
-_PIECE = 16 * 2**20  # bytes copied at a time
-Take = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+LABELS, SAMPLES, LEDGER, PAGE = "labels.npy", "samples.jsonl", "ledger.json", "page.html"
+UNLABELLED = "unlabelled"
+
+
+def _speakable(text: str) -> str:
+    """A file's name may hold bytes that are no UTF-8, which JSON cannot say; they are shown as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class Dropped(BaseModel):
@@ -35,8 +44,8 @@ class Dropped(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    file: str
-    why: str
+    file: Annotated[str, BeforeValidator(_speakable)]
+    why: Annotated[str, BeforeValidator(_speakable)]
 
 
 class DatasetManifest(Manifest):
@@ -44,9 +53,13 @@ class DatasetManifest(Manifest):
 
     label: str
     task: str = "classification"
+    """`unlabelled` where there are no labels, and no classes."""
     format: str
     classes: list[str]
     sizes: dict[SplitName, int]
+    counts: dict[str, dict[SplitName, int]] = {}
+    """Images of each class in each split."""
+    layout: Layout = "raw"
     image_shape: tuple[int, int, int]
     """(C, H, W), as stored."""
     target_channels: int | None = None
@@ -59,6 +72,10 @@ class DatasetManifest(Manifest):
     """Source images found in the target's test split and left out."""
     notes: list[str] = []
     """What a reader should know: which splits were given, which were drawn, what was resized."""
+    warnings: list[str] = []
+    """What is likely to be wrong with the raw data, and what was done about it."""
+    original_sides: list[int] = []
+    """Shorter sides of the raw images in pixels: least, quartiles, most."""
     seed: int
     ledger: str
     """sha256 of the split ledger."""
@@ -74,14 +91,14 @@ class DatasetManifest(Manifest):
     @property
     def identity(self) -> str:
         """sha256 over content, order of classes and splits: all that a later step can see. The digest has no splits."""
-        return digest_text(canonical_json([self.digest, self.ledger, self.classes, self.sizes]))
+        return digest_text(canonical_json([self.digest, self.ledger, self.classes, self.sizes, self.layout]))
 
 
 @dataclass(frozen=True)
 class Split:
     """One split, memory-mapped."""
 
-    images: NDArray[np.uint8]
+    images: Images
     """(N, C, H, W), 0..255."""
     labels: NDArray[np.int64]
     """(N,), indices into the manifest's classes."""
@@ -111,10 +128,18 @@ class StoredSample:
     split: SplitName
     sha256: str
     """The sample's digest, hexadecimal."""
+    phash: str = ""
+    """Its perceptual hash, hexadecimal; empty where near duplicates were not looked for."""
+    group: str | None = None
+    """What must not be split over training and test."""
+
+
+Page = Callable[[DatasetManifest, Images, Sequence[StoredSample]], str]
 
 
 def sample_digest(image: NDArray[np.uint8]) -> str:
-    """Hexadecimal digest of one stored image (C, H, W)."""
+    """Hexadecimal digest of one image (C, H, W) at its stored size."""
+    image = image[:1] if is_grey(image) else image
     found = hashlib.sha256(",".join(map(str, image.shape)).encode() + b"\n")
     found.update(np.ascontiguousarray(image).data)
     return found.hexdigest()
@@ -130,34 +155,36 @@ def content_digest(samples: Iterable[StoredSample]) -> str:
     return "sha256:" + found.hexdigest()
 
 
-def write(folder: Path, manifest: DatasetManifest, take: Take, order: Sequence[int],
-          samples: Sequence[StoredSample], ledger: str) -> DatasetManifest:
-    """Writes images, labels, sample lines, ledger and, last, the manifest.
+def clear(folder: Path) -> None:
+    """Makes a folder for an artifact, or rids it of what an earlier try left: the manifest first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (manifests.NAME, LABELS, SAMPLES, LEDGER, PAGE, *stored_images.names(folder)):
+        (folder / name).unlink(missing_ok=True)
+
+
+def write(folder: Path, manifest: DatasetManifest, images: Iterable[bytes | memoryview],
+          samples: Sequence[StoredSample], ledger: str, page: Page) -> DatasetManifest:
+    """Writes images, labels, sample lines, ledger, data page and, last, the manifest.
 
     Args:
         folder: Exists.
         manifest: Its `files` still empty; its `classes` index the labels.
-        take: Gives images (n, C, H, W) by their rows, such as `array.__getitem__`.
-        order: Rows to store, in the order of `samples`.
+        images: N of them in the order of `samples`, as the manifest's layout stores them.
         samples: N lines, train before val before test.
         ledger: The split ledger's text.
+        page: Makes the data page.
 
     Returns:
         The manifest as written.
     """
     index = {name: position for position, name in enumerate(manifest.classes)}
-    rows = np.asarray(order, np.int64)
-    step = max(1, _PIECE // int(np.prod(manifest.image_shape)))
-    with (folder / IMAGES).open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *manifest.image_shape)}
-        np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, len(rows), step):
-            file.write(np.ascontiguousarray(take(rows[start:start + step])).data)
-    np.save(folder / LABELS, np.array([index[sample.label] for sample in samples], np.int64))
+    stored_images.write(folder, manifest.layout, images, len(samples), manifest.image_shape)
+    np.save(folder / LABELS, np.array([index.get(sample.label, -1) for sample in samples], np.int64))
     with (folder / SAMPLES).open("w", encoding="ascii") as file:
-        file.writelines(canonical_json({"key": sample.key, "label": sample.label, "split": sample.split,
-                                        "sha256": sample.sha256}) + "\n" for sample in samples)
+        file.writelines(canonical_json(asdict(sample)) + "\n" for sample in samples)
     manifests.write_text(folder / LEDGER, ledger)
+    stored = stored_images.read(folder, manifest.layout, len(samples), manifest.image_shape)
+    manifests.write_text(folder / PAGE, page(manifest, stored, samples))
     return manifests.write(folder, manifest)
 
 
@@ -171,19 +198,17 @@ def read(folder: Path) -> Dataset:
         RefusedError: Not whole, or arrays that do not fit the manifest.
     """
     manifest = manifests.read(folder, DatasetManifest)
-    images, labels = _array(folder / IMAGES, "r"), _array(folder / LABELS, None)
     count = sum(manifest.sizes.values())
-    expected = (count, *manifest.image_shape)
-    if images.shape != expected or images.dtype != np.uint8:
-        raise RefusedError(f"{folder / IMAGES}: {images.dtype} {images.shape}, the manifest says uint8 {expected}; "
+    images = stored_images.read(folder, manifest.layout, count, manifest.image_shape)
+    labels = stored_images.load_array(folder / LABELS, mapped=False)
+    stored_images.check(folder / LABELS, labels, "int64", (count,))
+    if not _within(labels, manifest):
+        raise RefusedError(f"{folder / LABELS}: labels outside of the manifest's {len(manifest.classes)} classes; "
                            "preprocess again")
-    if labels.shape != (count,) or labels.dtype != np.int64 or not _within(labels, len(manifest.classes)):
-        raise RefusedError(f"{folder / LABELS}: {labels.dtype} {labels.shape}, the manifest says int64 ({count},) "
-                           f"below {len(manifest.classes)}; preprocess again")
     splits, start = {}, 0
     for name in SPLIT_NAMES:
         end = start + manifest.sizes.get(name, 0)
-        splits[name] = Split(images[start:end], labels[start:end])
+        splits[name] = Split(stored_images.part(images, start, end), labels[start:end])
         start = end
     return Dataset(manifest, splits["train"], splits["val"], splits["test"])
 
@@ -202,13 +227,7 @@ def read_samples(folder: Path) -> list[StoredSample]:
         raise RefusedError(f"{path}: not sample lines: {error}; preprocess again") from None
 
 
-def _array(path: Path, mode: Literal["r"] | None) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise RefusedError(f"{path}: not an array: {error}; preprocess again") from None
-    return array
-
-
-def _within(labels: NDArray[Any], classes: int) -> bool:
-    return not len(labels) or bool(labels.min() >= 0 and labels.max() < classes)
+def _within(labels: NDArray[Any], manifest: DatasetManifest) -> bool:
+    if manifest.task == UNLABELLED:
+        return bool((labels == -1).all())
+    return not len(labels) or bool(labels.min() >= 0 and labels.max() < len(manifest.classes))

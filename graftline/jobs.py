@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from graftline.config import Config, Control, Data, Gate, Head, Knobs, Small, Source, Strategy, Training
+from graftline.errors import RefusedError
 from graftline.manifest import canonical_json, digest_text
 
 
@@ -22,6 +23,22 @@ class PreprocessJob(Job):
     image_size: int | None
     seed: int
     fingerprint: str
+    ledger_fingerprint: str = ""
+    """Of the earlier split ledger, where one is given."""
+    packed_above: float = 16.0
+    """Gigabytes of raw pixels above which images are stored as JPEG."""
+    labelled: bool = True
+    """Whether data without labels are refused."""
+
+
+class DecodeJob(Job):
+    """One shard of a task's raw data to decoded samples."""
+
+    data: PreprocessJob
+    shard: int = 0
+    shards: int = 1
+    name: str = ""
+    """For logs, such as `target-3of8`; a source goes by its label."""
 
 
 class PretrainJob(Job):
@@ -36,6 +53,8 @@ class PretrainJob(Job):
     seed: int
     fingerprint: str = ""
     """Of `init` where that is a file or a folder, so that a cache sees other weights under the same name."""
+    inputs: str = ""
+    """Digest of the dataset, stamped on by the DAG: KFP's cache knows artifacts by their names only."""
 
 
 class SourceJob(Job):
@@ -173,10 +192,35 @@ def jobs_of(config: Config, fingerprints: dict[str, str]) -> Jobs:
     )
 
 
+def decode_jobs(jobs: Jobs, shards: int) -> list[DecodeJob]:
+    """Lists all shards of the target and of each source that brings data.
+
+    Args:
+        jobs: Of the whole run.
+        shards: Of each task, at least 1.
+
+    Returns:
+        Never empty. A source of the very same job as another task shares its shards.
+
+    Raises:
+        RefusedError: No `image_size` that every shard could take.
+    """
+    if jobs.target.image_size is None:
+        raise RefusedError("image_size: missing; no shard sees all images, so none can choose it. Give it, or take the "
+                           "DAG that is not fanned out")
+    tasks = {jobs.target.to_json(): ("target", jobs.target)}
+    for source in jobs.sources:
+        if source.preprocess.data.data is not None:
+            tasks.setdefault(source.preprocess.to_json(), (source.preprocess.label, source.preprocess))
+    return [DecodeJob(data=job, shard=shard, shards=shards, name=f"{name}-{shard + 1}of{shards}")
+            for name, job in tasks.values() for shard in range(shards)]
+
+
 def _preprocess(config: Config, data: Data, label: str, fingerprints: dict[str, str]) -> PreprocessJob:
     fields = {name: getattr(data, name) for name in Data.model_fields}
     return PreprocessJob(label=label, data=Data(**fields), image_size=config.image_size, seed=config.seed,
-                         fingerprint=fingerprints.get(data.data or "", ""))
+                         fingerprint=fingerprints.get(data.data or "", ""),
+                         ledger_fingerprint=fingerprints.get(data.ledger or "", ""), packed_above=config.packed_above)
 
 
 def _pretrain(config: Config, source: Source, fingerprints: dict[str, str]) -> PretrainJob:

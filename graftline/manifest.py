@@ -74,7 +74,7 @@ def identity(folder: Path) -> str:
     return digest_text(canonical_json(_timeless(found)))
 
 
-_VOLATILE = {"seconds", "latency", "train_seconds", "fingerprint", "samples.jsonl"}
+_VOLATILE = {"seconds", "latency", "train_seconds", "fingerprint", "samples.jsonl", "page.html"}
 
 
 def _timeless(value: Any) -> Any:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from graftline import onnx_file
 from graftline.backbones import Inputs, Network
 from graftline.onnx_file import INPUT, KEY, OUTPUTS, Facts, Latency
+from graftline.stored_images import Images
 
 if TYPE_CHECKING:
     import onnx
@@ -81,7 +82,7 @@ def _strip(proto: "onnx.ModelProto") -> None:
         item.doc_string = ""
 
 
-def logits_of(model: Served, images: NDArray[np.uint8], progress: Callable[[int, int], None],
+def logits_of(model: Served, images: Images, progress: Callable[[int, int], None],
               batch_size: int = 64) -> NDArray[np.float32]:
     """Scores images by PyTorch: (N, C, H, W) to (N, K)."""
     parts = []
@@ -92,7 +93,7 @@ def logits_of(model: Served, images: NDArray[np.uint8], progress: Callable[[int,
     return np.concatenate(parts)
 
 
-def latency(model: Served, file: Path, images: NDArray[np.uint8]) -> Latency:
+def latency(model: Served, file: Path, images: Images) -> Latency:
     """Times both runtimes with as many threads, on the CPU.
 
     Args:

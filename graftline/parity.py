@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from graftline.errors import Kind, RefusedError
 from graftline.onnx_file import OnnxModel, Parity
+from graftline.stored_images import Images
 
 Floats = NDArray[np.float32]
 _TIE = 0.1  # of the tolerance: below that, PyTorch itself changes its label with the batch size
@@ -31,7 +32,7 @@ def tolerance(reference: Floats, relative: float) -> float:
     return relative * max(float(np.abs(reference).max(initial=0.0)), 1e-6)
 
 
-def compare(model: OnnxModel, images: NDArray[np.uint8], reference: Floats, tested: Floats, *,
+def compare(model: OnnxModel, images: Images, reference: Floats, tested: Floats, *,
             batch_sizes: Sequence[int], relative: float, progress: Callable[[int, int], None] | None = None) -> Parity:
     """Runs a file over all images at each batch size and compares it with PyTorch.
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from graftline import onnx_file
-from graftline.decode import UnreadableError, pixels
 from graftline.errors import RefusedError
+from graftline.ingest.decode import UnreadableError, pixels
 from graftline.onnx_file import OnnxModel
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")

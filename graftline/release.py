@@ -19,6 +19,7 @@ from graftline.errors import RefusedError
 from graftline.evaluation import Calibration, Figure, Gain
 from graftline.manifest import NAME, Manifest, canonical_json, digest_text
 from graftline.onnx_file import FILE, Facts, Int8, OnnxModel, Parity, load
+from graftline.stored_images import Images
 
 LABELS, CARD, SAMPLE, SERVING = "labels.txt", "MODEL_CARD.md", "sample.safetensors", "serving"
 _SAMPLES = 8
@@ -90,7 +91,7 @@ def read(folder: Path) -> ReleaseManifest:
     return manifests.read(folder, ReleaseManifest)
 
 
-def write_sample(folder: Path, model: OnnxModel, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> int:
+def write_sample(folder: Path, model: OnnxModel, images: Images, labels: NDArray[np.int64]) -> int:
     """Stores a few test images, spread over the classes, with the outputs that the file gives for them.
 
     Args:

@@ -1,41 +1,37 @@
 """Local paths, file:// and gs:// URIs behind one small interface: is it there, what is in it, bring it here.
 
-Downloads are checksummed (crc32c), written under another name and renamed, so a file at its place is whole. Each call
-has its own deadline. With STORAGE_EMULATOR_HOST set, an emulator is asked, without credentials.
+What is brought here is verified by its crc32c, written under another name and renamed, so a file at its place is whole,
+and what is whole is not fetched again. `graftline.gcs.client` says which credentials are used, and how to do without.
 """
 
-import base64
 import os
-import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from graftline.errors import RefusedError
-from graftline.formats.members import bad_name
+from graftline.gcs.entries import Entry, entry_of
+from graftline.gcs.names import GS, parsed
+from graftline.names import bad_name
 
-_GS = "gs://"
-_DEADLINE = 60.0  # seconds for one call with its retries
-_TIMEOUT = (10.0, 30.0)  # seconds to connect, seconds without a byte
-_TRIES = 3  # downloads of an object whose bytes came damaged
-_BUCKET = re.compile(r"^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$")
-_PIECE = 2**20
+__all__ = ["Entry", "exists", "fetch", "fetch_uris", "is_remote", "listing", "listing_of", "local", "put"]
+
+# Modules that talk to Google are imported where a gs:// place is met: they take a second.
 
 
-@dataclass(frozen=True, order=True)
-class Entry:
-    """A file or object."""
+def is_remote(place: str) -> bool:
+    """Whether a place is in a bucket.
 
-    name: str
-    """Relative to the place, with slashes; a single file's own name."""
-    size: int
-    crc32c: str
-    """Base64 of its 4 bytes, as Cloud Storage writes it."""
+    Raises:
+        RefusedError: A URI that is neither gs:// nor file://.
+    """
+    scheme, colon, _ = place.partition("://")
+    if colon and scheme not in ("gs", "file"):
+        raise RefusedError(f"{place!r}: not a local path, file:// or gs:// URI")
+    return place.startswith(GS)
 
 
 def exists(place: str) -> bool:
@@ -44,8 +40,10 @@ def exists(place: str) -> bool:
     Raises:
         RefusedError: A URI that is not well formed, or a bucket that cannot be asked.
     """
-    if _is_gs(place):
-        return bool(_objects(place, first=True))
+    if is_remote(place):
+        from graftline.gcs import listing as objects
+
+        return objects.exists(place)
     return _path(place).exists()
 
 
@@ -58,14 +56,16 @@ def listing(place: str) -> list[Entry]:
     Raises:
         RefusedError: Missing, not well formed, or not permitted.
     """
-    if _is_gs(place):
-        return sorted(Entry(name, blob.size, blob.crc32c) for name, blob in _objects(place))
+    if is_remote(place):
+        from graftline.gcs import listing as objects
+
+        return objects.listed(place)[1]
     path = _there(place)
     if path.is_file():
-        return [_entry(path, path.name)]
+        return [entry_of(path, path.name)]
     names = [file for file in sorted(path.rglob("*")) if file.is_file()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return sorted(pool.map(lambda file: _entry(file, file.relative_to(path).as_posix()), names))
+        return sorted(pool.map(lambda file: entry_of(file, file.relative_to(path).as_posix()), names))
 
 
 def local(place: str, cache: Path | None) -> Path:
@@ -79,19 +79,75 @@ def local(place: str, cache: Path | None) -> Path:
         The place's own path; for gs:// the file or folder in `cache`.
 
     Raises:
-        RefusedError: Missing, not well formed, not permitted, or damaged on the way.
+        RefusedError: As `fetch`, and for a place that is missing or not well formed.
     """
-    if not _is_gs(place):
+    if not is_remote(place):
         return _there(place)
     if cache is None:
         raise RefusedError(f"{place}: in a bucket; give a local copy here")
-    objects = _objects(place)
-    alone = len(objects) == 1 and PurePosixPath(_parsed(place)[1]).name == objects[0][0]
-    folder = cache if alone else cache / (PurePosixPath(_parsed(place)[1]).name or _parsed(place)[0])
-    with _refusing(place), ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda item: _download(item[1], folder / item[0]), objects))
-    return cache / objects[0][0] if alone else folder
+    from graftline.gcs import download
+    from graftline.gcs import listing as objects
 
+    bucket, name = parsed(place)
+    prefix, entries = objects.listed(place)
+    alone = bool(name) and prefix != name + "/"
+    folder = cache if alone else cache / (PurePosixPath(name).name or bucket)
+    download.fetch(place, bucket, prefix, entries, folder)
+    return folder / entries[0].name if alone else folder
+
+
+def fetch(place: str, entries: Sequence[Entry], folder: Path) -> None:
+    """Brings objects of a gs:// place to a folder, in parallel; those that are there whole are kept.
+
+    Args:
+        place: gs:// URI.
+        entries: All or some of what `listing` gave for it; other versions of the objects are refused.
+        folder: Made if it is not there; an entry goes to folder/name, as it is stored (not unpacked).
+
+    Raises:
+        RefusedError: Too little room on the disk, missing, replaced, not permitted, no answer in time, or damaged on
+            the way. What arrived until then stays.
+    """
+    from graftline.gcs import download
+    from graftline.gcs import listing as objects
+
+    if entries:
+        download.fetch(place, parsed(place)[0], objects.prefix_of(place, entries), entries, folder)
+
+
+def fetch_uris(uris: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Brings objects here that are named one by one.
+
+    Args:
+        uris: gs:// URIs.
+        folder: An object goes to folder/bucket/name.
+
+    Returns:
+        URI to path; what is not there is left out.
+
+    Raises:
+        RefusedError: As `fetch`, and for a URI that is not well formed.
+    """
+    from graftline.gcs.uris import fetch_found, found
+
+    objects = found(uris)
+    fetch_found(objects, folder)
+    names = {uri: parsed(uri) for uri in uris}
+    return {uri: folder / bucket / name for uri, (bucket, name) in names.items() if name in objects.get(bucket, {})}
+
+
+def listing_of(uris: Sequence[str]) -> list[Entry]:
+    """Lists objects that are named one by one, sorted, an entry's name being the URI; what is not there is left out.
+
+    Raises:
+        RefusedError: A URI that is not well formed, or a bucket that cannot be asked.
+    """
+    from graftline.gcs.uris import found
+
+    objects = found(uris)
+    names = {uri: parsed(uri) for uri in uris}
+    return sorted(replace(entry, name=uri) for uri, (bucket, name) in names.items()
+                  if (entry := objects.get(bucket, {}).get(name)))
 
 
 def put(file: Path, place: str) -> None:
@@ -104,42 +160,20 @@ def put(file: Path, place: str) -> None:
     Raises:
         RefusedError: Another file is there already (the same bytes are fine), or it is not permitted.
     """
-    if _is_gs(place):
-        _upload(file, place)
+    if is_remote(place):
+        from graftline.gcs import upload
+
+        upload.put(file, place)
         return
     path = _path(place)
     if path.exists():
-        if _entry(path, "").crc32c != _entry(file, "").crc32c:
+        if entry_of(path, "").crc32c != entry_of(file, "").crc32c:
             raise RefusedError(f"{place}: another file is there already; nothing is overwritten")
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     shutil.copyfile(file, partial)
     partial.replace(path)
-
-
-def _upload(file: Path, place: str) -> None:
-    import google.api_core.exceptions as api
-    from google.cloud.storage.retry import DEFAULT_RETRY
-
-    bucket, name = _parsed(place)
-    with _refusing(place):
-        client, waits = _client()
-        blob = client.bucket(bucket).blob(name)
-        try:
-            blob.upload_from_filename(str(file), checksum="crc32c", if_generation_match=0, timeout=_TIMEOUT,
-                                      retry=DEFAULT_RETRY.with_timeout(_DEADLINE))
-        except api.PreconditionFailed:  # there already, perhaps by a try of ours whose answer got lost
-            blob.reload(**waits)
-            if blob.crc32c != _entry(file, "").crc32c:
-                raise RefusedError(f"{place}: another object is there already; nothing is overwritten") from None
-
-
-def _is_gs(place: str) -> bool:
-    scheme, colon, _ = place.partition("://")
-    if colon and scheme not in ("gs", "file"):
-        raise RefusedError(f"{place!r}: not a local path, file:// or gs:// URI")
-    return place.startswith(_GS)
 
 
 def _path(place: str) -> Path:
@@ -149,7 +183,8 @@ def _path(place: str) -> Path:
         return Path(place).expanduser()
     parts = urlsplit(place)
     name = unquote(parts.path)
-    if parts.netloc not in ("", "localhost") or bad_name(name.lstrip("/")) or bad_name(place.removeprefix("file://").lstrip("/")):
+    bad = bad_name(name.lstrip("/")) or bad_name(place.removeprefix("file://").lstrip("/"))
+    if parts.netloc not in ("", "localhost") or bad:
         raise RefusedError(f"{place!r}: not a well-formed file:// URI; expected file:///absolute/path without '..'")
     return Path(name)
 
@@ -160,98 +195,3 @@ def _there(place: str) -> Path:
         raise RefusedError(f"{place}: there is no such file or folder"
                            + ("" if path.is_absolute() else f" in {Path.cwd()}"))
     return path
-
-
-def _entry(path: Path, name: str) -> Entry:
-    import google_crc32c  # comes with google-cloud-storage
-
-    checksum: Any = google_crc32c.Checksum()  # type: ignore[no-untyped-call]
-    size = 0
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                checksum.update(piece)
-                size += len(piece)
-    except PermissionError:
-        raise RefusedError(f"{path}: this user may not read it; change its permissions or leave it out") from None
-    return Entry(name, size, base64.b64encode(checksum.digest()).decode())
-
-
-def _parsed(place: str) -> tuple[str, str]:
-    """Bucket and name, the name without slashes at its ends."""
-    bucket, _, name = place.removeprefix(_GS).partition("/")
-    name = name.rstrip("/")
-    if not _BUCKET.match(bucket) or bad_name(name) or "" in name.split("/")[:-1]:
-        raise RefusedError(f"{place!r}: not a well-formed URI; expected gs://bucket/name without '..', empty parts or "
-                           "control characters")
-    return bucket, name
-
-
-def _objects(place: str, *, first: bool = False) -> list[tuple[str, Any]]:
-    """Names relative to the place and their blobs; with `first`, as soon as one is found, perhaps none."""
-    bucket_name, name = _parsed(place)
-    with _refusing(place):
-        client, waits = _client()
-        bucket = client.bucket(bucket_name)
-        blob = bucket.get_blob(name, **waits) if name else None
-        if blob is not None:
-            return [(PurePosixPath(name).name, blob)]
-        prefix = name + "/" if name else ""
-        blobs = client.list_blobs(bucket, prefix=prefix, max_results=1 if first else None, **waits)
-        found = [(blob.name.removeprefix(prefix), blob) for blob in blobs if first or not blob.name.endswith("/")]
-    for relative, _ in found:
-        if why := bad_name(relative) or ("has an empty part" if "" in relative.split("/")[:-1] else None):
-            raise RefusedError(f"{place}: the object {relative!r} {why}; rename it in the bucket")
-    if not found and not first:
-        raise RefusedError(f"{place}: there is no such object, and none below it")
-    return found
-
-
-def _client() -> tuple[Any, dict[str, Any]]:
-    from google.cloud import storage  # takes a second, so only who uses gs:// pays it
-    from google.cloud.storage.retry import DEFAULT_RETRY
-
-    return storage.Client(), {"timeout": _TIMEOUT, "retry": DEFAULT_RETRY.with_timeout(_DEADLINE)}
-
-
-def _download(blob: Any, path: Path) -> None:
-    from google.cloud.storage.exceptions import DataCorruption
-    from google.cloud.storage.retry import DEFAULT_RETRY
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    for attempt in range(1, _TRIES + 1):
-        try:
-            blob.download_to_filename(str(partial), checksum="crc32c", timeout=_TIMEOUT,
-                                      retry=DEFAULT_RETRY.with_timeout(_DEADLINE))
-            break
-        except DataCorruption:
-            if attempt == _TRIES:
-                raise
-    partial.replace(path)
-
-
-@contextmanager
-def _refusing(place: str) -> Iterator[None]:
-    """Turns what the service answers into one sentence."""
-    import google.api_core.exceptions as api
-    import google.auth.exceptions as auth
-    import requests  # type: ignore[import-untyped]
-    from google.cloud.storage.exceptions import DataCorruption
-
-    try:
-        yield
-    except api.NotFound:
-        raise RefusedError(f"{place}: there is no such bucket, or the object went away") from None
-    except (api.Forbidden, api.Unauthorized) as error:
-        raise RefusedError(f"{place}: not permitted ({error.code}); give this account storage.objects.list and .get on "
-                           "the bucket") from None
-    except auth.DefaultCredentialsError:
-        raise RefusedError(f"{place}: no credentials for Google Cloud; run `gcloud auth application-default login`, or "
-                           "set GOOGLE_APPLICATION_CREDENTIALS") from None
-    except auth.GoogleAuthError as error:
-        raise RefusedError(f"{place}: the credentials were not accepted: {error}") from None
-    except DataCorruption:
-        raise RefusedError(f"{place}: an object's bytes came damaged {_TRIES} times; check the network") from None
-    except (api.RetryError, api.ServerError, api.TooManyRequests, requests.RequestException) as error:
-        raise RefusedError(f"{place}: no answer in {_DEADLINE:.0f} s ({type(error).__name__}); try again") from None

@@ -22,7 +22,7 @@ import graftline
 import graftline.components
 import graftline.pipelines
 from graftline import manifest
-from graftline.jobs import Candidate, PretrainJob, SourceJob
+from graftline.jobs import Candidate, DecodeJob, PretrainJob, SourceJob
 
 Told = Callable[[str, Literal["starts", "cached", "done"], Mapping[str, Any]], None]
 """Takes a step's name, what became of it, and its outputs."""
@@ -110,6 +110,10 @@ def step_name(component: str, arguments: Mapping[str, Any]) -> str:
     if base == "preprocess":
         source = SourceJob.model_validate_json(arguments["job"]) if arguments.get("target") else None
         return f"preprocess-{source.preprocess.label if source else 'target'}"
+    if base == "decode":
+        return f"decode-{DecodeJob.model_validate_json(arguments['job']).name}"
+    if base == "merge":
+        return "merge-target"
     if base == "pretrain":
         return f"pretrain-{PretrainJob.model_validate_json(arguments['job']).label}"
     if base == "finetune":

@@ -1,6 +1,5 @@
 """Runs a DAG on this machine through kfp.local: the run's folder, its logs, live progress and run.json."""
 
-import os
 import sys
 import threading
 import time
@@ -11,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from kfp import local
+from kfp.dsl import Artifact
 from kfp.local.config import LocalExecutionConfig
 from rich.console import Console
 
 from graftline import events
+from graftline.cache_home import cache_home
 from graftline.config import Config
-from graftline.jobs import Candidate
+from graftline.jobs import Candidate, decode_jobs, jobs_of
 from graftline.manifest import canonical_json
 from graftline.pipelines import PIPELINES, outcome, run_folder
 from graftline.pipelines.cache import ContentCache, serving
@@ -26,7 +27,6 @@ from graftline.pipelines.runners import Runner, RunnerName, runner_of
 from graftline.pipelines.surroundings import quiet, run_dir, sigterm_interrupts
 from graftline.pipelines.watch import Event, Step, Watch
 
-CACHE = "GRAFTLINE_CACHE"
 _LOOK = 0.1  # seconds between two looks at the events
 _EXIT = {"succeeded": 0, "skipped": 0, "failed": 1, "refused": 2}
 
@@ -89,13 +89,6 @@ def run_local(pipeline: str, config: Config, *, out: Path, runner: RunnerName = 
     return RunResult(status, _EXIT[status], message, run, out)
 
 
-def cache_home() -> Path:
-    """Returns the folder of cached steps: `$GRAFTLINE_CACHE`, else `graftline` in the user's cache folder."""
-    named = os.environ.get(CACHE)
-    return Path(named).absolute() if named else \
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "graftline"
-
-
 class _Dag(threading.Thread):
     """kfp.local at work in a thread of its own, so that the main thread can draw and be interrupted."""
 
@@ -104,7 +97,7 @@ class _Dag(threading.Thread):
         self.stopped, self.over = threading.Event(), threading.Event()
         self._error: Exception | None = None
         self._out, self._watch, self._how = out, watch, how
-        self._build = PIPELINES[pipeline](Placement(how.image))
+        self._build = PIPELINES[pipeline](Placement(how.image), config.shards > 1)
         self._config = canonical_json(config.model_dump(mode="json"))
         self._cache = ContentCache(cache_home() / "entries", salt=how.salt, told=self._told, check=self._check)
 
@@ -154,7 +147,10 @@ class _Dag(threading.Thread):
         phase = {"plan": "finetune", "select": "confirm"}.get(name)
         listed = outputs.get("Output", []) if phase else []
         names = [f"{phase}-{Candidate.model_validate_json(text).name}" for text in listed]
-        self._watch.tell(name, event, names)
+        made = {key: Path(value.uri) for key, value in outputs.items() if isinstance(value, Artifact)}
+        if name in run_folder.TARGET and made:
+            run_folder.show_data(self._out, made["dataset"])
+        self._watch.tell(name, event, names, made)
 
 
 def _follow(dag: _Dag, watch: Watch, how: Runner, console: Console) -> None:
@@ -176,9 +172,13 @@ def _follow(dag: _Dag, watch: Watch, how: Runner, console: Console) -> None:
 
 
 def _expected(config: Config) -> list[str]:
-    sources = [name for source in config.source for name in (f"preprocess-{source.label}", f"pretrain-{source.label}")]
-    return ["fingerprint", "preprocess-target", *sources, "plan", "select", "evaluate", "export-onnx", "gate",
-            "release", "report"]
+    if config.shards > 1:
+        shards = [f"decode-{job.name}" for job in decode_jobs(jobs_of(config, {}), config.shards)]
+        data = [*shards, "merge-target", "merge-sources", *(f"pretrain-{source.label}" for source in config.source)]
+    else:
+        data = ["preprocess-target", *(f"{step}-{source.label}" for source in config.source
+                                       for step in ("preprocess", "pretrain"))]
+    return ["fingerprint", *data, "plan", "select", "evaluate", "export-onnx", "gate", "release", "report"]
 
 
 def _sentence(failed: Step, out: Path) -> str:

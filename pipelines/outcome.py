@@ -28,6 +28,9 @@ def lines(run: Mapping[str, Any], out: Path) -> list[str]:
         told.append(f"best     {run['best']} scores higher on test than the transfer")
     if "gate" in run:
         told.append(f"gate     {run['gate']['verdict']}")
+    if "data" in run:
+        count = len(run["data"]["warnings"])
+        told.append(f"data     {out / 'data.html'}" + (f" ({count} warning{'s'[:count > 1]})" if count else ""))
     if (out / "report.html").is_file():
         told.append(f"report   {out / 'report.html'}")
     if (out / "release").is_dir():

@@ -1,21 +1,25 @@
-"""The folder that a local run leaves: run.json, report.html, release/ and logs/."""
+"""The folder that a local run leaves: run.json, data.html, ledger.json, report.html, release/ and logs/."""
 
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+from graftline import dataset, manifest
 from graftline.config import Config
+from graftline.dataset import DatasetManifest
 from graftline.errors import RefusedError
 from graftline.manifest import write_text
 from graftline.pipelines.watch import Step, Watch
 
-_OURS = ("run.json", "report.html", "release", "logs")
+_OURS = ("run.json", "data.html", "ledger.json", "report.html", "release", "logs")
 _MARK = "logs/kfp.log"
+TARGET = ("preprocess-target", "merge-target")
+"""Steps that make the target's dataset."""
 
 
 def prepare(out: Path) -> Path:
-    """Makes the folder, rid of an earlier run's logs; its report and release stay until a run replaces them.
+    """Makes the folder, rid of an earlier run's logs; its pages and release stay until a run replaces them.
 
     Args:
         out: The run's folder.
@@ -39,19 +43,33 @@ def prepare(out: Path) -> Path:
     return out / "logs"
 
 
+def show_data(out: Path, folder: Path) -> None:
+    """Copies the target's data page and split ledger out of its dataset, as soon as it is there: training takes long.
+
+    Args:
+        out: The run's folder.
+        folder: The dataset artifact.
+    """
+    shutil.copyfile(folder / dataset.PAGE, out / "data.html")
+    shutil.copyfile(folder / dataset.LEDGER, out / "ledger.json")
+
+
 def collect(out: Path, watch: Watch) -> dict[str, Any]:
     """Copies the report and the release out of their artifacts.
 
     Returns:
-        The report's summary, empty where the run did not get that far.
+        The report's summary and the data's warnings, as far as the run got.
     """
     summary: dict[str, Any] = {}
+    for step in watch.of("done", "cached"):
+        if step.name in TARGET and step.made:
+            summary["data"] = {"warnings": manifest.read(step.made["dataset"], DatasetManifest).warnings}
     made = {step.name: Path(step.received["out"]) for step in watch.of("done") if step.name in ("report", "release")}
     if made:  # the gate has spoken, so what an earlier run left is out of date
         shutil.rmtree(out / "release", ignore_errors=True)
     if "report" in made:
         shutil.copyfile(made["report"] / "report.html", out / "report.html")
-        summary = json.loads((made["report"] / "summary.json").read_text(encoding="utf-8"))
+        summary |= json.loads((made["report"] / "summary.json").read_text(encoding="utf-8"))
     if "release" in made:
         shutil.copytree(made["release"], out / "release")
     return summary

@@ -102,7 +102,8 @@ def _mounts(config: Config, out: Path) -> list[Any]:
     """Mounts each local path of the config where it is here, so that configs mean the same inside."""
     from docker.types import Mount
 
-    places = [config.target.data, *(place for source in config.source for place in (source.data, source.init))]
+    places = [config.target.data, config.target.ledger,
+              *(place for source in config.source for place in (source.data, source.init, source.ledger))]
     read = {str(Path(place).absolute()) for place in places if place and Path(place).exists()}
     written = [str(out)]
     if config.store and "://" not in config.store:

@@ -4,7 +4,13 @@ Every step takes the digests of what it reads beside the artifacts themselves, b
 their names only. Two traps of kfp.local (2.17) shape the rest. It finds the list of a loop, and the value of an `If`,
 only where its producer calls it `Output`. And it puts the loop's item in the place of every other parameter that comes
 from an earlier step into a loop: so none does, and the items carry such digests inside.
+
+A DAG that fans decoding out has another shape, chosen when it is built. Both make the same datasets with the same
+digests, so that what follows one is found in the cache of the other.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
@@ -12,12 +18,16 @@ from kfp.dsl.graph_component import GraphComponent
 from graftline import components as c
 from graftline.pipelines.placement import Placement
 
+Place = Callable[[dsl.PipelineTask, str], dsl.PipelineTask]
+Outputs = dict[str, Any]
 
-def transfer(placement: Placement) -> GraphComponent:
+
+def transfer(placement: Placement, fan_out: bool = False) -> GraphComponent:
     """Builds the DAG of the main job.
 
     Args:
         placement: Nodes and images.
+        fan_out: Whether raw data are decoded in the config's `shards` steps a task and merged; else in one step a task.
 
     Returns:
         A KFP pipeline with one parameter, `config`: a run's config as JSON.
@@ -31,14 +41,11 @@ def transfer(placement: Placement) -> GraphComponent:
 
     @dsl.pipeline(name="graftline-transfer", description="Transfer learning with a control, a proof and a gate.")
     def pipeline(config: str) -> None:
-        jobs = cpu(c.fingerprint(config=config), "fingerprint").set_caching_options(False).outputs
-        target = cpu(c.preprocess(job=jobs["target"]), "preprocess target").outputs
-        with dsl.ParallelFor(jobs["Output"], name="sources") as source:
-            data = cpu(c.preprocess(job=source, target=target["dataset"]), "preprocess source").outputs
-            pretrained = gpu(c.pretrain(job=data["pretrain"], dataset_digest=data["digest"], dataset=data["dataset"]),
-                             "pretrain")
-        plan = cpu(c.plan(job=jobs["plan"], checkpoints=dsl.Collected(pretrained.outputs["checkpoint"]),
-                          checkpoint_digests=dsl.Collected(pretrained.outputs["digest"]),
+        first = cpu(c.fingerprint(config=config, fan_out=fan_out), "fingerprint").set_caching_options(False)
+        jobs = first.outputs
+        target, pretrained = (_sharded if fan_out else _whole)(jobs, cpu, gpu)
+        plan = cpu(c.plan(job=jobs["plan"], checkpoints=dsl.Collected(pretrained["checkpoint"]),
+                          checkpoint_digests=dsl.Collected(pretrained["digest"]),
                           dataset=target["dataset"], dataset_digest=target["digest"]), "plan").outputs
         read = {"dataset": target["dataset"], "sources": plan["sources"]}
         with dsl.ParallelFor(plan["Output"], name="candidates") as candidate:
@@ -63,3 +70,29 @@ def transfer(placement: Placement) -> GraphComponent:
                      control=choice["control"], **read), "report").set_caching_options(False)
 
     return pipeline
+
+
+def _whole(jobs: Outputs, cpu: Place, gpu: Place) -> tuple[Outputs, Outputs]:
+    """Each task's data in one step; returns the outputs of the target's and of the sources' pretraining."""
+    target = cpu(c.preprocess(job=jobs["target"]), "preprocess target").outputs
+    with dsl.ParallelFor(jobs["Output"], name="sources") as source:
+        data = cpu(c.preprocess(job=source, target=target["dataset"]), "preprocess source").outputs
+        pretrained = gpu(c.pretrain(job=data["pretrain"], dataset=data["dataset"]), "pretrain").outputs
+    return target, pretrained
+
+
+def _sharded(jobs: Outputs, cpu: Place, gpu: Place) -> tuple[Outputs, Outputs]:
+    """Each task's data in many steps, side by side; a collected artifact enters no second loop, hence merge_sources."""
+    with dsl.ParallelFor(jobs["Output"], name="shards") as shard:
+        decoded = cpu(c.decode(job=shard), "decode shard").outputs
+    target = cpu(c.merge(job=jobs["target"], **_parts(decoded)), "merge target").outputs
+    sources = cpu(c.merge_sources(jobs=jobs["sources"], target=target["dataset"], target_digest=target["digest"],
+                                  **_parts(decoded)), "merge sources").outputs
+    with dsl.ParallelFor(sources["Output"], name="sources") as source:
+        pretrained = gpu(c.pretrain(job=source, dataset=sources["dataset"]), "pretrain").outputs
+    return target, pretrained
+
+
+def _parts(decoded: Outputs) -> Outputs:
+    """Made anew for each task that reads them: kfp's compiler fails on a Collected that two tasks share."""
+    return {"parts": dsl.Collected(decoded["part"]), "part_digests": dsl.Collected(decoded["digest"])}

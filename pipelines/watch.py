@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -31,6 +31,8 @@ class Step:
     """The latest figures that it told, such as loss."""
     received: dict[str, str] = field(default_factory=dict)
     """What it was given: its job, digests of its inputs."""
+    made: dict[str, Path] = field(default_factory=dict)
+    """Its artifacts by name, of a step that is cached or was put into the cache."""
     pid: int = 0
     kind: str = ""
     """Of the failure: refused, bug, oom, preempted or diverged."""
@@ -59,20 +61,21 @@ class Watch:
         """Names in the order in which the steps began, or came from the cache."""
         self._logs = logs
         self._read: dict[Path, int] = {}
-        self._told: SimpleQueue[tuple[str, Event, list[str], float]] = SimpleQueue()
+        self._told: SimpleQueue[tuple[str, Event, list[str], Mapping[str, Path], float]] = SimpleQueue()
 
-    def tell(self, name: str, event: Event, following: list[str]) -> None:
-        """Notes that a step starts, came from the cache or is through, and which steps it lets follow."""
-        self._told.put((name, event, following, time.time()))
+    def tell(self, name: str, event: Event, following: list[str], made: Mapping[str, Path]) -> None:
+        """Notes that a step starts, came from the cache or is through, which steps it lets follow, what it made."""
+        self._told.put((name, event, following, made, time.time()))
 
     def poll(self) -> None:
         """Takes in what happened since the last call."""
         while not self._told.empty():
-            name, event, following, now = self._told.get()
+            name, event, following, made, now = self._told.get()
             if event == "starts":
                 self._begin(name, now).state = "running"
             elif event == "cached":
                 self._begin(name, now).state = "cached"
+            self.steps.setdefault(name, Step(name)).made |= made
             self._expect(following, after=name)
         for path in sorted(self._logs.glob("*.events.jsonl")):
             for line in self._new(path):

@@ -84,7 +84,7 @@ def test_a_refused_config_leaves_a_run_json_and_what_was_there(monkeypatch: pyte
 
 
 def test_tables_are_listed() -> None:
-    assert [line.split()[0] for line in cli("formats").splitlines()][-1] == "image_folder"
+    assert [line.split()[0] for line in cli("formats").splitlines()][-1] == "unlabelled"
     assert {"cnn", "vgg16", "mobilenet_v2"} <= set(cli("backbones").split())
 
 

@@ -6,22 +6,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graftline import dataset
-from graftline.dataset import DatasetManifest, StoredSample, content_digest, sample_digest
+from graftline.dataset import UNLABELLED, DatasetManifest, StoredSample, content_digest, sample_digest
 from graftline.errors import RefusedError
+from graftline.stored_images import Layout, encoded
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (9, 3, 5, 4), dtype=np.uint8)
 ORDER = [8, 1, 2, 3, 4, 5, 0]
 SIZES = {"train": 4, "val": 2, "test": 1}
 
 
-def written(folder: Path) -> DatasetManifest:
+def written(folder: Path, layout: Layout = "raw") -> DatasetManifest:
     splits = [name for name, count in SIZES.items() for _ in range(count)]
     samples = [StoredSample(f"files/{row}.png", "ab"[row % 2], split, sample_digest(IMAGES[row]))  # type: ignore[arg-type]
                for row, split in zip(ORDER, splits, strict=True)]
     manifest = DatasetManifest(label="x", format="f", classes=["b", "a"], sizes=SIZES, image_shape=(3, 5, 4),
                                mean=[0] * 3, std=[1] * 3, dropped=[], seed=0, ledger="l", fingerprint="",
-                               digest=content_digest(samples))
-    return dataset.write(folder, manifest, IMAGES.__getitem__, ORDER, samples, "{}")
+                               digest=content_digest(samples), layout=layout)
+    stored = (IMAGES[row].tobytes() if layout == "raw" else encoded(IMAGES[row]) for row in ORDER)
+    return dataset.write(folder, manifest, stored, samples, "{}", lambda manifest, images, samples: f"{len(images)}")
 
 
 def test_reads_what_was_written(tmp_path: Path) -> None:
@@ -33,16 +35,37 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
     assert found.train.labels.tolist() == [1, 0, 1, 0]
     assert np.array_equal(found.test.images, IMAGES[[0]])
     assert isinstance(found.train.images, np.memmap)
-    assert sorted(manifest.files) == ["images.npy", "labels.npy", "ledger.json", "samples.jsonl"]
+    assert sorted(manifest.files) == ["images.npy", "labels.npy", "ledger.json", "page.html", "samples.jsonl"]
+    assert (tmp_path / "page.html").read_text() == "7"
     lines = dataset.read_samples(tmp_path)
     assert [line.key for line in lines] == [f"files/{row}.png" for row in ORDER]
     assert lines[0] == StoredSample("files/8.png", "a", "train", sample_digest(IMAGES[8]))
 
 
-def test_large_arrays_are_copied_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = written(tmp_path).files
-    monkeypatch.setattr(dataset, "_PIECE", 130)
-    assert written(tmp_path).files == whole
+def test_reads_jpeg_as_it_reads_raw_pixels(tmp_path: Path) -> None:
+    manifest = written(tmp_path, "jpeg")
+    found = dataset.read(tmp_path)
+    assert sorted(manifest.files) == ["images-00000.jpeg", "index.npy", "labels.npy", "ledger.json", "page.html",
+                                      "samples.jsonl"]
+    assert [len(found.train), len(found.val), len(found.test)] == [4, 2, 1]
+    assert found.train.images.shape == (4, 3, 5, 4)
+    assert found.train.labels.tolist() == [1, 0, 1, 0]
+    assert found.manifest.identity != manifest.model_copy(update={"layout": "raw"}).identity
+
+
+def test_labels_of_an_unlabelled_dataset_are_all_minus_one(tmp_path: Path) -> None:
+    manifest = written(tmp_path)
+    unlabelled = manifest.model_copy(update={"task": UNLABELLED, "classes": [], "files": {}})
+    dataset.manifests.write(tmp_path, unlabelled)
+    with pytest.raises(RefusedError, match="labels outside of the manifest's 0 classes; preprocess again"):
+        dataset.read(tmp_path)
+    np.save(tmp_path / "labels.npy", np.full(7, -1))
+    assert dataset.read(tmp_path).train.labels.tolist() == [-1] * 4
+
+
+def test_a_grey_image_has_one_digest_in_a_grey_and_in_a_coloured_set() -> None:
+    grey = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
+    assert sample_digest(np.repeat(grey, 3, axis=0)) == sample_digest(grey)
 
 
 def test_a_samples_digest_is_what_the_docstring_says() -> None:
@@ -80,8 +103,9 @@ def test_a_folder_without_manifest_is_not_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("file", "content", "message"), [
     ("images.npy", IMAGES[:3], r"images\.npy: uint8 \(3, 3, 5, 4\), the manifest says uint8 \(7, 3, 5, 4\)"),
     ("images.npy", IMAGES[:7].astype(float), r"float64 \(7, 3, 5, 4\), the manifest says uint8"),
-    ("labels.npy", np.zeros(3, np.int64), r"labels\.npy: int64 \(3,\), the manifest says int64 \(7,\) below 2"),
-    ("labels.npy", np.full(7, 2), "below 2"), ("labels.npy", np.full(7, -1), "below 2"),
+    ("labels.npy", np.zeros(3, np.int64), r"labels\.npy: int64 \(3,\), the manifest says int64 \(7,\)"),
+    ("labels.npy", np.full(7, 2), "outside of the manifest.s 2 classes"),
+    ("labels.npy", np.full(7, -1), "outside of the manifest.s 2 classes"),
     ("labels.npy", np.array([object()] * 7), "not an array: .*allow_pickle"),
 ])
 def test_arrays_that_do_not_fit_the_manifest_are_refused(tmp_path: Path, file: str, content: np.ndarray,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graftline.decode import pixels
 from graftline.errors import RefusedError
+from graftline.ingest.decode import pixels
 from graftline.onnx_file import load
 from graftline.predict import Answer, predict
 from tests import tiny_onnx

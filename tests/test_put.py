@@ -1,5 +1,6 @@
 """Copies into a store: nothing is overwritten, a lost answer is no failure, a wrong place is refused."""
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,17 +8,19 @@ import pytest
 
 from graftline import release, storage
 from graftline.errors import RefusedError
+from graftline.gcs import client
 from graftline.jobs import ReleaseJob
 from graftline.steps.release import release as step
 from tests import fake_bucket
 from tests.artifacts import write_run
-from tests.fake_bucket import Bucket
+from tests.fake_bucket import ALWAYS, Bucket, How
 
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     with fake_bucket.serving() as served:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
+        monkeypatch.setattr(client, "FIRST_DELAY", 0.01)
         yield served
 
 
@@ -51,9 +54,38 @@ def test_put_overwrites_nothing(bucket: Bucket, file: Path, tmp_path: Path) -> N
 
 
 def test_put_survives_a_lost_answer(bucket: Bucket, file: Path) -> None:
-    bucket.lose_answers = 1
+    bucket.fail("upload", "lost")
     storage.put(file, "gs://bucket/name")
     assert bucket.objects["name"] == file.read_bytes()
+
+
+@pytest.mark.parametrize("how", [408, 429, 500, 503, "reset"])
+def test_put_survives_a_bad_moment(bucket: Bucket, file: Path, how: How) -> None:
+    bucket.fail("upload", how, times=2)
+    storage.put(file, "gs://bucket/name")
+    assert bucket.objects["name"] == file.read_bytes()
+
+
+def test_half_an_upload_is_no_object_and_is_made_whole(bucket: Bucket, file: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "DEADLINE", 0.2)
+    file.write_bytes(random.Random(0).randbytes(40 * 2**20))
+    bucket.before = lambda what, name: bucket.fail("upload", "reset", ALWAYS) if bucket.uploads.get(name) else None
+    with pytest.raises(RefusedError, match=r"gs://bucket/large: no answer in 0 s"):
+        storage.put(file, "gs://bucket/large")
+    assert bucket.uploads["large"]
+    assert not storage.exists("gs://bucket/large")
+    bucket.before, bucket.faults = lambda what, name: None, []
+    storage.put(file, "gs://bucket/large")
+    assert bucket.objects["large"] == file.read_bytes()
+
+
+def test_put_into_a_bucket_that_may_not_be_written(bucket: Bucket, file: Path) -> None:
+    bucket.fail("upload", 403)
+    with pytest.raises(RefusedError, match=r"gs://bucket/name: not permitted \(403\); give .* storage.objects.create"):
+        storage.put(file, "gs://bucket/name")
+    with pytest.raises(RefusedError, match="gs://other/name: there is no such bucket"):
+        storage.put(file, "gs://other/name")
 
 
 @pytest.mark.parametrize("place", ["gs://bucket/../x", "gs://bucket/a\nb", "ftp://x/y", "gs://B@D/x"])

@@ -1,17 +1,21 @@
 """Raw data on disk to samples; one format a file, one table."""
 
-from pathlib import Path
-
 from graftline.errors import RefusedError
-from graftline.formats import archive, cifar, digits, idx, image_folder
+from graftline.formats import archive, cifar, coco, digits, idx, image_folder, parquet, table, unlabelled, webdataset
+from graftline.formats.place import Place
 from graftline.formats.raw import Format
 
 FORMATS: dict[str, Format] = {
     "digits": digits.FORMAT,
     "cifar": cifar.FORMAT,
     "idx": idx.FORMAT,
+    "coco": coco.FORMAT,
+    "webdataset": webdataset.FORMAT,
+    "parquet": parquet.FORMAT,
+    "table": table.FORMAT,
     "archive": archive.FORMAT,
     "image_folder": image_folder.FORMAT,
+    "unlabelled": unlabelled.FORMAT,
 }
 """Looked through in this order by `auto`: what is more special stands first."""
 
@@ -22,12 +26,12 @@ def check_name(name: str) -> None:
         raise RefusedError(f"format: {name!r} is not known; there are auto, {', '.join(FORMATS)}")
 
 
-def choose(name: str, place: Path) -> Format:
+def choose(name: str, place: Place) -> Format:
     """Finds how to read a place.
 
     Args:
         name: `auto`, which looks at the content, or a name from `FORMATS`.
-        place: A local path, or `builtin:...`.
+        place: Where the data lie.
 
     Raises:
         RefusedError: An unknown name, or a content that no format knows.
@@ -39,8 +43,8 @@ def choose(name: str, place: Path) -> Format:
         if known.found(place):
             return known
     start = ""
-    if place.is_file():
-        with place.open("rb") as file:
+    if place.is_file:
+        with place.path.open("rb") as file:
             first = file.read(16)
         if first.startswith(b"PK\x03\x04"):
             raise RefusedError(f"{place}: begins as a zip and ends before its directory; copy or download it again")

@@ -16,6 +16,8 @@ def keep(raw: Raw, place: str, classes: Sequence[str] | None) -> Raw:
     """
     if classes is None:
         return raw
+    if not raw.classes:
+        raise RefusedError(f"{place}: classes: {list(classes)} are asked for, and these data have no labels")
     if unknown := [name for name in classes if name not in raw.classes]:
         raise RefusedError(f"{place}: classes: {unknown} are not there; there are {raw.classes}")
     if len(set(classes)) < len(classes):
@@ -24,12 +26,25 @@ def keep(raw: Raw, place: str, classes: Sequence[str] | None) -> Raw:
     return replace(raw, classes=list(classes), samples=[sample for sample in raw.samples if sample.label in wanted])
 
 
-def check(raw: Raw, place: str) -> None:
+def check(raw: Raw, place: str, *, labelled: bool) -> None:
     """Refuses what cannot become a classification task.
 
+    Args:
+        raw: The data.
+        place: For messages.
+        labelled: Whether there have to be labels.
+
     Raises:
-        RefusedError: Fewer than two classes, an empty class, a class of one image, or splits whose classes differ.
+        RefusedError: No image, no labels, fewer than two classes, an empty class, a class of one image, or splits whose
+            classes differ.
     """
+    if not raw.classes and raw.samples:
+        if labelled:
+            raise RefusedError(f"{place}: has no labels, and this pipeline learns from them; give labelled data, or "
+                               "use these in the pipeline `adapt`")
+        return
+    if foreign := [label for label in raw.classes if any("\ud800" <= letter <= "\udfff" for letter in label)]:
+        raise RefusedError(f"{place}: the class names {foreign} are not UTF-8; rename them")
     if len(raw.classes) < 2:
         raise RefusedError(f"{place}: found the classes {raw.classes}; classification needs at least two")
     count: dict[str, int] = dict.fromkeys(raw.classes, 0)

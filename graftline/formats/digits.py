@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,9 @@ from PIL import Image
 
 from graftline.dataset import SplitName
 from graftline.errors import RefusedError
+from graftline.formats.place import BUILTIN, Place
 from graftline.formats.raw import Format, Raw, Sample
 
-BUILTIN = "builtin:"
 PLACES = ("builtin:digits/clean", "builtin:digits/scanned")
 VERSION = 1
 """Counts up when the pixels change: their fingerprint."""
@@ -66,19 +65,19 @@ def _splits(labels: NDArray[np.int64]) -> list[SplitName]:
 
 
 @contextmanager
-def _read(place: Path) -> Iterator[Raw]:
-    if str(place) not in PLACES:
+def _read(place: Place) -> Iterator[Raw]:
+    if place.uri not in PLACES:
         raise RefusedError(f"{place}: not built in; there are {' and '.join(PLACES)}")
     clean, scanned = clean_and_scanned()
-    images, labels = clean if str(place) == PLACES[0] else scanned
-    splits = [None] * len(labels) if str(place) == PLACES[0] else _splits(labels)
+    images, labels = clean if place.uri == PLACES[0] else scanned
+    splits = [None] * len(labels) if place.uri == PLACES[0] else _splits(labels)
     yield Raw([str(digit) for digit in range(10)],
               [Sample(f"{place}#{index}", str(label), split, partial(images.__getitem__, (None, index)))
                for index, (label, split) in enumerate(zip(labels.tolist(), splits, strict=True))])
 
 
-def _found(place: Path) -> bool:
-    return str(place).startswith(BUILTIN)
+def _found(place: Place) -> bool:
+    return place.uri.startswith(BUILTIN)
 
 
 FORMAT = Format("digits", "built in: builtin:digits/clean and builtin:digits/scanned", _found, _read)

@@ -1,46 +1,68 @@
-"""A place's files, whether it is a folder, a zip or a tar."""
+"""A place's files, whether it is a folder, a bucket's prefix, a zip or a tar."""
 
 import zipfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from graftline.errors import RefusedError
-from graftline.formats.members import Files, folder_files
+from graftline.formats.members import Files, Member, folder_files
+from graftline.formats.place import Place
+from graftline.formats.raw import Sample
 from graftline.formats.tars import first_names, is_tar, tar_files
 from graftline.formats.zips import zip_files
 
 _LOOK = 64
 
 
-def files_of(place: Path) -> AbstractContextManager[Files]:
-    """Opens a folder or an archive alike.
+def files_of(place: Place) -> AbstractContextManager[Files]:
+    """Opens a folder, a bucket's prefix or an archive alike.
 
     Raises:
-        RefusedError: Neither, or a damaged or hostile archive.
+        RefusedError: None of these, or a damaged or hostile archive.
     """
-    if place.is_dir():
-        return folder_files(place)
-    if zipfile.is_zipfile(place):
-        return zip_files(place)
-    if is_archive(place):
-        return tar_files(place)
+    if place.entries is not None:
+        return _bucket_files(place)
+    if place.path.is_dir():
+        return folder_files(place.path)
+    if place.is_file and is_tar(place.path):  # first: a tar whose last member is a zip ends as a zip does
+        return tar_files(place.path)
+    if zipfile.is_zipfile(place.path):
+        return zip_files(place.path)
     raise RefusedError(f"{place}: neither a folder nor a whole zip, tar or tar.gz")
 
 
-def is_archive(place: Path) -> bool:
+@contextmanager
+def _bucket_files(place: Place) -> Iterator[Files]:
+    names = [entry.name for entry in place.entries or ()]
+    yield Files([Member(entry.name, entry.size, partial(_open, place, entry.name)) for entry in place.entries or ()],
+                sorted({parent.as_posix() for name in names for parent in list(Path(name).parents)[:-1]}))
+
+
+def _open(place: Place, name: str) -> BinaryIO:
+    return place.file(name).open("rb")
+
+
+def fetch_members(place: Place, samples: list[Sample]) -> None:
+    """Brings samples here whose keys are names of a place's own files."""
+    place.fetch([sample.key for sample in samples])
+
+
+def is_archive(place: Place) -> bool:
     """Whether a file's content is that of a zip, tar or tar.gz, whatever its name."""
-    return place.is_file() and (zipfile.is_zipfile(place) or is_tar(place))
+    return place.is_file and (zipfile.is_zipfile(place.path) or is_tar(place.path))
 
 
-def glance(place: Path) -> Iterator[str]:
+def glance(place: Place) -> Iterator[str]:
     """Names of the first files or members of a place, cheaply; none where it is neither folder nor archive."""
-    if place.is_dir():
-        for depth in ("*", "*/*"):
-            yield from (path.name for path in islice(sorted(place.glob(depth)), _LOOK) if path.is_file())
-    elif place.is_file() and zipfile.is_zipfile(place):
-        with suppress(zipfile.BadZipFile), zipfile.ZipFile(place) as opened:
+    if place.is_folder:
+        yield from place.first_names(_LOOK)
+    elif place.is_file and is_tar(place.path):
+        yield from islice(first_names(place.path), _LOOK)
+    elif place.is_file and zipfile.is_zipfile(place.path):
+        with suppress(zipfile.BadZipFile, OSError, ValueError, NotImplementedError), \
+                zipfile.ZipFile(place.path) as opened:
             yield from opened.namelist()[:_LOOK]
-    elif is_archive(place):
-        yield from islice(first_names(place), _LOOK)

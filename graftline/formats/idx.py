@@ -13,6 +13,7 @@ from graftline.dataset import SplitName
 from graftline.errors import RefusedError
 from graftline.formats.files import files_of, glance
 from graftline.formats.members import Member
+from graftline.formats.place import Place
 from graftline.formats.raw import Format, Raw, Sample
 from graftline.formats.spool import content, mapped
 
@@ -22,20 +23,20 @@ _SPLITS: dict[str, SplitName] = {"train": "train", "val": "val", "valid": "val",
 _MAGIC = {"images": 0x00000803, "labels": 0x00000801}
 
 
-def _found(place: Path) -> bool:
+def _found(place: Place) -> bool:
     return any(_NAME.match(PurePosixPath(name).name) for name in glance(place))
 
 
 @contextmanager
-def _read(place: Path) -> Iterator[Raw]:
+def _read(place: Place) -> Iterator[Raw]:
     with ExitStack() as stack:
         files = stack.enter_context(files_of(place))
-        pairs = _pairs(place, files.members)
+        pairs = _pairs(place.path, files.members)
         samples: list[Sample] = []
         values: set[int] = set()
         for prefix, (images_file, labels_file) in pairs.items():
-            images = _array(place, images_file, "images", stack)
-            labels = _array(place, labels_file, "labels", stack)
+            images = _array(place.path, images_file, "images", stack)
+            labels = _array(place.path, labels_file, "labels", stack)
             if len(images) != len(labels):
                 raise RefusedError(f"{place}: {images_file.name} has {len(images):,} images, {labels_file.name} "
                                    f"{len(labels):,} labels; expected as many")

@@ -5,7 +5,6 @@ whole: it was made to harm, or is damaged.
 """
 
 import os
-import re
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import BinaryIO
 
 from graftline.dataset import Dropped
 from graftline.errors import RefusedError
+from graftline.names import CONTROL, bad_name
 
 MAX_MEMBERS = 500_000
 """Members of one archive."""
@@ -25,10 +25,6 @@ MAX_BYTES = 256 * 2**30
 MAX_RATIO = 100
 """Unpacked bytes over packed ones, beyond the first 64 MiB; images seldom reach 10."""
 FREE_BYTES = 64 * 2**20
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_DRIVE = re.compile(r"^[A-Za-z]:")
-
 
 @dataclass(frozen=True)
 class Member:
@@ -84,21 +80,6 @@ class Names:
             raise RefusedError(f"{self._archive}: more than {MAX_MEMBERS:,} members; give a folder instead")
 
 
-def bad_name(name: str) -> str | None:
-    """Says what is wrong with a relative name that comes from outside, None when it stays inside of a folder."""
-    if _CONTROL.search(name):
-        return "has a control character in its name"
-    if "\\" in name:
-        return "has a backslash in its name"
-    if name.startswith("/"):
-        return "has an absolute path"
-    if _DRIVE.match(name):
-        return "has a drive letter"
-    if ".." in name.split("/"):
-        return "climbs out with '..'"
-    return None
-
-
 def check_size(archive: Path, packed: int, unpacked: int) -> None:
     """Refuses an archive that unpacks to too much.
 
@@ -134,7 +115,7 @@ def folder_files(folder: Path) -> Iterator[Files]:
 
 def _add(files: Files, folder: Path, root: Path, name: str) -> None:
     path = folder / name
-    why = "has a control character in its name" if _CONTROL.search(name) else None
+    why = "has a control character in its name" if CONTROL.search(name) else None
     if path.is_symlink() and not path.resolve().is_relative_to(root):
         why = "a link out of the folder"
     elif why is None and not path.exists():

@@ -53,11 +53,12 @@ class Unpacked:
         return b"".join(pieces)
 
 
-class _Header(tarfile.TarInfo):
+class Header(tarfile.TarInfo):
     """A header that is whole: tarfile takes a damaged one in the middle for the archive's end, and says nothing."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Parses one header block; raises tarfile.ReadError where tarfile would stop without a word."""
         if not buf:
             raise tarfile.ReadError("it ends without its end mark, so it was cut short")
         try:
@@ -84,7 +85,7 @@ def tar_files(archive: Path) -> Iterator[Files]:
         stream = Unpacked(archive, packed, archive.stat().st_size) if compressed else packed
         try:
             opened = stack.enter_context(tarfile.open(  # type: ignore[call-overload]
-                fileobj=stream, mode="r|" if compressed else "r:", tarinfo=_Header))
+                fileobj=stream, mode="r|" if compressed else "r:", tarinfo=Header))
             files = _listed(archive, opened, packed, spool)
         except (tarfile.TarError, EOFError, UnicodeError) as error:
             raise RefusedError(f"{archive}: not a whole tar ({error}); copy or download it again") from None
@@ -95,7 +96,7 @@ def first_names(archive: Path) -> Iterator[str]:
     """Names of a tar's members, one by one, as far as they can be read."""
     with archive.open("rb") as packed:
         mode: Literal["r:gz", "r:"] = "r:gz" if packed.read(2) == GZIP else "r:"
-    with suppress(*_DAMAGE), tarfile.open(archive, mode, tarinfo=_Header) as opened:
+    with suppress(*_DAMAGE), tarfile.open(archive, mode, tarinfo=Header) as opened:
         for info in opened:
             yield info.name
 
@@ -110,7 +111,7 @@ def _listed(archive: Path, opened: tarfile.TarFile, packed: BinaryIO, spool: IO[
     names = Names(archive)
     unpacked = 0
     for info in opened:
-        _check(archive, info, names)
+        check(archive, info, names)
         unpacked += info.size
         check_size(archive, archive.stat().st_size, unpacked)
         if info.isdir():
@@ -127,7 +128,15 @@ def _listed(archive: Path, opened: tarfile.TarFile, packed: BinaryIO, spool: IO[
     return files
 
 
-def _check(archive: Path, info: tarfile.TarInfo, names: Names) -> None:
+def check(archive: Path, info: tarfile.TarInfo, names: Names) -> None:
+    """Refuses a member that is neither a file nor a folder, or whose name or size cannot be.
+
+    Raises:
+        RefusedError: A link, a device, a sparse file, a hostile name.
+        tarfile.ReadError: A negative size.
+    """
+    if info.size < 0:
+        raise tarfile.ReadError(f"a header claims {info.size:,} bytes")
     names.check(info.name, folder=info.isdir())
     if not (info.isdir() or (info.isreg() and not info.issparse())):
         what = "a link" if info.issym() or info.islnk() else "neither a file nor a folder"

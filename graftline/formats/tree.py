@@ -1,7 +1,7 @@
 """Names of files to classes and splits: the class is a folder's name, a split folder may stand above it."""
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from graftline.dataset import Dropped, SplitName
 from graftline.errors import RefusedError
@@ -10,10 +10,11 @@ from graftline.formats.raw import Raw, Sample
 
 SPLITS: dict[str, SplitName] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
-_IMAGES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+IMAGES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+"""How names of images end, in lower case."""
 
 
-def raw_of(place: Path, files: Files) -> Raw:
+def raw_of(place: str, files: Files) -> Raw:
     """Sorts a tree's files into samples.
 
     Args:
@@ -25,30 +26,32 @@ def raw_of(place: Path, files: Files) -> Raw:
     Raises:
         RefusedError: No class folder, or split folders mixed with others.
     """
-    members = [member for member in files.members if not _junk(member.name)]
-    folders = [name for name in files.folders if not _junk(name)]
-    top = _top([member.name for member in members])
+    members = [member for member in files.members if not is_junk(member.name)]
+    folders = [name for name in files.folders if not is_junk(name)]
+    top = wrapping([member.name for member in members])
     splits = _split_level(place, [member.name.split("/")[top:] for member in members])
     samples: list[Sample] = []
-    faults = [fault for fault in files.faults if not _junk(fault.file)]
+    faults = [fault for fault in files.faults if not is_junk(fault.file)]
     for member in members:
         parts = member.name.split("/")[top:]
         inner = parts[1:] if splits else parts
         if len(inner) >= 2:
             samples.append(Sample(member.name, inner[0], SPLITS[parts[0].lower()] if splits else None, member.open))
-        elif PurePosixPath(member.name).suffix.lower() in _IMAGES:
+        elif PurePosixPath(member.name).suffix.lower() in IMAGES:
             faults.append(Dropped(file=member.name, why="in no class folder"))
     if not samples:
         raise RefusedError(f"{place}: no class folders with images found among {len(members):,} files"
-                           f"{_first(members)}; expected CLASS/IMAGE or train/CLASS/IMAGE")
+                           f"{_first(members)}; expected CLASS/IMAGE or train/CLASS/IMAGE; if there are no labels, set "
+                           "format: unlabelled")
     return Raw(_classes(samples, folders, top + splits, splits), samples, faults)
 
 
-def _junk(name: str) -> bool:
+def is_junk(name: str) -> bool:
+    """Whether a file is an operating system's own, or hidden."""
     return any(part in _JUNK or part.startswith(".") for part in name.split("/") if part != ".")
 
 
-def _top(names: Sequence[str]) -> int:
+def wrapping(names: Sequence[str]) -> int:
     """Counts the folders that stand around everything."""
     top = 0
     while True:
@@ -59,7 +62,7 @@ def _top(names: Sequence[str]) -> int:
         top += 1
 
 
-def _split_level(place: Path, paths: Sequence[Sequence[str]]) -> bool:
+def _split_level(place: str, paths: Sequence[Sequence[str]]) -> bool:
     """Whether the first folders are splits."""
     first = {parts[0] for parts in paths if len(parts) >= 2}
     named = {name for name in first if name.lower() in SPLITS}

@@ -6,6 +6,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
 
 from graftline.dataset import Split
+from graftline.stored_images import Images
 
 MOST_TRAIN = 5000
 TREES = 100
@@ -43,7 +44,7 @@ def forest(train: Split, test: Split, *, seed: int) -> tuple[Labels, list[str]]:
     return predicted, [part] if len(keep) < len(train) else []
 
 
-def histograms(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def histograms(images: Images, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Colour histograms (16 bins a channel) and gradient histograms (8 angles in 4 x 4 cells, Dalal and Triggs 2005).
 
     Args:

@@ -1,14 +1,24 @@
 """Cheap identity of all data of a run, and the refusal of what cannot work, before anything is trained."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from graftline import events, storage
-from graftline.config import Config
+from graftline.config import Config, Data
 from graftline.errors import RefusedError
-from graftline.formats import check_name
-from graftline.formats.digits import BUILTIN, PLACES, VERSION
+from graftline.formats import FORMATS, check_name, choose
+from graftline.formats.digits import PLACES, VERSION
+from graftline.formats.place import BUILTIN, place_of
+from graftline.ingest.earlier import ledger_file
 from graftline.jobs import Jobs, jobs_of
 from graftline.manifest import canonical_json, digest_text
+from graftline.storage import Entry
 
 _INITS = ("random", "DEFAULT")
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 
 
 def fingerprint(config: Config) -> Jobs:
@@ -23,15 +33,17 @@ def fingerprint(config: Config) -> Jobs:
     Raises:
         RefusedError: A place of data or weights that is missing or may not be read, or an unknown format.
     """
-    for data in [config.target, *config.source]:
+    tasks: list[Data] = [config.target, *config.source]
+    for data in tasks:
         check_name(data.format)
-    places = [config.target.data, *(source.data for source in config.source if source.data)]
     inits = [source.init for source in config.source if source.init not in _INITS]
     for init in inits:
         if not storage.exists(init):
             raise RefusedError(f"source.init: {init!r} is neither {' nor '.join(_INITS)} nor a file, folder or URI "
                                "that is there")
-    found = {place: of_place(place) for place in dict.fromkeys([*places, *inits])}
+    found = {data.data: of_data(data) for data in tasks if data.data}
+    found |= {data.ledger: of_place(ledger_file(data.ledger)) for data in tasks if data.ledger}
+    found |= {init: of_place(init) for init in inits}
     for place, digest in found.items():
         events.log(f"{place}: {digest}")
     return jobs_of(config, found)
@@ -46,6 +58,20 @@ def of_place(place: str) -> str:
     Raises:
         RefusedError: Missing, empty, or not permitted.
     """
+    return of_data(Data(data=place), looks=False)
+
+
+def of_data(data: Data, *, looks: bool = True) -> str:
+    """Fingerprints raw data, with the files that a table's rows name.
+
+    Args:
+        data: With a place.
+        looks: Whether the place may be a table.
+
+    Raises:
+        RefusedError: Missing, empty, not permitted, or a table that cannot be read.
+    """
+    place = str(data.data)
     if place.startswith(BUILTIN):
         if place not in PLACES:
             raise RefusedError(f"{place}: not built in; there are {' and '.join(PLACES)}")
@@ -53,4 +79,32 @@ def of_place(place: str) -> str:
     entries = storage.listing(place)
     if not entries:
         raise RefusedError(f"{place}: an empty folder")
+    if looks:
+        entries += _named(data, entries)
     return digest_text(canonical_json([[entry.name, entry.size, entry.crc32c] for entry in entries]))
+
+
+def _named(data: Data, entries: list[Entry]) -> list[Entry]:
+    """What rows of a table name outside of the place itself."""
+    place = str(data.data)
+    if data.format == "auto" and not any(entry.name.lower().endswith(_TABLES) for entry in entries):
+        return []
+    if data.format != "auto" and FORMATS[data.format].names is None:
+        return []
+    with TemporaryDirectory() as scratch:
+        here = place_of(place, Path(scratch), data.columns, entries)
+        known = choose(data.format, here)
+        names = known.names(here) if known.names else []
+    inside = {str(here.path / entry.name) for entry in entries} if here.is_folder else set()
+    found = _files([name for name in names if not storage.is_remote(name) and name not in inside])
+    found += storage.listing_of([name for name in names if storage.is_remote(name)])
+    beside = (str(here.path.parent) if not storage.is_remote(place) else place.rpartition("/")[0]) + "/"
+    return sorted(replace(entry, name=entry.name.removeprefix(beside)) for entry in found)
+
+
+def _files(names: Sequence[str]) -> list[Entry]:
+    """What lies at local paths, under the paths' own names; what is not there is left out."""
+    there = [name for name in names if Path(name).is_file()]
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(storage.listing, there)
+        return [replace(entry, name=name) for name, [entry] in zip(there, found, strict=True)]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-WITHOUT_TORCH = ["fingerprint", "preprocess", "plan", "select", "gate", "release", "report"]
+WITHOUT_TORCH = ["fingerprint", "preprocess", "decode", "merge", "merge_sources", "plan", "select", "gate", "release",
+                 "report"]
 
 
 def loaded(code: str, *arguments: str) -> set[str]:

@@ -11,7 +11,7 @@ import pytest
 from graftline.errors import RefusedError
 from graftline.formats import members
 from graftline.formats.archive import FORMAT
-from tests.formats.tiny_data import PLAIN, folder_of, pictures, png, tar_of, zip_of
+from tests.formats.tiny_data import PLAIN, at, folder_of, pictures, png, tar_of, zip_of
 
 Pack = Callable[[Path, dict[str, bytes]], Path]
 PACKS = {"pets.zip": zip_of, "pets.tar": tar_of, "pets.tar.gz": tar_of, "pets.tgz": tar_of}
@@ -19,7 +19,7 @@ PACKS = {"pets.zip": zip_of, "pets.tar": tar_of, "pets.tar.gz": tar_of, "pets.tg
 
 def refused(place: Path, message: str) -> None:
     before = sorted(place.parent.rglob("*"))
-    with pytest.raises(RefusedError, match=message), FORMAT.read(place):
+    with pytest.raises(RefusedError, match=message), FORMAT.read(at(place)):
         pass
     assert sorted(place.parent.rglob("*")) == before
 
@@ -29,8 +29,8 @@ def test_holds_what_the_folder_holds(tmp_path: Path, name: str) -> None:
     files = {f"pets/{path}": content for path, content in pictures(PLAIN).items()}
     files["__MACOSX/pets/._0.png"] = b"x"
     place = PACKS[name](tmp_path / name, files)
-    assert FORMAT.found(place)
-    with FORMAT.read(place) as raw:
+    assert FORMAT.found(at(place))
+    with FORMAT.read(at(place)) as raw:
         found = {sample.key: sample.load().read() for sample in raw.samples}  # type: ignore[union-attr]
     assert found == {path: content for path, content in files.items() if "__MACOSX" not in path}
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -109,7 +109,7 @@ def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_zip_cut_short_is_refused(tmp_path: Path) -> None:
     place = zip_of(tmp_path / "pets.zip", pictures(PLAIN))
     place.write_bytes(place.read_bytes()[:-100])
-    with pytest.raises(RefusedError, match="neither a folder nor a whole zip"), FORMAT.read(place):
+    with pytest.raises(RefusedError, match="neither a folder nor a whole zip"), FORMAT.read(at(place)):
         pass
 
 
@@ -142,11 +142,11 @@ def test_a_tar_header_that_claims_too_much_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_member_is_that_members_fault_alone(tmp_path: Path) -> None:
     place = zip_of(tmp_path / "pets.zip", pictures(PLAIN))
     with zipfile.ZipFile(place) as opened:
-        at = opened.getinfo("ants/0.png").header_offset
+        start = opened.getinfo("ants/0.png").header_offset
     content = bytearray(place.read_bytes())
-    content[at + 30 + len("ants/0.png") + 60] ^= 0xFF
+    content[start + 30 + len("ants/0.png") + 60] ^= 0xFF
     place.write_bytes(content)
-    with FORMAT.read(place) as raw:
+    with FORMAT.read(at(place)) as raw:
         by_key = {sample.key: sample for sample in raw.samples}
         with pytest.raises(OSError, match="damaged in the zip"):
             by_key["ants/0.png"].load()
@@ -158,19 +158,48 @@ def test_a_lie_about_size_costs_no_memory(tmp_path: Path) -> None:
     content = bytearray(place.read_bytes())
     struct.pack_into("<L", content, content.index(b"PK\x01\x02") + 24, 3)
     place.write_bytes(content)
-    with FORMAT.read(place) as raw, pytest.raises(OSError, match="damaged in the zip"):
+    with FORMAT.read(at(place)) as raw, pytest.raises(OSError, match="damaged in the zip"):
         raw.samples[0].load()
 
 
-def test_an_archive_in_an_archive_is_no_image(tmp_path: Path) -> None:
-    inner = zip_of(tmp_path / "inner.zip", pictures(PLAIN))
-    place = zip_of(tmp_path / "pets.zip", {"ants/inner.zip": inner.read_bytes(), **pictures(PLAIN)})
-    with FORMAT.read(place) as raw:
-        assert [sample.label for sample in raw.samples if sample.key.endswith("zip")] == ["ants"]
+INNER = ["inner.zip", "inner.tar", "inner.tar.gz", "inner.tgz"]
+
+
+@pytest.mark.parametrize("inner", INNER)
+@pytest.mark.parametrize("outer", ["pets.zip", "pets.tar.gz"])
+@pytest.mark.parametrize("folder", ["", "ants/"])
+def test_an_archive_in_an_archive_is_a_fault_and_not_opened(tmp_path: Path, inner: str, outer: str,
+                                                            folder: str) -> None:
+    within = PACKS[f"pets.{inner.split('.', 1)[1]}"](tmp_path / inner, pictures(["cats/1.png", "cats/2.png"]))
+    place = PACKS[outer](tmp_path / outer, {folder + inner: within.read_bytes(), **pictures(PLAIN)})
+    with FORMAT.read(at(place)) as raw:
+        assert raw.classes == ["ants", "bees"]
+        assert {sample.key for sample in raw.samples} == set(PLAIN)
+        assert [(fault.file, fault.why) for fault in raw.faults] == [
+            (folder + inner, "an archive inside the archive, which is not opened")]
+
+
+@pytest.mark.parametrize("inner", INNER)
+@pytest.mark.parametrize("folder", ["", "set/", "set/ants/"])
+@pytest.mark.parametrize("outer", ["pets.zip", "pets.tar.gz"])
+def test_nothing_but_an_archive_in_an_archive_is_refused(tmp_path: Path, inner: str, folder: str, outer: str) -> None:
+    within = PACKS[f"pets.{inner.split('.', 1)[1]}"](tmp_path / inner, pictures(PLAIN))
+    files = {"README.md": b"words", "__MACOSX/._1": b"", ".DS_Store": b"", folder + inner: within.read_bytes()}
+    refused(PACKS[outer](tmp_path / outer, files),
+            rf"no images, but an archive inside \('{folder}{inner}'\), which is not opened; unpack the outer one and "
+            "give what is in it")
+
+
+@pytest.mark.parametrize("name", ["zz.zip", "zz.png"])
+def test_a_zip_at_the_end_of_a_tar_does_not_stand_for_the_tar(tmp_path: Path, name: str) -> None:
+    within = zip_of(tmp_path / "inner.zip", pictures(["cats/1.png", "dogs/2.png"]))
+    place = tar_of(tmp_path / "pets.tar", {**pictures(PLAIN), f"ants/{name}": within.read_bytes()})
+    with FORMAT.read(at(place)) as raw:
+        assert raw.classes == ["ants", "bees"]
 
 
 def test_hymenoptera_as_the_tutorial_has_it(shared_data: Path) -> None:
-    with FORMAT.read(shared_data / "hymenoptera.zip") as raw:
+    with FORMAT.read(at(shared_data / "hymenoptera.zip")) as raw:
         assert raw.classes == ["ants", "bees"]
         assert [sum(sample.split == split for sample in raw.samples) for split in ("train", "val")] == [244, 153]
         assert raw.faults == []
@@ -178,7 +207,7 @@ def test_hymenoptera_as_the_tutorial_has_it(shared_data: Path) -> None:
 
 def test_a_gzip_that_is_no_tar_is_not_found(tmp_path: Path) -> None:
     place = folder_of(tmp_path, {"notes.gz": gzip.compress(b"words" * 500)}) / "notes.gz"
-    assert not FORMAT.found(place)
+    assert not FORMAT.found(at(place))
 
 
 def test_a_zip_cut_short_is_called_so(tmp_path: Path) -> None:
@@ -187,4 +216,4 @@ def test_a_zip_cut_short_is_called_so(tmp_path: Path) -> None:
     place = tmp_path / "cut.zip"
     place.write_bytes(b"PK\x03\x04" + bytes(100))
     with pytest.raises(RefusedError, match="begins as a zip and ends before its directory"):
-        choose("auto", place)
+        choose("auto", at(place))

@@ -5,6 +5,7 @@ import pytest
 
 from graftline.errors import RefusedError
 from graftline.formats.digits import FORMAT, _scan, clean_and_scanned
+from tests.formats.tiny_data import at
 
 
 def test_halves_share_no_sample_and_are_drawn_once_and_for_all() -> None:
@@ -36,7 +37,7 @@ def test_the_worse_scanner_shifts_by_up_to_two_pixels() -> None:
 
 
 def test_scanned_has_five_labels_a_class_to_train_on_and_five_to_choose_by() -> None:
-    with FORMAT.read(Path("builtin:digits/scanned")) as raw:
+    with FORMAT.read(at(Path("builtin:digits/scanned"))) as raw:
         for split, each in (("train", 5), ("val", 5)):
             labels = [sample.label for sample in raw.samples if sample.split == split]
             assert sorted(labels) == sorted([str(digit) for digit in range(10)] * each)
@@ -44,11 +45,11 @@ def test_scanned_has_five_labels_a_class_to_train_on_and_five_to_choose_by() -> 
 
 
 def test_clean_gives_no_split() -> None:
-    with FORMAT.read(Path("builtin:digits/clean")) as raw:
+    with FORMAT.read(at(Path("builtin:digits/clean"))) as raw:
         assert {sample.split for sample in raw.samples} == {None}
 
 
 def test_another_name_is_refused() -> None:
     with pytest.raises(RefusedError, match="builtin:digits/dirty: not built in; there are builtin:digits/clean and"), \
-            FORMAT.read(Path("builtin:digits/dirty")):
+            FORMAT.read(at(Path("builtin:digits/dirty"))):
         pass

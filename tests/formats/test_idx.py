@@ -6,18 +6,18 @@ import pytest
 
 from graftline.errors import RefusedError
 from graftline.formats.idx import FORMAT
-from tests.formats.tiny_data import folder_of, idx, mnist, zip_of
+from tests.formats.tiny_data import at, folder_of, idx, mnist, zip_of
 
 
 def refused(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
-    with pytest.raises(RefusedError, match=message), FORMAT.read(folder_of(tmp_path, files)):
+    with pytest.raises(RefusedError, match=message), FORMAT.read(at(folder_of(tmp_path, files))):
         pass
 
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_reads_what_was_written(tmp_path: Path, packed: bool) -> None:
     files = mnist(packed=False)
-    with FORMAT.read(folder_of(tmp_path, mnist(packed=packed))) as raw:
+    with FORMAT.read(at(folder_of(tmp_path, mnist(packed=packed)))) as raw:
         assert raw.classes == [str(digit) for digit in range(10)]
         assert [sample.split for sample in raw.samples] == ["train"] * 20 + ["test"] * 20
         images = np.frombuffer(files["train-images-idx3-ubyte"][16:], np.uint8).reshape(20, 7, 6)
@@ -31,12 +31,12 @@ def test_reads_what_was_written(tmp_path: Path, packed: bool) -> None:
 
 def test_reads_a_zip_and_the_names_with_a_dot(tmp_path: Path) -> None:
     files = {name.replace("-idx", ".idx"): content for name, content in mnist(packed=False).items()}
-    with FORMAT.read(zip_of(tmp_path / "m.zip", files)) as raw:
+    with FORMAT.read(at(zip_of(tmp_path / "m.zip", files))) as raw:
         assert len(raw.samples) == 40
 
 
 def test_plain_goes_before_packed(tmp_path: Path) -> None:
-    with FORMAT.read(folder_of(tmp_path, {**mnist(10, packed=True), **mnist(20, packed=False)})) as raw:
+    with FORMAT.read(at(folder_of(tmp_path, {**mnist(10, packed=True), **mnist(20, packed=False)}))) as raw:
         assert len(raw.samples) == 40
 
 
@@ -92,6 +92,6 @@ def test_a_bomb_is_refused(tmp_path: Path) -> None:
 
 
 def test_mnist_itself(shared_data: Path) -> None:
-    with FORMAT.read(shared_data / "mnist") as raw:
+    with FORMAT.read(at(shared_data / "mnist")) as raw:
         assert [sum(sample.split == split for sample in raw.samples) for split in ("train", "test")] == [60_000, 10_000]
         assert [sample.label for sample in raw.samples[:10]] == list("5041921314")

@@ -7,11 +7,11 @@ from graftline.errors import RefusedError
 from graftline.formats.checks import check, keep
 from graftline.formats.image_folder import FORMAT
 from graftline.formats.raw import Raw
-from tests.formats.tiny_data import PLAIN, SPLIT, folder_of, pictures
+from tests.formats.tiny_data import PLAIN, SPLIT, at, folder_of, pictures
 
 
 def read(place: Path) -> Raw:
-    with FORMAT.read(place) as raw:
+    with FORMAT.read(at(place)) as raw:
         return raw
 
 
@@ -69,7 +69,8 @@ def test_links_out_and_pipes_become_no_samples(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("names", "message"), [
-    (["1.png", "2.png"], r"no class folders with images found among 2 files \(such as '1.png'\); expected CLASS/IMAGE"),
+    (["1.png", "2.png"], r"no class folders with images found among 2 files \(such as '1.png'\); expected "
+     "CLASS/IMAGE or train/CLASS/IMAGE; if there are no labels, set format: unlabelled$"),
     (["train/1.png", "test/2.png"], "no class folders"),
     (["train/a/1.png", "test/a/2.png", "extra/a/3.png"], r"\['test', 'train'\] look like splits, \['extra'\]"),
     (["train/a/1.png", "val/a/2.png", "valid/a/3.png"], r"\['train', 'val', 'valid'\] name one split twice"),
@@ -82,7 +83,7 @@ def test_trees_without_a_sense_are_refused(tmp_path: Path, names: list[str], mes
 def refused(tmp_path: Path, names: list[str], message: str, classes: list[str] | None = None) -> None:
     raw = read(folder_of(tmp_path, pictures(names)))
     with pytest.raises(RefusedError, match=message):
-        check(keep(raw, "pets", classes), "pets")
+        check(keep(raw, "pets", classes), "pets", labelled=True)
 
 
 def test_one_class_is_refused(tmp_path: Path) -> None:

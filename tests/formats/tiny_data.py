@@ -10,9 +10,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from graftline.formats.place import Place, place_of
+
 PLAIN = [f"{label}/{number}.png" for label in ("ants", "bees") for number in range(4)]
 SPLIT = [f"{split}/{label}/{number}.png" for split in ("train", "val", "test") for label in ("ants", "bees")
          for number in range(3)]
+
+
+def at(path: Path) -> Place:
+    """A local path as formats are told of it, whether it is there or not."""
+    return place_of(str(path), None) if path.exists() or str(path).startswith("builtin:") else Place(str(path), path)
 
 
 def png(seed: int, size: tuple[int, int] = (12, 10), kind: str = "PNG") -> bytes:

@@ -33,11 +33,12 @@ class Bench:
     def config(self, **more: Any) -> Config:
         return config_of(self.folder, **more)
 
-    def run(self, config: Config, fail: str = "") -> RunResult:
+    def run(self, config: Config, fail: str = "", *, real: str = "") -> RunResult:
         self.runs += 1
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(runners, "library_digest", lambda: "the tests' own")  # sources may be edited meanwhile
             patch.setenv("PYTHONPATH", str(STANDIN))
             patch.setenv("GRAFTLINE_CACHE", str(self.folder / "cache"))
             patch.setenv("STANDIN_FAIL", fail)
+            patch.setenv("STANDIN_REAL", real)
             return run_local("transfer", config, out=self.folder / f"run{self.runs}")

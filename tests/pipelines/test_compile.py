@@ -15,23 +15,24 @@ from graftline.pipelines.placement import PROFILES
 TRAINING = {"exec-pretrain", "exec-finetune", "exec-finetune-2"}
 
 
-def documents(profile: str, out: Path, **more: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def documents(profile: str, out: Path, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     both = list(yaml.safe_load_all(compile_pipeline("transfer", profile=profile, out=out, **more).read_text()))
     assert len(both) == 2
     return both[0]["deploymentSpec"]["executors"], both[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-@pytest.mark.parametrize("profile", PROFILES)
-def test_the_same_bytes_twice_in_ascii(name: str, profile: str, tmp_path: Path):
-    one, two = (compile_pipeline(name, profile=profile, out=tmp_path / part).read_bytes() for part in "ab")
+@pytest.mark.parametrize(("profile", "fan_out"), [*((profile, False) for profile in PROFILES), ("gke-l4", True)])
+def test_the_same_bytes_twice_in_ascii(name: str, profile: str, fan_out: bool, tmp_path: Path):
+    one, two = (compile_pipeline(name, profile=profile, out=tmp_path / part, fan_out=fan_out).read_bytes()
+                for part in "ab")
     assert one == two
     assert one.isascii()
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-def test_training_gets_the_nodes_and_the_rest_none_of_them(profile: str, tmp_path: Path):
-    executors, platform = documents(profile, tmp_path)
+@pytest.mark.parametrize(("profile", "fan_out"), [*((profile, False) for profile in PROFILES), ("gke-l4", True)])
+def test_training_gets_the_nodes_and_the_rest_none_of_them(profile: str, fan_out: bool, tmp_path: Path):
+    executors, platform = documents(profile, tmp_path, fan_out=fan_out)
     wanted = PROFILES[profile]
     assert executors.keys() > TRAINING
     for name, executor in executors.items():
@@ -65,14 +66,25 @@ def test_every_step_runs_in_the_image_that_was_asked_for(tmp_path: Path):
             ("here/gpu@sha256:2" if name in TRAINING else "here/cpu@sha256:1"), name
 
 
-def test_every_step_is_tried_again_and_only_three_are_never_cached(tmp_path: Path):
-    first = next(yaml.safe_load_all(compile_pipeline("transfer", profile="gke-t4", out=tmp_path).read_text()))
+@pytest.mark.parametrize(("fan_out", "count"), [(False, 13), (True, 14)])
+def test_every_step_is_tried_again_and_only_three_are_never_cached(fan_out: bool, count: int, tmp_path: Path):
+    path = compile_pipeline("transfer", profile="gke-t4", out=tmp_path, fan_out=fan_out)
+    first = next(yaml.safe_load_all(path.read_text()))
     dags = [first["root"]["dag"], *(c["dag"] for c in first["components"].values() if "dag" in c)]
     tasks = [task for dag in dags for task in dag["tasks"].values()]
     steps = {task["taskInfo"]["name"]: task for task in tasks if "cachingOptions" in task}
-    assert len(steps) == 13
+    assert len(steps) == count
     assert all(task["retryPolicy"]["maxRetryCount"] == PROFILES["gke-t4"].retries for task in steps.values())
     assert {name for name, task in steps.items() if not task["cachingOptions"]} == {"fingerprint", "release", "report"}
+
+
+def test_a_fan_out_decodes_in_a_loop_of_its_own(tmp_path: Path):
+    path = compile_pipeline("transfer", out=tmp_path, fan_out=True)
+    spec = next(yaml.safe_load_all(path.read_text()))
+    loops = {name: list(spec["components"][task["componentRef"]["name"]]["dag"]["tasks"])
+             for name, task in spec["root"]["dag"]["tasks"].items() if "parameterIterator" in task}
+    assert sorted(loops.values()) == [["decode"], ["finetune"], ["finetune-2"], ["pretrain"]]
+    assert not any("preprocess" in name for name in spec["components"])
 
 
 def test_each_component_is_a_file_of_its_own(tmp_path: Path):

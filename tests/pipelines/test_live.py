@@ -26,7 +26,7 @@ def progress(done: int, total: int, **numbers: float) -> dict:
 
 def test_what_plan_lists_is_put_in_line_before_select(tmp_path: Path):
     watch = Watch(tmp_path, ["fingerprint", "plan", "select", "report"])
-    watch.tell("plan", "done", ["finetune-a", "finetune-b"])
+    watch.tell("plan", "done", ["finetune-a", "finetune-b"], {})
     watch.poll()
     assert [step.name for step in watch.of("waiting")] == \
         ["fingerprint", "plan", "finetune-a", "finetune-b", "select", "report"]
@@ -34,7 +34,7 @@ def test_what_plan_lists_is_put_in_line_before_select(tmp_path: Path):
 
 def test_the_course_of_a_step(tmp_path: Path):
     watch = Watch(tmp_path, ["plan"])
-    watch.tell("plan", "starts", [])
+    watch.tell("plan", "starts", [], {})
     watch.poll()
     assert watch.steps["plan"].state == "running"
     tell(tmp_path, "plan", STARTED, progress(1, 4, loss=0.5), {"event": "finished", "seconds": 1})
@@ -63,7 +63,7 @@ def test_time_left_goes_by_the_pace_since_the_first_progress():
 
 def draw(tmp_path: Path, *, terminal: bool) -> str:
     watch = Watch(tmp_path, ["preprocess-target", "plan", LONG, "gate", "report"])
-    watch.tell("plan", "cached", [])
+    watch.tell("plan", "cached", [], {})
     tell(tmp_path, "preprocess-target", STARTED, {"event": "finished", "seconds": 2.0})
     tell(tmp_path, LONG, STARTED | {"time": time.time() - 75}, progress(3, 4, loss=0.1234567, val_accuracy=0.9))
     tell(tmp_path, "gate", STARTED, {"event": "failed", "seconds": 1, "kind": "bug", "message": "KeyError: 'x'\nmore"})

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from graftline.cache_home import cache_home
 from graftline.errors import RefusedError
-from graftline.jobs import Candidate
+from graftline.jobs import Candidate, PretrainJob
 from graftline.manifest import identity
 from graftline.pipelines import cache, outcome, runners
-from graftline.pipelines.local import RunResult, cache_home, run_local
+from graftline.pipelines.local import RunResult, run_local
 
 from .bench import STANDIN, Bench, config_of
 
@@ -42,6 +43,7 @@ def test_a_run_leaves_its_folder(two_runs):
     assert written == result.run
     assert {"pipeline", "task", "status", "seconds", "steps", "selected"} <= written.keys()
     assert (result.out / "report.html").read_text() == "<p>report</p>"
+    assert (result.out / "data.html").read_text() == (result.out / "ledger.json").read_text() == "target data"
     assert (result.out / "release" / "content.txt").is_file()
     assert {path.stem for path in (result.out / "logs").glob("*.log")} == names(result) | {"kfp"}
 
@@ -67,7 +69,8 @@ def test_every_step_received_the_digests_of_what_it_reads(two_runs):
     assert received(result, "plan")["checkpoints"].split(",") == [digest[i] for i in sorted(digest)]
     assert received(result, "plan")["dataset"] == identity(artifacts / "preprocess" / "dataset")
     sources = {identity(folder) for folder in artifacts.rglob("preprocess-2/dataset")}
-    assert {received(result, f"pretrain-{name}")["dataset"] for name in ("one", "two")} == sources
+    jobs = [PretrainJob.model_validate_json(received(result, f"pretrain-{name}")["job"]) for name in ("one", "two")]
+    assert {job.inputs for job in jobs} == sources
     assert len(received(result, "select")["candidates"].split(",")) == len(CANDIDATES)
 
 
@@ -76,7 +79,8 @@ def test_a_second_run_is_cached_but_for_what_never_is(two_runs):
     assert names(second, cached=False) == UNCACHED
     assert names(second) == names(first)
     assert names(first, cached=True) == set()
-    assert (second.out / "report.html").is_file()
+    assert all((second.out / name).is_file() for name in ("report.html", "data.html", "ledger.json"))
+    assert second.run["data"] == {"warnings": ["dull", "small"]}
 
 
 def test_new_data_of_one_source_leaves_the_other_cached(bench: Bench):
@@ -165,7 +169,7 @@ def test_ctrl_c_stops_the_steps_and_says_how_to_go_on(tmp_path: Path):
                                preexec_fn=_as_from_a_terminal)
     events = tmp_path / "run" / "logs" / "pretrain-one.events.jsonl"
     until = time.time() + 30
-    while not (events.exists() and '"done": 3' in events.read_text()) and time.time() < until:
+    while not (events.exists() and '"progress"' in events.read_text()) and time.time() < until:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the steps as well
     said, _ = process.communicate(timeout=20)

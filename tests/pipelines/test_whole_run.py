@@ -13,12 +13,14 @@ from graftline.pipelines.local import run_local
 pytestmark = pytest.mark.slow
 
 
-def test_digits_from_raw_data_to_release_and_again_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_digits_from_raw_data_to_release_and_again_from_the_cache_even_in_shards(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GRAFTLINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(runners, "library_digest", lambda: "the tests' own")
     config = Config.model_validate({
         "source": {"data": "builtin:digits/clean"}, "target": {"data": "builtin:digits/scanned"}, "backbone": "mlp",
-        "strategies": ["feature", "full"], "confirm_seeds": 2, "pretrain": {"epochs": 5}, "finetune": {"epochs": 5}})
+        "strategies": ["feature", "full"], "confirm_seeds": 2, "image_size": 16, "pretrain": {"epochs": 5},
+        "finetune": {"epochs": 5}})
     first = run_local("transfer", config, out=tmp_path / "first")
     assert first.status == "succeeded", first.message
     assert {"candidates", "selected", "test", "control", "baselines", "transfer_gain", "gate", "onnx",
@@ -39,3 +41,9 @@ def test_digits_from_raw_data_to_release_and_again_from_the_cache(tmp_path: Path
     assert {step["name"] for step in second.run["steps"] if not step["cached"]} <= {"fingerprint", "release", "report"}
     same = ("candidates", "selected", "test", "control", "transfer_gain", "gate", "dataset_digest")
     assert {key: second.run[key] for key in same} == {key: first.run[key] for key in same}
+
+    third = run_local("transfer", config.model_copy(update={"shards": 2}), out=tmp_path / "third")
+    assert {step["name"] for step in third.run["steps"] if not step["cached"]} <= {
+        "fingerprint", *(f"decode-{task}-{shard}of2" for task in ("target", "clean") for shard in (1, 2)),
+        "merge-target", "merge-sources", "release", "report"}
+    assert {key: third.run[key] for key in same} == {key: first.run[key] for key in same}

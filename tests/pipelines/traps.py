@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 Tasks = dict[str, dict[str, Any]]
-NEVER_EMPTY = {("fingerprint", "Output"), ("plan", "Output"), ("select", "Output")}
-"""Lists that hold at least one item by their steps' contracts: sources, candidates, confirmations."""
+NEVER_EMPTY = {("fingerprint", "Output"), ("plan", "Output"), ("select", "Output"), ("merge-sources", "Output")}
+"""Lists that hold at least one item by their steps' contracts: sources or shards, candidates, confirmations."""
 
 
 def traps(spec: dict[str, Any]) -> list[str]:

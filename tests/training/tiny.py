@@ -82,5 +82,5 @@ def artifact(folder: Path, *, train: int = 6, val: int = 4, test: int = 4, side:
         label=label, format="test", classes=classes, image_shape=(1, side, side), mean=[0.5], std=[0.25], dropped=[],
         sizes={"train": len(parts[0]), "val": len(parts[1]), "test": len(parts[2])}, seed=0, ledger="sha256:0",
         fingerprint="f", digest=datasets.content_digest(samples))
-    datasets.write(folder, manifest, images.__getitem__, range(len(images)), samples, "{}")
+    datasets.write(folder, manifest, (image.tobytes() for image in images), samples, "{}", lambda *_: "<html>")
     return folder

@@ -2,8 +2,10 @@
 
 Python imports this file at its start where the tests put its folder on PYTHONPATH. STANDIN_FAIL makes steps fail:
 `refused=pretrain-clean,bug=plan`; `kill=...` ends the process without a word, `slow=...` makes a step take long.
+STANDIN_REAL=data leaves the steps that make datasets as they are.
 """
 
+import json
 import os
 import sys
 import time
@@ -13,7 +15,7 @@ from pathlib import Path
 from graftline import events
 from graftline.errors import RefusedError
 from graftline.jobs import Candidate, jobs_of
-from graftline.manifest import Manifest, digest_file, write
+from graftline.manifest import NAME, Manifest, digest_file, identity, write
 
 FAIL = {name: kind for pair in filter(None, os.environ.get("STANDIN_FAIL", "").split(","))
         for kind, name in [pair.split("=")]}
@@ -44,14 +46,50 @@ def fingerprint(config):
     return jobs_of(config, {config.target.data: digest_file(Path(config.target.data))})
 
 
+def _write_dataset(folder, job, text):
+    from graftline.dataset import LEDGER, PAGE, DatasetManifest  # numpy: only here
+
+    folder.mkdir(parents=True)
+    for name in ("content.txt", LEDGER, PAGE):
+        (folder / name).write_text(text)
+    write(folder, DatasetManifest(label=job.label, format="none", classes=[], sizes={}, image_shape=(1, 8, 8),
+                                  mean=[0.0], std=[1.0], dropped=[], seed=job.seed, ledger="", fingerprint="",
+                                  digest=text, warnings=["dull", "small"]))
+
+
 def preprocess(job, *, out, target=None):
     _work(f"preprocess-{job.label if target else 'target'}")
-    _write(out, (Path(job.data.data).read_text() if job.data.data else "empty").strip())
+    _write_dataset(out, job, (Path(job.data.data).read_text() if job.data.data else "empty").strip())
+
+
+def decode(job, *, out):
+    _work(f"decode-{job.name}")
+    _write(out, f"{job.shard} {job.shards} {Path(job.data.data.data).read_text()}")
+
+
+def merge(job, parts, *, out):
+    _work("merge")
+    _merge(job, parts, out)
+
+
+def _merge(job, parts, out):
+    mine = Path(job.data.data).read_text()
+    texts = [(part / "content.txt").read_text().split(" ", 2) for part in parts]
+    shards = [(int(shard), int(of)) for shard, of, text in texts if text == mine]
+    assert shards == [(shard, shards[0][1]) for shard in range(shards[0][1])], (job.label, shards)
+    _write_dataset(out, job, mine.strip())
+
+
+def merge_sources(jobs, parts, *, target, out):
+    _work("merge-sources")
+    for job in jobs:
+        _merge(job.preprocess, parts, out / job.preprocess.label)
+    return [job.pretrain.model_copy(update={"inputs": identity(out / job.pretrain.label)}) for job in jobs]
 
 
 def pretrain(job, *, dataset, out):
     _work(f"pretrain-{job.label}")
-    _write(out, f"{job.label} trained on {(dataset / 'content.txt').read_text()}")
+    _write(out, f"{job.label} trained on {json.loads((dataset / NAME).read_text())['digest']}")
 
 
 def plan(job, *, sources, dataset, out):
@@ -112,7 +150,9 @@ def report(job, *, dataset, sources, selection, chosen, control, evaluation, onn
     (out / "summary.json").write_text('{"selected": {"source": "one", "strategy": "full"}}')
 
 
-for _step in (fingerprint, preprocess, pretrain, plan, finetune, select, evaluate, export_onnx, gate, release, report):
+_DATA = [fingerprint, preprocess, decode, merge, merge_sources]
+for _step in ([] if os.environ.get("STANDIN_REAL") == "data" else _DATA) + [
+        pretrain, plan, finetune, select, evaluate, export_onnx, gate, release, report]:
     _module = types.ModuleType(f"graftline.steps.{_step.__name__}")
     setattr(_module, _step.__name__, _step)
     sys.modules[_module.__name__] = _module

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from graftline import decode
-from graftline.decode import UnreadableError, header, pixels
+from graftline.ingest import decode
+from graftline.ingest.decode import UnreadableError, header, pixels
 
 RED, GREY = (250, 10, 20), 90
 

@@ -71,23 +71,31 @@ def header(source: Source) -> Header:
 
 
 def pixels(source: Source, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Decodes one image to uint8 of `shape`; see `sized`."""
+    return sized(source, shape)[0]
+
+
+def sized(source: Source, shape: tuple[int, int, int], least: int = 1) -> tuple[NDArray[np.uint8], int]:
     """Decodes one image.
 
     Args:
         source: An encoded image, or pixels (C, H, W).
         shape: (C, H, W) wanted, C 1 or 3.
+        least: Pixels that its shorter side must have.
 
     Returns:
-        uint8 of that shape.
+        uint8 of that shape, and the shorter side that the image had.
 
     Raises:
-        UnreadableError: As `header`, or the pixels are damaged.
+        UnreadableError: As `header`, too small, or the pixels are damaged.
     """
     _, height, width = shape
     if isinstance(source, np.ndarray):
-        return source if source.shape == shape else _stored(_of_array(source), shape)
+        side = _large_enough(source.shape[2], source.shape[1], least)
+        return (source if source.shape == shape else _stored(_of_array(source), shape)), side
     try:
         with source, _opened(source) as image:
+            side = _large_enough(*image.size, least)
             turn = _turn(image)
             wanted = (height, width) if turn in _QUARTERS else (width, height)
             image.draft(None, (2 * wanted[0], 2 * wanted[1]))  # a JPEG decodes at 1/2, 1/4 or 1/8 where that is enough
@@ -95,7 +103,14 @@ def pixels(source: Source, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     except _DAMAGE as error:
         raise UnreadableError(_reason(error)) from None
     flat = _on_white(_covering(_resizable(image), *wanted))
-    return _stored(flat.transpose(_TURNS[turn]) if turn in _TURNS else flat, shape)
+    return _stored(flat.transpose(_TURNS[turn]) if turn in _TURNS else flat, shape), side
+
+
+def _large_enough(width: int, height: int, least: int) -> int:
+    side = min(width, height)
+    if side < least:
+        raise UnreadableError(f"too small: {width}x{height} pixels; min_side asks for {least}")
+    return side
 
 
 def _opened(source: BinaryIO) -> Image.Image:

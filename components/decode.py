@@ -1,0 +1,24 @@
+"""Face of the step `decode`."""
+
+from typing import NamedTuple
+
+from kfp.dsl import Dataset, Output
+
+from graftline.components.face import face
+
+
+@face
+def decode(job: str, part: Output[Dataset]) -> NamedTuple("Outputs", [("digest", str)]):
+    """Decodes one shard of a task's raw data (a DecodeJob); `merge` makes a dataset of all shards."""
+    from pathlib import Path
+
+    from graftline import events
+    from graftline.jobs import DecodeJob
+
+    parsed = DecodeJob.model_validate_json(job)
+    with events.step(f"decode-{parsed.name}", job=job):
+        from graftline.manifest import identity
+        from graftline.steps.decode import decode
+
+        decode(parsed, out=Path(part.path))
+        return (identity(Path(part.path)),)

@@ -1,0 +1,14 @@
+"""Every knob of a run: its default, its unit and its check stand here once.
+
+The steps, the DAGs, the command line and `docs/config.md` all read this folder. It imports no torch and no kfp.
+"""
+
+from graftline.config.data import Columns, Data, Source, Target
+from graftline.config.knobs import Count, Fraction, Kernel, Knobs, NotNegative, Positive
+from graftline.config.run import Config, Gate
+from graftline.config.strategies import Feature, Full, Partial, Staged, Strategy, Structure, Zero
+from graftline.config.training import Augmentation, Control, Head, Loss, Optimizer, Small, Training
+
+__all__ = ["Augmentation", "Columns", "Config", "Control", "Count", "Data", "Feature", "Fraction", "Full",
+           "Gate", "Head", "Kernel", "Knobs", "Loss", "NotNegative", "Optimizer", "Partial", "Positive",
+           "Small", "Source", "Staged", "Strategy", "Structure", "Target", "Training", "Zero"]

@@ -1,0 +1,100 @@
+"""Knobs of raw data: where they lie, how to read them, how much of them to take."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from graftline.config.knobs import Count, Fraction, Knobs
+
+
+def _pattern(value: str) -> str:
+    try:
+        groups = re.compile(value).groups
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+    if groups < 1:
+        raise ValueError(f"{value!r} has no (group); put what must not be split into parentheses")
+    return value
+
+
+class Columns(Knobs):
+    """Which columns of a table, or fields of a record, say what; None looks for the usual names."""
+
+    path: str | None = None
+    """The image's file, relative to the table, or its gs:// URI; else `path`, `file`, `file_name`, `image`, ..."""
+    label: str | None = None
+    """The class; else `label`, `class`, `category`, `target`, ...; needed where several columns could be it."""
+    split: str | None = None
+    """train, val or test; else `split`, `set`, `subset`, `partition`; without such a column splits are drawn."""
+    group: str | None = None
+    """What must not be split over train and test (patient, camera, video); else `group`, `group_id`."""
+
+
+class Data(Knobs):
+    """Raw labelled data and how much of it to take."""
+
+    data: str | None = None
+    """Folder, archive, table or file, local or gs://; `builtin:digits/clean` and `builtin:digits/scanned` need no
+    download."""
+    format: str = "auto"
+    """How to read it: `auto` looks at what is there; else a name from `graftline formats`."""
+    columns: Columns = Columns()
+    """Of a table or of records."""
+    group_pattern: Annotated[str, AfterValidator(_pattern)] | None = None
+    """Regular expression on the files' names whose first group says what must not be split, like
+    `^(patient\\d+)_`."""
+    name: str | None = None
+    """What to call this task in tables and logs; by default made from `data` or `init`."""
+    classes: list[str] | None = None
+    """Keep only these classes, in this order; by default all, sorted."""
+    train_per_class: Count | None = None
+    """Training images a class at most, drawn by `seed`; by default all."""
+    val_per_class: Count | None = None
+    """Validation images a class at most, drawn by `seed`; by default all."""
+    test_per_class: Count | None = None
+    """Test images a class at most, drawn by `seed`; by default all."""
+    val_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
+    """Share of the images that becomes validation where the data gives no validation split."""
+    test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
+    """Share of the images that becomes test where the data gives no test split."""
+    ledger: str | None = None
+    """Split ledger of an earlier run (`ledger.json`, or the dataset artifact's folder; local or gs://): what it knows
+    keeps its split, new files join by its rules."""
+    near_duplicates: bool = True
+    """Look for images that are nearly equal, and keep each set of them in one split."""
+    min_side: Count = 8
+    """Pixels of the shorter side that an image must have; smaller ones are dropped and listed."""
+    max_dropped: Fraction = 0.05
+    """Share of files that may be unreadable (they are counted, listed and dropped) before the data is refused."""
+
+
+class Target(Data):
+    """The task that the model is for."""
+
+    data: str
+    """As for a source."""
+
+    @property
+    def label(self) -> str:
+        """Short name for tables, logs and file names: `name`, else made from `data`."""
+        return self.name or _stem(self.data)
+
+
+class Source(Data):
+    """Where the first weights come from: `init`, then, if `data` is given, training on it."""
+
+    init: str = "random"
+    """`random`, `DEFAULT` (torchvision's own weights), a state dict file, or a graftline checkpoint; local or gs://."""
+    backbone: str | None = None
+    """Another backbone than the run's."""
+
+    @property
+    def label(self) -> str:
+        """Short name for tables, logs and file names: `name`, else made from `data` or `init`."""
+        return self.name or _stem(self.data or self.init)
+
+
+def _stem(place: str) -> str:
+    return PurePosixPath(place.removeprefix("builtin:").rstrip("/")).name.split(".")[0] or "data"

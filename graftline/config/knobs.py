@@ -1,0 +1,25 @@
+"""What all sections of the config share: the base class and the checks of single values."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"{value} is even; a kernel needs a middle, expected an odd number of pixels")
+    return value
+
+
+Kernel = Annotated[int, Field(ge=1, le=11), AfterValidator(_odd)]
+
+
+class Knobs(BaseModel):
+    """Base of all config sections: an unknown key is refused, a value never changes after its check."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

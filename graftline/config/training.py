@@ -1,0 +1,71 @@
+"""Knobs of training: the head, the small networks, the optimizer, the control."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from graftline.config.knobs import Count, Kernel, Knobs, NotNegative, Positive
+
+Optimizer = Literal["adamw", "adam", "sgd", "gd", "rmsprop"]
+Loss = Literal["cross_entropy", "mse"]
+Augmentation = Literal["none", "shift", "flip", "crop"]
+
+
+class Head(Knobs):
+    """What stands on the backbone's pooled features."""
+
+    hidden: list[Count] = []
+    """Units of hidden layers with ReLU before the last linear layer; the articles' head is `[1024]`."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the units dropped before each linear layer while training."""
+
+
+class Small(Knobs):
+    """Shape of the articles' small networks; torchvision's backbones take nothing from here."""
+
+    widths: list[Count] | None = None
+    """Units (mlp, rnn) or channels (cnn) a layer; by default mlp [256, 128], cnn [32, 64, 128], rnn [128]."""
+    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
+    """Activation after each layer (mlp, cnn); the rnn's gated units have their own."""
+    pooling: Literal["max", "average"] = "max"
+    """Pooling after each convolution (cnn)."""
+    kernel: Kernel = 3
+    """Side of the convolution kernels in pixels, odd (cnn)."""
+
+
+class Training(Knobs):
+    """How weights are trained; what is None is chosen from the strategy and the size of the data."""
+
+    optimizer: Optimizer = "adamw"
+    """`gd` is plain gradient descent: every step sees the whole training split, no momentum."""
+    learning_rate: Positive | None = None
+    """Peak rate; by default 1e-3 for new layers and 1e-4 for carried ones with adaptive optimizers, 10x that else."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """For sgd and rmsprop."""
+    epochs: Count | None = None
+    """Passes over the training split; by default from the number of images."""
+    batch_size: Count = 32
+    """Images a step."""
+    weight_decay: NotNegative = 0.01
+    """Decoupled decay (adamw), else L2 in the gradient; never on biases and norm layers."""
+    l2: NotNegative = 0.0
+    """lambda of loss + lambda |w|^2 over all trained weights; the articles' lambda is this times the image count."""
+    loss: Loss = "cross_entropy"
+    """`mse` compares softmax probabilities with one-hot (or soft) labels."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of each label spread over all classes: soft labels."""
+    augment: Augmentation | None = None
+    """By default `shift` under 64 pixels (digits keep their hand), `crop` (random crop and mirror) else."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Course of the learning rate after a short warm-up."""
+
+
+class Control(Knobs):
+    """The same network trained from random weights, which the transfer has to beat."""
+
+    learning_rates: Annotated[list[Positive], Field(min_length=3)] = [3e-4, 1e-3, 3e-3]
+    """Tried in a first part, and beyond where the best is an outermost one; the best on validation trains on."""
+    patience: Count = 10
+    """Looks at validation without improvement before it counts as converged."""
+    max_presentations: Count | None = None
+    """Caps the images shown by hand; stopped by it while improving, a control is 'not converged': never positive."""

@@ -1,0 +1,1 @@
+"""Cloud Storage: listing, fetching, putting, and what its answers mean."""

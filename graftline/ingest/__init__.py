@@ -1,0 +1,1 @@
+"""From raw samples to a dataset: decoded, hashed, checked, split, described."""

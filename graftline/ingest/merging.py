@@ -1,0 +1,192 @@
+"""Parts to a dataset: leaks left out, splits drawn, statistics summed, images put in order, all of it described.
+
+The result depends on the samples alone: not on the number of parts, nor on their order or that of the files.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from graftline import dataset, events, manifest
+from graftline.dataset import SPLIT_NAMES, UNLABELLED, DatasetManifest, Dropped, SplitName, StoredSample
+from graftline.errors import RefusedError
+from graftline.ingest import faults
+from graftline.ingest.ledger import Ledger
+from graftline.ingest.page import page
+from graftline.ingest.part import PIXELS, PartManifest, Record, read_records
+from graftline.ingest.splits import Assigned, Item, assign, leaked
+from graftline.jobs import PreprocessJob
+from graftline.manifest import digest_text
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a source must know of the target's dataset."""
+
+    shape: tuple[int, int, int]
+    tested: list[Item]
+    """Its test split."""
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """All parts of one task."""
+
+    folders: list[Path]
+    manifests: list[PartManifest]
+    records: list[tuple[int, Record]]
+    """Part and record, in the order of the keys."""
+    shape: tuple[int, int, int]
+    dropped: list[Dropped]
+
+
+def target_of(folder: Path) -> Target:
+    """Reads what a source must know of the target's dataset artifact."""
+    found = manifest.read(folder, DatasetManifest)
+    tested = [Item(sample.key, sample.label, None, sample.sha256, sample.group, bytes.fromhex(sample.phash))
+              for sample in dataset.read_samples(folder) if sample.split == "test"]
+    return Target(found.image_shape, tested)
+
+
+def merge(job: PreprocessJob, folders: Sequence[Path], *, out: Path, target: Target | None,
+          ledger: Ledger | None) -> DatasetManifest:
+    """Makes a dataset artifact of decoded parts.
+
+    Args:
+        job: What was asked for.
+        folders: Parts; those of other jobs among them are passed over.
+        out: Folder for the artifact, without a manifest.
+        target: Where a source is merged: its images in the target's test split are left out, no test split is drawn.
+        ledger: Of an earlier run.
+
+    Raises:
+        RefusedError: A shard is missing, too much was unreadable, or a class has no image left.
+    """
+    place = str(job.data.data)
+    parts = _parts(job, folders)
+    _few_dropped(place, parts, job.data.max_dropped)
+    items = [Item(record.key, record.label, record.split, record.sha256, record.group, bytes.fromhex(record.phash))
+             for _, record in parts.records]
+    out_of = leaked(items, target.tested, parts.shape[1:]) if target else [False] * len(items)
+    kept = [row for row, leaks in enumerate(out_of) if not leaks]
+    _none_gone(place, parts.manifests[0].classes, {items[row].label for row in kept})
+    assigned = assign([items[row] for row in kept], job.data, place=place, seed=job.seed, side=parts.shape[1:],
+                      needs_test=target is None, previous=ledger)
+    chosen = [(parts.records[row], split) for row, split in zip(kept, assigned.splits, strict=True) if split]
+    chosen.sort(key=lambda pair: (SPLIT_NAMES.index(pair[1]), pair[0][1].sha256, pair[0][1].label, pair[0][1].key))
+    samples = [StoredSample(record.key, record.label, split, record.sha256, record.phash, record.group)
+               for (_, record), split in chosen]
+    whole = _manifest(job, parts, samples, [record for (_, record), split in chosen if split == "train"], assigned,
+                      target, leaks=sum(out_of))
+    _tell(whole)
+    images = _images(parts, [row for row, _ in chosen])
+    return dataset.write(out, whole, images, samples, assigned.ledger.to_json(), page)
+
+
+def _parts(job: PreprocessJob, folders: Sequence[Path]) -> _Parts:
+    mine = digest_text(job.to_json())
+    found = sorted(((known, folder) for folder in folders for known in [manifest.read(folder, PartManifest)]
+                    if known.job == mine), key=lambda pair: pair[0].shard)
+    if not found:
+        raise RefusedError(f"{job.data.data}: no decoded shard of it is here; run `decode` with the same job")
+    shards = found[0][0].shards
+    if missing := sorted(set(range(shards)) - {known.shard for known, _ in found}):
+        raise RefusedError(f"{job.data.data}: of {shards} shards {missing} (counted from 0) are missing; run them")
+    manifests = [known for known, _ in found]
+    records = [(part, record) for part, (_, folder) in enumerate(found) for record in read_records(folder)]
+    first = manifests[0]
+    for other in manifests[1:]:
+        if (other.classes, other.format, other.layout, other.shape[1:]) != (first.classes, first.format, first.layout,
+                                                                          first.shape[1:]):
+            raise RefusedError(f"{job.data.data}: shards {first.shard} and {other.shard} saw different data; it was "
+                               "changed meanwhile, run again")
+    records.sort(key=lambda pair: pair[1].key)
+    return _Parts([folder for _, folder in found], manifests, records,
+                  (max(known.shape[0] for known in manifests), *first.shape[1:]),
+                  sorted((fault for known in manifests for fault in known.dropped), key=lambda fault: fault.file))
+
+
+def _few_dropped(place: str, parts: _Parts, most: float) -> None:
+    dropped, total = parts.dropped, len(parts.dropped) + len(parts.records)
+    for fault in dropped[:20]:
+        events.log(f"dropped {fault.file}: {fault.why}")
+    if len(dropped) > most * total or len(dropped) == total:
+        first = "; ".join(f"{fault.file} ({fault.why})" for fault in dropped[:5])
+        raise RefusedError(f"{place}: {len(dropped):,} of {total:,} files cannot be read, more than max_dropped "
+                           f"{most:g} allows: {first}{'; ...' if len(dropped) > 5 else ''}; mend or remove them, or "
+                           "raise max_dropped")
+
+
+def _none_gone(place: str, classes: Sequence[str], left: set[str]) -> None:
+    if gone := [label for label in classes if label not in left]:
+        raise RefusedError(f"{place}: no image of class {', '.join(map(repr, gone))} is left: all were unreadable, or "
+                           "stand in the target's test split")
+    if not left:
+        raise RefusedError(f"{place}: no image is left: all were unreadable, or stand in the target's test split")
+
+
+def _manifest(job: PreprocessJob, parts: _Parts, samples: Sequence[StoredSample], trained: Sequence[Record],
+              assigned: Assigned, target: Target | None, leaks: int) -> DatasetManifest:
+    first = parts.manifests[0]
+    shape, layout = parts.shape, first.layout
+    number = Counter((sample.label, sample.split) for sample in samples)
+    counts: dict[str, dict[SplitName, int]] = {label: {name: number[label, name] for name in SPLIT_NAMES}
+                                               for label in first.classes}
+    mean, std = _statistics(trained, shape)
+    sides = np.array([record.side for _, record in parts.records])
+    small = int((sides < min(shape[1:])).sum())
+    notes = [*first.notes, f"stored at {shape[1]}x{shape[2]}: what has another size is scaled to cover it and cut to "
+             "its centre", *([f"{small:,} images are smaller than that and were enlarged"] if small else []),
+             *(["stored as JPEG of quality 95, because raw pixels would take more than packed_above"]
+               if layout == "jpeg" else []), *assigned.notes]
+    return DatasetManifest(
+        label=job.label, task="classification" if first.classes else UNLABELLED, format=first.format,
+        classes=first.classes, sizes={name: sum(sample.split == name for sample in samples) for name in SPLIT_NAMES},
+        counts=counts, layout=layout, image_shape=shape, target_channels=target.shape[0] if target else None, mean=mean,
+        std=std, dropped=parts.dropped, leaked=leaks, notes=notes,
+        warnings=[*assigned.warnings, *faults.warnings(counts, first.classes)],
+        original_sides=[int(side) for side in np.quantile(sides, (0, 0.25, 0.5, 0.75, 1), method="nearest")],
+        seed=job.seed, ledger=assigned.ledger.digest, fingerprint=job.fingerprint,
+        digest=dataset.content_digest(samples))
+
+
+def _statistics(records: Sequence[Record], shape: tuple[int, int, int]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel, in 0..1, exact up to the last division."""
+    channels = shape[0]
+    totals = [0] * (2 * channels)
+    for record in records:
+        own = len(record.sums) // 2
+        for channel in range(channels):  # a grey image among coloured ones counts in each channel
+            totals[channel] += record.sums[channel % own]
+            totals[channels + channel] += record.sums[own + channel % own]
+    count = len(records) * shape[1] * shape[2]
+    mean = [total / count for total in totals[:channels]]
+    variance = [(totals[channels + channel] * count - totals[channel] ** 2) / count**2 for channel in range(channels)]
+    return [value / 255 for value in mean], [value**0.5 / 255 for value in variance]
+
+
+def _images(parts: _Parts, order: Sequence[tuple[int, Record]]) -> Iterator[bytes]:
+    """Each image as it is stored, in order."""
+    with ExitStack() as stack:
+        files = [stack.enter_context((folder / PIXELS).open("rb")) for folder in parts.folders]
+        for position, (part, record) in enumerate(order, start=1):
+            packed = os.pread(files[part].fileno(), record.size, record.start)
+            if parts.manifests[part].layout == "raw" and parts.manifests[part].shape[0] < parts.shape[0]:
+                packed *= parts.shape[0]
+            yield packed
+            if position % 256 == 0:
+                events.progress(position, len(order), "writing")
+
+
+def _tell(whole: DatasetManifest) -> None:
+    sizes = ", ".join(f"{count:,} {name}" for name, count in whole.sizes.items())
+    events.log(f"{sizes}; {len(whole.dropped):,} dropped, {whole.leaked:,} leaked")
+    for note in whole.notes:
+        events.log(note)
+    for warning in whole.warnings:
+        events.log(f"warning: {warning}")

@@ -1,0 +1,40 @@
+"""Where a bucket's files are kept while they are decoded: until the dataset is whole, so that a second try goes on."""
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from graftline import events
+from graftline.cache_home import cache_home
+from graftline.manifest import digest_text
+
+
+@contextmanager
+def scratch(place: str, out: Path) -> Iterator[Path]:
+    """Gives a folder for a place's files; it goes when all went well, and waits for the next try when not.
+
+    Args:
+        place: What is fetched; two at a time for one place wait for each other.
+        out: Where the folder is made if the user's cache folder may not be written; then it always goes.
+    """
+    folder = cache_home() / "downloads" / digest_text(place)[7:23]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = folder.with_suffix(".lock").open("w")
+    except OSError:
+        folder = out / "raw"
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            events.log(f"{place}: another graftline fetches it; waiting for that one")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)

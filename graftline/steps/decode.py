@@ -1,0 +1,33 @@
+"""One shard of raw data to decoded samples; `merge` makes a dataset of all shards."""
+
+from pathlib import Path
+
+from graftline import manifest
+from graftline.dataset import DatasetManifest
+from graftline.formats.place import place_of
+from graftline.ingest.decoding import decode_part
+from graftline.ingest.earlier import earlier_ledger
+from graftline.ingest.part import PartManifest
+from graftline.ingest.scratch import scratch
+from graftline.jobs import DecodeJob
+
+
+def decode(job: DecodeJob, *, out: Path, target: Path | None = None) -> PartManifest:
+    """Decodes a shard.
+
+    Args:
+        job: The data, and which shard of how many.
+        out: Folder for the part; an earlier try is replaced.
+        target: The target's dataset artifact where a source is decoded: its height and width are taken.
+
+    Raises:
+        RefusedError: The data cannot become a task; the message says why.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    (out / manifest.NAME).unlink(missing_ok=True)
+    place = str(job.data.data.data)
+    with scratch(f"{place} {job.shard}/{job.shards}", out) as folder:
+        side = manifest.read(target, DatasetManifest).image_shape[1:] if target else None
+        if side is None and (earlier := earlier_ledger(job.data.data.ledger, folder)):
+            side = earlier.image_size
+        return decode_part(job, place_of(place, folder, job.data.data.columns), out=out, side=side)

@@ -1,0 +1,91 @@
+"""End to end against gcp-storage-emulator, an HTTP server of Cloud Storage's interface that is not ours."""
+
+import random
+from pathlib import Path
+
+import pytest
+from google.cloud.storage import Client
+
+from graftline import storage
+from graftline.errors import RefusedError
+from graftline.steps.fingerprint import of_place
+from tests.formats.tiny_data import folder_of
+
+FILES = {"b/2.txt": b"two", "a.txt": b"123456789", "b/empty": b"", "c d/ä%2F.bin": random.Random(0).randbytes(300_000)}
+
+pytestmark = pytest.mark.usefixtures("emulator")
+
+
+def uploaded(place: str, files: dict[str, bytes]) -> str:
+    blobs = Client().bucket("bucket")
+    for name, content in files.items():
+        blobs.blob(f"{place}/{name}").upload_from_string(content)
+    return f"gs://bucket/{place}"
+
+
+def test_a_folder_and_its_copy_in_a_bucket_are_listed_alike(tmp_path: Path) -> None:
+    here = folder_of(tmp_path / "set", FILES)
+    there = uploaded("alike/set", FILES)
+    found = storage.listing(there)
+    assert [(entry.name, entry.size, entry.crc32c) for entry in found] \
+        == [(entry.name, entry.size, entry.crc32c) for entry in storage.listing(str(here))]
+    assert all(entry.generation > 0 for entry in found)
+    assert of_place(there) == of_place(str(here))
+
+
+def test_a_prefix_comes_here_whole(tmp_path: Path) -> None:
+    place = uploaded("whole/set", FILES)
+    uploaded("whole/set-2", {"other": b"1"})
+    assert storage.exists(place)
+    folder = storage.local(place, tmp_path)
+    assert folder == tmp_path / "set"
+    assert {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()} \
+        == FILES
+
+
+def test_a_large_object_comes_here_whole(tmp_path: Path) -> None:
+    content = random.Random(1).randbytes(40 * 2**20 + 1)
+    (tmp_path / "data.tar").write_bytes(content)
+    storage.put(tmp_path / "data.tar", "gs://bucket/large/data.tar")
+    assert storage.local("gs://bucket/large/data.tar", tmp_path / "cache") == tmp_path / "cache/data.tar"
+    assert (tmp_path / "cache/data.tar").read_bytes() == content
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["data.tar"]
+
+
+def test_what_is_here_is_kept_and_what_was_damaged_here_comes_again(tmp_path: Path) -> None:
+    place = uploaded("again", FILES)
+    folder = storage.local(place, tmp_path)
+    before = {name: (folder / name).stat() for name in FILES}
+    (folder / "a.txt").write_bytes(b"123456780")
+    (folder / "b/empty").unlink()
+    storage.fetch(place, storage.listing(place), folder)
+    assert {name: (folder / name).read_bytes() for name in FILES} == FILES
+    again = {name for name in FILES if (folder / name).stat().st_ino != before[name].st_ino}
+    assert again <= {"a.txt", "b/empty"}
+    assert "a.txt" in again
+
+
+def test_an_object_that_was_replaced_after_its_listing_is_refused(tmp_path: Path) -> None:
+    place = uploaded("replaced", FILES)
+    entries = storage.listing(place)
+    uploaded("replaced", {"a.txt": b"987654321"})
+    with pytest.raises(RefusedError, match=r"gs://bucket/replaced/a.txt: its bytes came damaged 3 times"):
+        storage.fetch(place, entries, tmp_path)
+    assert (tmp_path / "b/2.txt").read_bytes() == b"two"
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_rows_that_are_uris(tmp_path: Path) -> None:
+    place = uploaded("rows", FILES)
+    uris = [f"{place}/b/2.txt", f"{place}/a.txt", f"{place}/none.txt", f"{place}/nowhere/none.txt"]
+    assert [entry.name for entry in storage.listing_of(uris)] == [uris[1], uris[0]]
+    found = storage.fetch_uris(uris, tmp_path)
+    assert {uri: path.read_bytes() for uri, path in found.items()} == {uris[0]: b"two", uris[1]: b"123456789"}
+
+
+def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert not storage.exists("gs://bucket/none")
+    for place, why in (("gs://bucket/none", "there is no such object, and none below it"),
+                       ("gs://no-such-bucket/a", "there is no such bucket")):
+        with pytest.raises(RefusedError, match=f"{place}: {why}"):
+            storage.local(place, tmp_path)

@@ -1,0 +1,203 @@
+"""What goes wrong on the way: each has its message, or heals, and never is what arrived fetched again."""
+
+import random
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from graftline import storage
+from graftline.errors import RefusedError
+from graftline.gcs import arrivals
+from graftline.gcs.arrivals import Wanted
+from graftline.storage import Entry
+from tests.fake_bucket import ALWAYS, Bucket, How, What
+
+FILES = {f"set/{number:02}.bin": random.Random(number).randbytes(1000 + number) for number in range(40)}
+BAD = "set/20.bin"
+
+
+@pytest.fixture
+def large(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """An object of 11 pieces, `large`."""
+    monkeypatch.setattr("graftline.gcs.arrivals.PIECE", 10_000)
+    monkeypatch.setattr("graftline.gcs.download.PIECE", 10_000)
+    bucket.objects["large"] = random.Random(1).randbytes(105_000)
+    return bucket.objects["large"]
+
+
+def here(folder: Path) -> dict[str, bytes]:
+    return {"set/" + path.name: path.read_bytes() for path in folder.glob("*.bin")}
+
+
+@pytest.mark.parametrize("how", [408, 429, 500, 502, 503, 504, "cut", "reset", "corrupt"])
+def test_what_passes_is_healed(bucket: Bucket, tmp_path: Path, how: How) -> None:
+    bucket.objects |= FILES
+    for name in (BAD, "set/00.bin"):
+        bucket.fail("media", how, times=2, name=name)
+    assert here(storage.local("gs://bucket/set", tmp_path)) == FILES
+    assert len(bucket.fetched()) == len(FILES) + 4
+
+
+@pytest.mark.parametrize("how", [503, "cut", "reset", "corrupt"])
+def test_what_passes_is_healed_in_a_large_object(bucket: Bucket, large: bytes, tmp_path: Path, how: How) -> None:
+    bucket.fail("media", how, times=2)
+    assert storage.local("gs://bucket/large", tmp_path).read_bytes() == large
+
+
+@pytest.mark.parametrize("what", ["list", "about"])
+def test_a_listing_survives_a_bad_moment(bucket: Bucket, what: What) -> None:
+    bucket.objects |= FILES
+    for how in (503, 429, "reset"):
+        bucket.fail(what, how)
+    assert len(storage.listing("gs://bucket/set")) == len(FILES)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_stall_is_healed(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.objects |= FILES
+    bucket.fail("media", "stall", name=BAD)
+    assert here(storage.local("gs://bucket/set", tmp_path)) == FILES
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(("how", "why"), [
+    (503, r"no answer in 0 s \(the last was 503\); try again, what has arrived is kept"),
+    (429, r"no answer in 0 s \(the last was 429\)"),
+    ("cut", r"no answer in 0 s \(the last was \w+Error\)"),
+    ("stall", r"no answer in 0 s \(the last was ReadTimeoutError\)"),
+    ("reset", r"no answer in 0 s \(the last was \w+Error\)"),
+    ("corrupt", "its bytes came damaged 3 times, by the checksum that was listed; check the network"),
+    (403, r"not permitted \(403\); give this account storage.objects.list and .get on the bucket"),
+    (404, "there is no such bucket, or the object went away or was replaced since it was listed"),
+    (412, "the object was replaced meanwhile; run again"),
+    (400, r"the service refused \(400\)"),
+])
+def test_what_stays_is_refused_and_what_arrived_is_kept(bucket: Bucket, tmp_path: Path, how: How, why: str) -> None:
+    bucket.objects |= FILES
+    bucket.fail("media", how, times=ALWAYS, name=BAD)
+    with pytest.raises(RefusedError, match=f"gs://bucket/{BAD}: {why}"):
+        storage.local("gs://bucket/set", tmp_path)
+    arrived = here(tmp_path / "set")
+    assert arrived == {name: content for name, content in FILES.items() if name in arrived}
+    assert BAD not in arrived
+    bucket.faults, bucket.asked = [], []
+    assert here(storage.local("gs://bucket/set", tmp_path)) == FILES
+    assert set(bucket.fetched()) == FILES.keys() - arrived.keys()
+    assert not (tmp_path / "set/.arriving").exists()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_half_of_a_large_object_is_not_fetched_again(bucket: Bucket, large: bytes, tmp_path: Path) -> None:
+    bucket.before = lambda what, name: bucket.fail("media", "cut", ALWAYS) if len(bucket.fetched()) == 5 else None
+    with pytest.raises(RefusedError, match=r"gs://bucket/large: no answer"):
+        storage.local("gs://bucket/large", tmp_path)
+    assert not (tmp_path / "large").exists()
+    bucket.before, bucket.faults, bucket.asked = lambda what, name: None, [], []
+    assert storage.local("gs://bucket/large", tmp_path).read_bytes() == large
+    assert 0 < len(bucket.fetched()) <= 7
+    assert [path.name for path in tmp_path.iterdir()] == ["large"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_half_of_a_large_object_that_was_damaged_here_is_fetched_again(bucket: Bucket, large: bytes,
+                                                                       tmp_path: Path) -> None:
+    bucket.before = lambda what, name: bucket.fail("media", 503, ALWAYS) if len(bucket.fetched()) == 5 else None
+    with pytest.raises(RefusedError, match="no answer"):
+        storage.local("gs://bucket/large", tmp_path)
+    for path in (tmp_path / ".arriving").iterdir():
+        path.write_bytes(path.read_bytes().translate(bytes(range(1, 256)) + b"\0"))
+    bucket.before, bucket.faults, bucket.asked = lambda what, name: None, [], []
+    assert storage.local("gs://bucket/large", tmp_path).read_bytes() == large
+    assert len(bucket.fetched()) == 11
+
+
+def test_a_large_object_that_always_comes_damaged_is_refused(bucket: Bucket, large: bytes, tmp_path: Path) -> None:
+    bucket.fail("media", "corrupt", ALWAYS)
+    with pytest.raises(RefusedError, match="gs://bucket/large: its bytes came damaged 3 times"):
+        storage.local("gs://bucket/large", tmp_path)
+    assert not (tmp_path / "large").exists()
+    assert len(bucket.fetched()) == 33
+
+
+@pytest.mark.parametrize("name", ["set/20.bin", "large"])
+def test_an_object_replaced_during_the_download_is_refused(bucket: Bucket, large: bytes, tmp_path: Path,
+                                                           name: str) -> None:
+    bucket.objects |= FILES
+    entries = storage.listing("gs://bucket")
+
+    def replace(what: str, asked: str) -> None:
+        if asked == name and what == "media" and bucket.generations.get(name, 1) == 1:
+            bucket.replace(name, b"new")
+
+    bucket.before = replace
+    with pytest.raises(RefusedError, match=f"gs://bucket/{name}: .* was replaced since it was listed; run again"):
+        storage.fetch("gs://bucket", entries, tmp_path)
+    assert not (tmp_path / name).exists()
+    storage.fetch("gs://bucket", storage.listing("gs://bucket"), tmp_path)
+    assert (tmp_path / name).read_bytes() == b"new"
+
+
+def test_after_one_failure_no_other_object_is_asked_for(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.objects |= {f"many/{number:04}": b"1" for number in range(1000)}
+    bucket.fail("media", 403, ALWAYS)
+    with pytest.raises(RefusedError, match="not permitted"):
+        storage.local("gs://bucket/many", tmp_path)
+    assert len(bucket.fetched()) < 100
+
+
+@pytest.mark.parametrize("what", ["list", "about"])
+def test_a_bucket_that_may_not_be_read(bucket: Bucket, tmp_path: Path, what: What) -> None:
+    bucket.fail(what, 403, ALWAYS)
+    with pytest.raises(RefusedError, match=r"gs://bucket/set: not permitted \(403\); give this account storage.objects"):
+        storage.local("gs://bucket/set", tmp_path)
+
+
+def test_a_bucket_that_is_not_there(bucket: Bucket, tmp_path: Path) -> None:
+    for ask in (storage.listing, storage.exists, lambda place: storage.local(place, tmp_path),
+                lambda place: storage.fetch_uris([place], tmp_path), lambda place: storage.listing_of([place])):
+        with pytest.raises(RefusedError, match=r"gs://other(/a)?: there is no such bucket"):
+            ask("gs://other/a")
+
+
+def test_too_little_room_is_refused_before_anything_is_fetched(bucket: Bucket, tmp_path: Path,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.objects |= FILES
+    usage = namedtuple("usage", "total used free")(10**6, 10**6 - 5000, 5000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(RefusedError, match=f"gs://bucket/set: 40,780 bytes to fetch, and 5,000 bytes free in {tmp_path}"
+                                           "/set; make room"):
+        storage.local("gs://bucket/set", tmp_path)
+    assert not bucket.fetched()
+
+
+def test_a_full_disk_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.objects |= FILES
+    entry = storage.listing(f"gs://bucket/{BAD}")[0]
+    (tmp_path / ".arriving").mkdir()
+    (tmp_path / ".arriving" / arrivals._key(Wanted(BAD, entry, tmp_path / "20.bin"))).symlink_to("/dev/full")
+    with pytest.raises(RefusedError, match=f"gs://bucket/{BAD}: the disk is full; make room and run again"):
+        storage.fetch("gs://bucket/set", storage.listing("gs://bucket/set"), tmp_path)
+    assert not (tmp_path / "20.bin").exists()
+
+
+@pytest.mark.parametrize(("name", "why"), [
+    ("set/../evil", "climbs out"), ("set//etc/passwd", "has an absolute path"), ("set/a/../../b", "climbs out"),
+    ("set/a//b", "has an empty part"), ("set/./b", "has an empty part or '.'"), ("set/C:/x", "has a drive letter"),
+    ("set/a\nb", "has a control character"), ("set/a\\b", "has a backslash"), ("set/" + "x" * 256, "of more than 255"),
+    ("set/.arriving/x", "the name of the folder where files arrive"),
+])
+def test_objects_whose_names_cannot_be_files_are_refused(bucket: Bucket, tmp_path: Path, name: str, why: str) -> None:
+    bucket.objects |= {name: b"1", "set/good": b"2"}
+    with pytest.raises(RefusedError, match=rf"gs://bucket/set: the object .* {why}.*; rename it in the bucket"):
+        storage.local("gs://bucket/set", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(RefusedError, match=why):
+        storage.fetch("gs://bucket/set", [Entry(name.removeprefix("set/"), 1, "AAAAAA==", 1)], tmp_path)
+
+
+def test_an_object_that_has_the_name_of_a_folder_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.objects |= {"set/a": b"1", "set/a/b/c": b"2"}
+    with pytest.raises(RefusedError, match="gs://bucket/set: the object 'a' and those below 'a/' cannot both be files"):
+        storage.local("gs://bucket/set", tmp_path)

@@ -1,0 +1,107 @@
+"""Decoding fanned out: real data through the real DAG up to plan, with a stand-in for pretrain; shards that fail."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from sklearn.datasets import load_digits
+
+from graftline.config import Config
+from graftline.pipelines.local import RunResult
+
+from .bench import Bench
+
+SHARDS = 3
+DECODED = {f"decode-{task}-{shard}of{SHARDS}" for task in ("target", "source") for shard in range(1, SHARDS + 1)}
+
+
+def digits(folder: Path, first: int, last: int) -> Path:
+    """Handwritten digits as PNG files, the last one in colour, and one file that is no image."""
+    scans = load_digits()
+    for number in range(first, last):
+        image = Image.fromarray((scans.images[number] * 15).astype(np.uint8))
+        path = folder / str(scans.target[number]) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (ImageOps.colorize(image, "black", "red") if number == last - 1 else image).save(path)
+    (folder / "0" / "page.png").write_text("<html>not found</html>")
+    return folder
+
+
+def config(folder: Path, **more: Any) -> Config:
+    return Config.model_validate({
+        "target": {"data": str(folder / "target")}, "image_size": 16, "strategies": ["full"], "confirm_seeds": 2,
+        "source": [{"data": str(folder / "source")}, {"init": "random", "name": "nothing"}]} | more)
+
+
+def names(result: RunResult, *, cached: bool) -> set[str]:
+    return {step["name"] for step in result.run["steps"] if step["cached"] == cached}
+
+
+def datasets(result: RunResult, *folders: str) -> dict[str, dict[str, bytes]]:
+    """Files of the dataset artifacts that steps of these names left in the cache, by label."""
+    found = {}
+    for name in folders:
+        for path in (result.out.parent / "cache" / "artifacts").rglob(f"{name}/dataset/**/manifest.json"):
+            label = json.loads(path.read_bytes())["label"]
+            found[label] = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    return found
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunResult]:
+    """The same data decoded in one step a task, in three, and once more in three."""
+    bench = Bench(tmp_path_factory.mktemp("fan_out"))
+    digits(bench.folder / "target", 0, 400)
+    digits(bench.folder / "source", 300, 500)
+    return [bench.run(config(bench.folder, **more), fail="refused=plan", real="data")
+            for more in ({}, {"shards": SHARDS}, {"shards": SHARDS})]
+
+
+def test_any_number_of_shards_makes_the_same_datasets_bit_for_bit(runs: list[RunResult]):
+    plain, sharded, _ = runs
+    one = datasets(plain, "preprocess", "preprocess-2")
+    assert one.keys() == {"target", "source", "nothing"}
+    assert all({"images.npy", "labels.npy", "ledger.json", "page.html", "samples.jsonl", "manifest.json"} == set(files)
+               for files in one.values())
+    assert datasets(sharded, "merge", "merge-sources") == one
+    told = {label: json.loads(files["manifest.json"]) for label, files in one.items()}
+    assert [told[label]["image_shape"] for label in one] == [[3, 16, 16]] * 3
+    assert {label: len(manifest["dropped"]) for label, manifest in told.items()} == \
+        {"target": 1, "source": 1, "nothing": 0}
+    assert told["source"]["leaked"]
+
+
+def test_pretraining_is_found_in_the_cache_of_the_other_shape(runs: list[RunResult]):
+    _, sharded, _ = runs
+    assert names(sharded, cached=False) == {"fingerprint", *DECODED, "merge-target", "merge-sources"}
+    assert names(sharded, cached=True) == {"pretrain-source", "pretrain-nothing"}
+
+
+def test_a_second_run_decodes_nothing(runs: list[RunResult]):
+    *_, again = runs
+    assert names(again, cached=False) == {"fingerprint"}
+    assert names(again, cached=True) >= DECODED
+
+
+def test_the_targets_data_page_lies_in_the_runs_folder(runs: list[RunResult]):
+    for run in runs:
+        made = datasets(runs[0], "preprocess", "preprocess-2")["target"]
+        assert (run.out / "data.html").read_bytes() == made["page.html"]
+        assert (run.out / "ledger.json").read_bytes() == made["ledger.json"]
+        assert run.run["data"]["warnings"] == json.loads(made["manifest.json"])["warnings"]
+
+
+def test_after_a_killed_shard_only_that_one_is_decoded_again(tmp_path: Path):
+    bench = Bench(tmp_path)
+    asked = bench.config(image_size=8, shards=2)
+    killed = bench.run(asked, fail="kill=decode-one-1of2")
+    assert (killed.exit_code, killed.run["error"]["step"]) == (1, "decode-one-1of2")
+    assert killed.run["error"]["kind"] == "preempted"
+    assert {"decode-target-1of2", "decode-target-2of2"} <= names(killed, cached=False)
+    assert not {"merge-target", "merge-sources"} & names(killed, cached=False)
+    again = bench.run(asked, fail="refused=pretrain-one")
+    assert {"decode-one-1of2", "merge-target", "merge-sources"} <= names(again, cached=False)
+    assert names(again, cached=True) == names(killed, cached=False) - {"fingerprint"}
