@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/download.py [--rounds 3] [--json FILE]
 
 A ratio is the peer's time over ours, so higher is better; goals are 2 for the loop and 1 for gcsfs. Rounds are
-interleaved, medians are taken, and all bytes are compared. Ours and the loop verify checksums, gcsfs does not by default.
-gcp-storage-emulator answers one request at a time in a process of its own, with a longer queue for connections than its
-own of 5 (of which gcsfs would lose most, and wait seconds for each), and without writing all its metadata at each upload.
+interleaved, medians are taken, and all bytes are compared. Ours and the loop verify checksums, gcsfs by default does
+not. gcp-storage-emulator answers one request at a time in a process of its own; its queue for connections is made longer
+than 5 (else gcsfs loses most of them and waits seconds for each), and it does not write all its metadata at each upload.
 """
 
 import argparse
@@ -132,8 +132,9 @@ def rows(rounds: int) -> list[dict[str, object]]:
 
 
 def row(what: str, mine: float, others: float, goal: float, rounds: int) -> dict[str, object]:
-    return {"what": what, "ours": round(mine, 3), "peer": round(others, 3), "ratio": round(others / mine, 2), "goal": goal,
-            "met": others / mine >= goal, "unit": "s", "rounds": rounds}
+    ratio = others / mine
+    return {"what": what, "ours": round(mine, 3), "peer": round(others, 3), "ratio": round(ratio, 2), "goal": goal,
+            "met": ratio >= goal, "unit": "s", "rounds": rounds}
 
 
 def main() -> None:

@@ -40,15 +40,13 @@ class Piece(Blob):  # type: ignore[misc]
             stop.set()
             raise
 
-    def _bring(self, landing: Landing, timeout: tuple[float, float], retry: Any) -> None:
+    def _bring(self, landing: Landing, timeout: tuple[float, float], retry: Any) -> Any:
         """Tries until all is here, or the policy's deadline passes without a byte."""
         url = self._get_download_url(self.client)
-        before = -1
-        while landing.here > before:
+        while True:
             before = landing.here
             try:
-                retry(lambda: self._receive(url, timeout, landing))()
-                return
+                return retry(lambda: self._receive(url, timeout, landing))()
             except api.RetryError:
                 if landing.here == before:
                     raise

@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from graftline.dataset import SplitName
-from graftline.ingest.clusters import LIMIT, clusters, default_limit, near_pairs
+from graftline.ingest.clusters import clusters, default_limit, near_any
 from graftline.ingest.ledger import Ledger
 
 
@@ -69,23 +69,23 @@ def find(items: Sequence[Item], previous: Ledger | None, side: tuple[int, int]) 
     return Units(of["digest"], of["group"], cluster)
 
 
-def leaked(items: Sequence[Item], tested: Sequence[Item], side: tuple[int, int] | None = None) -> list[bool]:
+def leaked(items: Sequence[Item], tested: Sequence[Item], side: tuple[int, int]) -> list[bool]:
     """Which source items stand among the target's test items, equal or nearly so.
 
     Args:
         items: Of the source.
         tested: The target's test split.
-        side: (H, W) of the decoded samples, which decides how near is near; without it as for photographs.
+        side: (H, W) of the decoded samples, which decides how near is near.
 
     Returns:
         One truth an item.
     """
     digests = {item.digest for item in tested}
     ours, theirs = (sorted({item.phash for item in some if item.phash}) for some in (items, tested))
-    limit = default_limit(*side) if side else LIMIT
+    limit = default_limit(*side)
     near: set[bytes] = set()
     if ours and theirs:
-        near = {ours[row] for row in near_pairs(_rows(ours), limit, _rows(theirs))[:, 0].tolist()}
+        near = {ours[row] for row in np.flatnonzero(near_any(_rows(ours), _rows(theirs), limit)).tolist()}
     return [item.digest in digests or item.phash in near for item in items]
 
 

@@ -46,6 +46,20 @@ def test_what_passes_is_healed_in_a_large_object(bucket: Bucket, large: bytes, t
     assert storage.local("gs://bucket/large", tmp_path).read_bytes() == large
 
 
+def test_a_broken_connection_goes_on_where_it_broke(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.objects["object"] = random.Random(2).randbytes(3 * 2**20)
+    bucket.fail("media", "cut")
+    assert storage.local("gs://bucket/object", tmp_path).read_bytes() == bucket.objects["object"]
+    assert [range for what, _, range in bucket.asked if what == "media"] == ["", f"bytes={3 * 2**19}-{3 * 2**20 - 1}"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_patience_begins_anew_with_each_byte_that_comes(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.objects["object"] = random.Random(3).randbytes(24 * 2**20)
+    bucket.fail("media", "stall", times=3)
+    assert storage.local("gs://bucket/object", tmp_path).read_bytes() == bucket.objects["object"]
+
+
 @pytest.mark.parametrize("what", ["list", "about"])
 def test_a_listing_survives_a_bad_moment(bucket: Bucket, what: What) -> None:
     bucket.objects |= FILES
@@ -150,7 +164,7 @@ def test_after_one_failure_no_other_object_is_asked_for(bucket: Bucket, tmp_path
 @pytest.mark.parametrize("what", ["list", "about"])
 def test_a_bucket_that_may_not_be_read(bucket: Bucket, tmp_path: Path, what: What) -> None:
     bucket.fail(what, 403, ALWAYS)
-    with pytest.raises(RefusedError, match=r"gs://bucket/set: not permitted \(403\); give this account storage.objects"):
+    with pytest.raises(RefusedError, match=r"gs://bucket/set: not permitted \(403\); give this account storage"):
         storage.local("gs://bucket/set", tmp_path)
 
 

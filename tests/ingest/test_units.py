@@ -2,6 +2,8 @@ from graftline.ingest.ledger import Ledger
 from graftline.ingest.units import Item, Units, find, leaked
 from tests.ingest.tiny_items import SIDE, picture
 
+PHOTO = 224, 224
+
 
 def item(digest: str, group: str | None = None, phash: bytes = b"") -> Item:
     return Item(f"{digest}.png", "a", None, digest, group, phash)
@@ -50,9 +52,9 @@ def test_source_images_among_the_targets_test_images_are_found() -> None:
     tested = [item("t1", None, picture("x")), item("t2", None, picture("y")), item("t3")]
     source = [item("t1"), item("s1", None, picture("x", 3)), item("s2", None, picture("z")), item("s3"), item("t3"),
               item("s4", None, picture("y"))]
-    assert leaked(source, tested) == [True, True, False, False, True, True]
-    assert leaked(source, []) == [False] * 6
-    assert leaked([], tested) == []
+    assert leaked(source, tested, PHOTO) == [True, True, False, False, True, True]
+    assert leaked(source, [], PHOTO) == [False] * 6
+    assert leaked([], tested, PHOTO) == []
 
 
 def test_small_images_must_be_nearer() -> None:
@@ -60,4 +62,4 @@ def test_small_images_must_be_nearer() -> None:
     off[:3] = bytes(255 - byte for byte in off[:3])  # 24 bits
     pair = [item("1", None, picture("x")), item("2", None, bytes(off))]
     assert [len(together(find(pair, None, side))) for side in ((28, 28), (224, 224))] == [2, 1]
-    assert [leaked(pair[:1], pair[1:], side) for side in ((28, 28), (224, 224), None)] == [[False], [True], [True]]
+    assert [leaked(pair[:1], pair[1:], side) for side in ((28, 28), PHOTO)] == [[False], [True]]

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from graftline.config import Config
+from graftline.config import Config, Data
 from graftline.errors import RefusedError
-from graftline.steps.fingerprint import fingerprint, of_place
+from graftline.steps.fingerprint import fingerprint, of_data, of_place
 from tests.formats.tiny_data import PLAIN, folder_of, pictures
+from tests.formats.tiny_tables import csv_of
 
 
 def config(place: Path | str, **source: Any) -> Config:
@@ -61,6 +62,24 @@ def test_what_cannot_work_is_refused_first(change: dict[str, Any], message: str)
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="an empty folder"):
         of_place(str(tmp_path))
+
+
+def _table(folder: Path) -> Path:
+    names = [f"{label}/{number}.png" for label in ("ants", "bees") for number in range(3)]
+    folder_of(folder / "images", pictures(names))
+    return folder_of(folder / "images", {"labels.csv": csv_of([(n, n[:4]) for n in names]).encode()}) / "labels.csv"
+
+
+def test_a_tables_fingerprint_covers_the_files_that_its_rows_name(tmp_path: Path) -> None:
+    table = _table(tmp_path / "a")
+    before = of_data(Data(data=str(table)))
+    assert of_data(Data(data=str(_table(tmp_path / "elsewhere")))) == before
+    (table.parent / "beside.png").write_bytes(b"no row names it")
+    assert of_data(Data(data=str(table))) == before
+    (table.parent / "ants/0.png").write_bytes(b"another picture")
+    changed = of_data(Data(data=str(table)))
+    (table.parent / "ants/0.png").unlink()
+    assert len({before, changed, of_data(Data(data=str(table)))}) == 3
 
 
 def test_imports_no_torch() -> None:

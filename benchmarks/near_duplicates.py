@@ -1,0 +1,160 @@
+"""How far apart changed copies and different images are by perceptual hash, and how long the search takes.
+
+    .venv/bin/python benchmarks/near_duplicates.py [--data ../shared/data] [--copies 200] [--json FILE]
+
+One row a data set: its images, pairs within the limit for their size, images in clusters of several, the largest of
+them, and for each change the share of changed copies that are found again. Pairs are of the data as they are, true near
+duplicates included. Then the seconds of the search among random hashes with 1,000 planted pairs.
+"""
+
+import argparse
+import io
+import json
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
+from rich.console import Console
+from rich.table import Table
+
+from graftline.formats import choose
+from graftline.formats.place import Place
+from graftline.formats.raw import Sample
+from graftline.ingest.clusters import LIMIT, SMALL_LIMIT, clusters, default_limit, near_pairs
+from graftline.ingest.decode import UnreadableError, pixels
+from graftline.ingest.perceptual import HASH_BYTES, perceptual_hash
+
+SHAPES = {"mnist": (1, 28, 28), "usps": (1, 16, 16), "cifar10_small.zip": (3, 32, 32), "hymenoptera.zip": (3, 224, 224),
+          "weather4.zip": (3, 224, 224), "hurricane_damage.zip": (3, 224, 224)}
+WITHIN = (8, 16, 24, 31, 40, 48)
+SEARCHED = (60_000, 1_000_000)
+Change = Callable[[Image.Image], Image.Image]
+
+
+def encoded(image: Image.Image, **options: object) -> io.BytesIO:
+    file = io.BytesIO()
+    image.save(file, **{"format": "PNG", **options})  # type: ignore[arg-type]
+    return file
+
+
+def jpeg(quality: int) -> Change:
+    return lambda image: Image.open(encoded(image, format="JPEG", quality=quality))
+
+
+def scaled(factor: float) -> Change:
+    return lambda image: image.resize([max(1, int(side * factor)) for side in image.size], Image.Resampling.LANCZOS)
+
+
+def cut(share: float) -> Change:
+    def cropped(image: Image.Image) -> Image.Image:
+        x, y = (max(1, round(side * share / 2)) for side in image.size)
+        return image.crop((x, y, image.width - x, image.height - y))
+    return cropped
+
+
+CHANGES: dict[str, Change] = {
+    "JPEG 90": jpeg(90), "JPEG 75": jpeg(75), "JPEG 50": jpeg(50), "JPEG 30": jpeg(30),
+    "half": scaled(0.5), "quarter": scaled(0.25), "half, JPEG 50": lambda image: jpeg(50)(scaled(0.5)(image)),
+    "light x0.8": lambda image: ImageEnhance.Brightness(image).enhance(0.8),
+    "light x1.2": lambda image: ImageEnhance.Brightness(image).enhance(1.2),
+    "contrast x0.9": lambda image: ImageEnhance.Contrast(image).enhance(0.9),
+    "contrast x1.1": lambda image: ImageEnhance.Contrast(image).enhance(1.1),
+    "crop 2%": cut(0.02), "crop 5%": cut(0.05),
+}
+
+
+def picture(sample: Sample) -> Image.Image:
+    source = sample.load()
+    if isinstance(source, np.ndarray):
+        return Image.fromarray(source[0] if len(source) == 1 else np.ascontiguousarray(source.transpose(1, 2, 0)))
+    image = Image.open(source)
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def rows_of(hashes: list[bytes]) -> NDArray[np.uint8]:
+    return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, HASH_BYTES)
+
+
+def measured(path: Path, shape: tuple[int, int, int], copies: int) -> dict[str, object]:
+    limit = default_limit(*shape[1:])
+    place = Place(str(path), path)
+    with choose("auto", place).read(place) as raw, ThreadPoolExecutor() as pool:
+        def stored(sample: Sample) -> NDArray[np.uint8] | None:
+            try:
+                return pixels(sample.load(), shape)
+            except UnreadableError:
+                return None
+
+        def distances(sample: Sample) -> list[int]:
+            original = picture(sample)
+            changed = [perceptual_hash(pixels(encoded(change(original)), shape)) for change in CHANGES.values()]
+            first = np.frombuffer(perceptual_hash(pixels(sample.load(), shape)), np.uint8)
+            return [int(np.bitwise_count(first ^ row).sum()) for row in rows_of(changed)]
+
+        def hashed(sample: Sample) -> bytes:
+            image = stored(sample)
+            return b"" if image is None else perceptual_hash(image)
+
+        some = [raw.samples[at] for at in np.linspace(0, len(raw.samples) - 1, copies, dtype=int)]
+        some = [sample for sample in some if stored(sample) is not None]
+        apart = np.array(list(pool.map(distances, some)))
+        found = rows_of(list(pool.map(hashed, raw.samples)))
+        seconds = []
+        for image in map(stored, some):
+            began = time.perf_counter()
+            perceptual_hash(image)  # type: ignore[arg-type]
+            seconds.append(time.perf_counter() - began)
+    pairs = near_pairs(found, max(WITHIN if shape[1] > 64 else (limit,)))
+    between = np.bitwise_count(found[pairs[:, 0]] ^ found[pairs[:, 1]]).sum(axis=1)
+    sizes = np.bincount(clusters(found, limit))
+    return {"set": path.name, "images": len(found), "side": shape[1], "limit": limit,
+            "pairs": int((between <= limit).sum()), "in clusters": int(sizes[sizes > 1].sum()),
+            "largest": int(sizes.max()), "ms a hash": round(1000 * statistics.median(seconds), 3),
+            **{name: f"{share:.0%}" for name, share in zip(CHANGES, (apart <= limit).mean(axis=0), strict=True)},
+            **{f"pairs within {one}": int((between <= one).sum()) for one in WITHIN if one <= limit or shape[1] > 64}}
+
+
+def searched(count: int, limit: int) -> dict[str, object]:
+    random = np.random.default_rng(count)
+    found = random.integers(0, 256, (count, HASH_BYTES), np.uint8)
+    bits = np.unpackbits(found[:1000], axis=1)
+    for row in bits:
+        row[random.choice(256, limit, replace=False)] ^= 1
+    found[-1000:] = np.packbits(bits, axis=1)
+    began = time.perf_counter()
+    pairs = near_pairs(found, limit)
+    middle = time.perf_counter()
+    clusters(found, limit)
+    assert pairs.tolist() == [[index, count - 1000 + index] for index in range(1000)]
+    return {"hashes": count, "limit": limit, "near_pairs s": round(middle - began, 2),
+            "clusters s": round(time.perf_counter() - middle, 2)}
+
+
+def show(rows: list[dict[str, object]]) -> None:
+    table = Table("", *(str(next(iter(row.values()))) for row in rows))
+    for name in dict.fromkeys(name for row in rows for name in list(row)[1:]):
+        table.add_row(name, *(str(row.get(name, "")) for row in rows))
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--copies", type=int, default=200)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    sets = [measured(options.data / name, shape, options.copies) for name, shape in SHAPES.items()]
+    show(sets)
+    times = [searched(count, limit) for count in SEARCHED for limit in (SMALL_LIMIT, LIMIT)]
+    show(times)
+    if options.json:
+        options.json.write_text(json.dumps({"sets": sets, "search": times}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
