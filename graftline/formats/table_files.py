@@ -11,10 +11,10 @@ from graftline import storage
 from graftline.errors import RefusedError
 from graftline.formats.place import Place
 from graftline.formats.raw import Sample
+from graftline.gcs.names import GS, check_object, parsed
 from graftline.names import bad_name
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=//)|(data):", re.IGNORECASE)
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
 class RowFiles:
@@ -47,7 +47,7 @@ class RowFiles:
             return name, why + "; name files from the table's folder on"
         key = posixpath.normpath(posixpath.join(folder, name))
         if self._beside:
-            return key, None
+            return key, _bad_object(self._beside + key)
         if self._listed is not None:
             return key, None if key in self._listed else "there is no such file"
         return key, self._local(key)
@@ -84,7 +84,7 @@ class RowFiles:
         return self._fetched[uri].open("rb")
 
     def _uri(self, key: str) -> str | None:
-        if key.startswith("gs://"):
+        if key.startswith(GS):
             return key
         return self._beside + key if self._beside else None
 
@@ -120,7 +120,16 @@ class RowFiles:
 def _bad_uri(uri: str, scheme: str) -> str | None:
     if scheme != "gs":
         return f"a {scheme[:20]}: URI is not fetched; bring the file beside the table, or give a gs:// URI"
-    bucket, _, name = uri[len("gs://"):].partition("/")
-    if not uri.startswith("gs://") or not _BUCKET.fullmatch(bucket) or bad_name(name) or "" in name.split("/"):
-        return "not a well-formed URI; expected gs://bucket/name without '..', empty parts or control characters"
+    return _bad_object(uri)
+
+
+def _bad_object(uri: str) -> str | None:
+    """Says what would refuse a whole fetch for the sake of one name."""
+    try:
+        if not uri.startswith(GS) or uri.endswith("/") or not (name := parsed(uri)[1]):
+            raise RefusedError
+        check_object(uri, name)
+    except RefusedError:
+        return ("not a well-formed URI; expected gs://bucket/name without '..', '.', empty or overlong parts or "
+                "control characters")
     return None

@@ -43,8 +43,10 @@ def refused(path: Path, message: str, /, **columns: str) -> None:
      "a file: URI is not fetched; bring the file beside the table, or give a gs:// URI"),
     ("data:image/png;base64,AA", "data:image/png;base64,AA",
      "a data: URI is not fetched; bring the file beside the table, or give a gs:// URI"),
-    *[(uri, uri, "not a well-formed URI; expected gs://bucket/name without '..', empty parts or control characters")
-      for uri in ("gs://bucket", "gs://bucket/", "gs://bucket/../x", "gs://B/x", "gs://bucket//x", "GS://bucket/x")],
+    *[(uri, uri, "not a well-formed URI; expected gs://bucket/name without '..', '.', empty or overlong parts or "
+                 "control characters")
+      for uri in ("gs://bucket", "gs://bucket/", "gs://bucket/../x", "gs://B/x", "gs://bucket//x", "gs://bucket/x/",
+                  "gs://bucket/./x", "GS://bucket/x")],
     ("", "labels.csv, line 10", "it names no file"),
     ("  ", "labels.csv, line 10", "it names no file"),
 ])

@@ -84,11 +84,14 @@ def test_a_table_in_a_prefix(tmp_path: Path, bucket: Bucket) -> None:
 
 def test_a_table_by_itself_names_objects_beside_it(tmp_path: Path, bucket: Bucket) -> None:
     bucket.objects.update({f"pets/{name}": content for name, content in pictures(PLAIN).items()})
-    bucket.objects["pets/labels.csv"] = csv_of([*ROWS, ("gone.png", "ants")]).encode()
+    bucket.objects["pets/labels.csv"] = csv_of([*ROWS, ("gone.png", "ants"), ("x" * 300, "ants")]).encode()
     place = place_of("gs://bucket/pets/labels.csv", tmp_path)
     assert FORMAT.found(place)
     with FORMAT.read(place) as raw:
         assert facts(raw) == [*ROWS, ("gone.png", "ants")]
+        assert [fault.why for fault in raw.faults] == [
+            "not a well-formed URI; expected gs://bucket/name without '..', '.', empty or overlong parts or "
+            "control characters (labels.csv, line 11)"]
         raw.fetch(raw.samples[1:])
         assert [content(sample) for sample in raw.samples[:8]] == list(pictures(PLAIN).values())
         with pytest.raises(OSError, match=r"there is no object gs://bucket/pets/gone\.png"):

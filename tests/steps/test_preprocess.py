@@ -137,7 +137,8 @@ def test_names_that_are_no_utf8_are_told_and_no_crash(tmp_path: Path) -> None:
     files = many(40) | {os.fsdecode(b"ants/caf\xe9.png"): b"x"}
     told = preprocess(job(folder_of(tmp_path / "p", files)), out=tmp_path / "out")
     assert told.dropped[0].file == r"ants/caf\udce9.png"
-    place = folder_of(tmp_path / "q", files | {os.fsdecode(b"caf\xe9/%d.png" % number): png(number) for number in (1, 2)})
+    files |= {os.fsdecode(b"caf\xe9/%d.png" % number): png(number) for number in (1, 2)}
+    place = folder_of(tmp_path / "q", files)
     with pytest.raises(RefusedError, match=r"the class names \['caf\\udce9'\] are not UTF-8; rename them"):
         preprocess(job(place), out=tmp_path / "out")
 
