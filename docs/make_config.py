@@ -1,4 +1,4 @@
-"""Writes docs/config.md from graftline/config.py; with --check says whether it is fresh."""
+"""Writes docs/config.md from graftline/config/; with --check says whether it is fresh."""
 
 import sys
 import types
@@ -14,7 +14,7 @@ from graftline.config import Config
 PAGE = Path(__file__).with_name("config.md")
 HEAD = """# Config
 
-Every key of `graftline run --config FILE`, made from `graftline/config.py` by `make docs`. Each can be set on the
+Every key of `graftline run --config FILE`, made from `graftline/config/` by `make docs`. Each can be set on the
 command line too: `--set finetune.epochs=5`, `--set source.0.init=DEFAULT`. Local places are relative to the folder that
 the command runs in. An unknown key is refused, with the nearest known one.
 """
@@ -25,7 +25,7 @@ def main() -> None:
     page = HEAD + "".join(f"\n{line}\n" if line.startswith("#") else line + "\n" for line in _lines())
     if "--check" in sys.argv:
         fresh = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page
-        sys.exit(None if fresh else "docs/config.md is not what graftline/config.py says; run `make docs`")
+        sys.exit(None if fresh else "docs/config.md is not what graftline/config/ says; run `make docs`")
     PAGE.write_text(page, encoding="utf-8")
 
 

@@ -57,3 +57,12 @@ def test_tests_that_the_articles_page_names_exist() -> None:
 
 def test_the_config_page_is_fresh() -> None:
     subprocess.run([sys.executable, ROOT / "docs" / "make_config.py", "--check"], check=True)
+
+
+def test_every_test_that_the_fault_table_names_is_there() -> None:
+    text = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    there = {name for path in (ROOT / "tests").rglob("test_*.py")
+             for name in [path.stem, *re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.M)]}
+    named = set(re.findall(r"\btest_\w+", text))
+    assert len(named) > 60
+    assert named <= there

@@ -18,6 +18,8 @@ from graftline.gcs.entries import Entry, encoded, joined
 
 PIECE = 64 * 2**20
 """Bytes, at most, of one request; more of an object are fetched side by side, and each piece is kept by itself."""
+FOLDERS = "0123456789abcdef"
+"""Names of the folders where files arrive: making files in a single one, threads would wait for each other."""
 Tell = Callable[[int], None]
 """Takes how many more bytes there are; fewer where some have to come again."""
 
@@ -171,6 +173,7 @@ class Landing:
 
 
 def _key(wanted: Wanted) -> str:
-    """A file name for one generation of an object, whatever it is called."""
+    """Where one generation of an object arrives, whatever it is called: in one of `FOLDERS`."""
     entry = wanted.entry
-    return hashlib.sha256(f"{wanted.name}\n{entry.generation}\n{entry.crc32c}\n{PIECE}".encode()).hexdigest()[:32]
+    digest = hashlib.sha256(f"{wanted.name}\n{entry.generation}\n{entry.crc32c}\n{PIECE}".encode()).hexdigest()
+    return f"{digest[0]}/{digest[1:32]}"

@@ -13,7 +13,7 @@ from google.cloud.storage import transfer_manager
 
 from graftline import events
 from graftline.errors import RefusedError
-from graftline.gcs.arrivals import PIECE, DamagedError, Landing, Pieced, Wanted, Whole
+from graftline.gcs.arrivals import FOLDERS, PIECE, DamagedError, Landing, Pieced, Wanted, Whole
 from graftline.gcs.client import WORKERS, client, waits
 from graftline.gcs.entries import Entry, is_whole
 from graftline.gcs.names import ARRIVING, GS, check_object, check_tree
@@ -46,12 +46,13 @@ def fetch(place: str, bucket: str, prefix: str, entries: Sequence[Entry], folder
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             here = list(pool.map(lambda each: is_whole(each.path, each.entry), wanted))
         if not all(here):
-            arriving.mkdir(exist_ok=True)
             _bring(place, bucket, [each for each, there in zip(wanted, here, strict=True) if not there], arriving)
         shutil.rmtree(arriving, ignore_errors=True)
 
 
 def _bring(place: str, bucket: str, wanted: list[Wanted], arriving: Path) -> None:
+    for folder in FOLDERS:
+        (arriving / folder).mkdir(parents=True, exist_ok=True)
     progress = _Progress(f"fetching {place}")
     arrivals = [(Whole if each.entry.size <= PIECE else Pieced)(each, arriving, progress.tell) for each in wanted]
     progress.total = sum(size for arrival in arrivals for _, size in arrival.missing())

@@ -2,6 +2,7 @@
 
 from threading import Event
 from typing import Any
+from urllib.parse import quote
 
 import google.api_core.exceptions as api
 from google.cloud.storage import Blob
@@ -42,7 +43,8 @@ class Piece(Blob):  # type: ignore[misc]
 
     def _bring(self, landing: Landing, timeout: tuple[float, float], retry: Any) -> Any:
         """Tries until all is here, or the policy's deadline passes without a byte."""
-        url = self._get_download_url(self.client)
+        base = f"{self.client._connection.get_api_base_url_for_mtls()}/download/storage/v1/b/{self.bucket.name}/o"
+        url = f"{base}/{quote(self.name, safe='')}?generation={self.generation}&alt=media"
         while True:
             before = landing.here
             try:

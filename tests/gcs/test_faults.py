@@ -120,7 +120,7 @@ def test_half_of_a_large_object_that_was_damaged_here_is_fetched_again(bucket: B
     bucket.before = lambda what, name: bucket.fail("media", 503, ALWAYS) if len(bucket.fetched()) == 5 else None
     with pytest.raises(RefusedError, match="no answer"):
         storage.local("gs://bucket/large", tmp_path)
-    for path in (tmp_path / ".arriving").iterdir():
+    for path in (tmp_path / ".arriving").glob("*/*"):
         path.write_bytes(path.read_bytes().translate(bytes(range(1, 256)) + b"\0"))
     bucket.before, bucket.faults, bucket.asked = lambda what, name: None, [], []
     assert storage.local("gs://bucket/large", tmp_path).read_bytes() == large
@@ -189,8 +189,9 @@ def test_too_little_room_is_refused_before_anything_is_fetched(bucket: Bucket, t
 def test_a_full_disk_is_refused(bucket: Bucket, tmp_path: Path) -> None:
     bucket.objects |= FILES
     entry = storage.listing(f"gs://bucket/{BAD}")[0]
-    (tmp_path / ".arriving").mkdir()
-    (tmp_path / ".arriving" / arrivals._key(Wanted(BAD, entry, tmp_path / "20.bin"))).symlink_to("/dev/full")
+    partial = tmp_path / ".arriving" / arrivals._key(Wanted(BAD, entry, tmp_path / "20.bin"))
+    partial.parent.mkdir(parents=True)
+    partial.symlink_to("/dev/full")
     with pytest.raises(RefusedError, match=f"gs://bucket/{BAD}: the disk is full; make room and run again"):
         storage.fetch("gs://bucket/set", storage.listing("gs://bucket/set"), tmp_path)
     assert not (tmp_path / "20.bin").exists()
