@@ -11,12 +11,12 @@ from graftline.dataset import SplitName
 from graftline.errors import RefusedError
 from graftline.formats.place import Place
 from graftline.formats.raw import Format, Raw
-from graftline.formats.table_columns import Roles, choose, guess
-from graftline.formats.table_files import RowFiles
-from graftline.formats.table_images import Images
-from graftline.formats.table_parquet import MAGIC, classes, group_rows, header, image_column, opened, reading, rows
-from graftline.formats.table_place import files_at, pick
-from graftline.formats.table_rows import Row, Table, named, raw_of, usable
+from graftline.formats.tables.columns import Roles, choose, guess
+from graftline.formats.tables.files import RowFiles
+from graftline.formats.tables.parquet import MAGIC, classes, group_rows, header, image_column, opened, reading, rows
+from graftline.formats.tables.parquet_images import Images
+from graftline.formats.tables.place import files_at, pick
+from graftline.formats.tables.rows import Row, Table, named, raw_of, usable
 
 _SUFFIXES = (".parquet", ".parq", ".pq")
 _LOOK_ROWS = 10

@@ -10,11 +10,11 @@ from graftline.dataset import SplitName
 from graftline.errors import RefusedError
 from graftline.formats.place import Place
 from graftline.formats.raw import Format, Raw
-from graftline.formats.table_columns import choose, guess
-from graftline.formats.table_files import RowFiles
-from graftline.formats.table_place import files_at, pick
-from graftline.formats.table_rows import Table, named, raw_of, usable
-from graftline.formats.table_text import layout, rows
+from graftline.formats.tables.columns import choose, guess
+from graftline.formats.tables.files import RowFiles
+from graftline.formats.tables.place import files_at, pick
+from graftline.formats.tables.rows import Table, named, raw_of, usable
+from graftline.formats.tables.text import layout, rows
 
 _SURE = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson")
 _MAYBE = (".txt", ".json")

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from graftline.formats import table_images
 from graftline.formats.archive import FORMAT as ARCHIVE
 from graftline.formats.parquet import FORMAT
+from graftline.formats.tables import parquet_images
 from tests.formats.tiny_data import PLAIN, SPLIT, at, folder_of, pictures
 from tests.formats.tiny_tables import ROWS, content, embedded, facts, faults, hugging_face, parquet_of
 
@@ -104,9 +104,9 @@ def test_row_groups_are_read_once_in_order_and_again_when_they_are_gone(tmp_path
     images = pictures([f"{'ab'[number % 2]}/{number}.png" for number in range(60)])
     place = hugging_face(tmp_path / "a.parquet", images, ["a", "b"], group=5)
     read: list[int] = []
-    plain = table_images.Images._spooled
-    monkeypatch.setattr(table_images, "KEPT_BYTES", 1)
-    monkeypatch.setattr(table_images.Images, "_spooled",
+    plain = parquet_images.Images._spooled
+    monkeypatch.setattr(parquet_images, "KEPT_BYTES", 1)
+    monkeypatch.setattr(parquet_images.Images, "_spooled",
                         lambda self, source, number: (read.append(number), plain(self, source, number))[1])
     with FORMAT.read(at(place)) as raw, ThreadPoolExecutor(4) as pool:
         assert [content(sample) for sample in raw.samples] == list(images.values())

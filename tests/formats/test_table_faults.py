@@ -147,7 +147,7 @@ def test_a_named_column_that_is_not_there_is_refused(tmp_path: Path, role: str) 
 
 
 def test_too_many_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["graftline.formats.table_rows"], "MAX_ROWS", 5)
+    monkeypatch.setattr(sys.modules["graftline.formats.tables.rows"], "MAX_ROWS", 5)
     refused(table_in(tmp_path, csv_of(ROWS)), "more than 5 rows; split it")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from graftline.dataset import SplitName
 from graftline.errors import RefusedError
 from graftline.formats.place import Place
-from graftline.formats.table_columns import shown
-from graftline.formats.table_rows import NAMES
+from graftline.formats.tables.columns import shown
+from graftline.formats.tables.rows import NAMES
 
 _WORDS = re.compile("(?<![a-z])(" + "|".join(sorted(NAMES, key=len, reverse=True)) + ")(?![a-z])")
 _MOST = 10_000

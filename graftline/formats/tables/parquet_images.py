@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from graftline.errors import RefusedError
 from graftline.formats.members import check_size
-from graftline.formats.table_parquet import opened, reading
+from graftline.formats.tables.parquet import opened, reading
 
 KEPT_BYTES = 2**30
 """Of spooled row groups; the last two are kept however large."""

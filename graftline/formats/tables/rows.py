@@ -12,7 +12,7 @@ from graftline.dataset import Dropped, SplitName
 from graftline.errors import RefusedError
 from graftline.formats.raw import Raw, Sample
 from graftline.formats.record_fields import bad_label
-from graftline.formats.table_files import RowFiles
+from graftline.formats.tables.files import RowFiles
 from graftline.formats.tree import SPLITS
 from graftline.names import bad_name
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from graftline.errors import RefusedError
-from graftline.formats.table_columns import USUAL, Header, Roles
-from graftline.formats.table_rows import Row
+from graftline.formats.tables.columns import USUAL, Header, Roles
+from graftline.formats.tables.rows import Row
 
 MAGIC = b"PAR1"
 _BATCH = 4096

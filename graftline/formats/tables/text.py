@@ -14,8 +14,8 @@ from typing import Any
 
 from graftline.config import Columns
 from graftline.errors import RefusedError
-from graftline.formats.table_columns import Header, Roles, matches
-from graftline.formats.table_rows import Row
+from graftline.formats.tables.columns import Header, Roles, matches
+from graftline.formats.tables.rows import Row
 
 _SEPARATORS = ",;\t|"
 _LOOK = 4096
