@@ -40,7 +40,11 @@ def preprocess(data: Annotated[str, typer.Option(help="Raw data: folder, archive
                target: Annotated[Path | None, typer.Option(help="Target's dataset artifact, when this is a source: its "
                                                            "size is taken, its test images are left out.")] = None
                ) -> None:
-    """Turn raw images into a dataset artifact: checked, split, resized, hashed."""
+    """Turn raw images into a dataset artifact: checked, split, resized, hashed.
+
+    Keys of the data stand below `target`: --set target.columns.label=species --set target.min_side=32.
+    """
+    from graftline import storage
     from graftline.dataset import PAGE
     from graftline.report.words import plural
     from graftline.steps.fingerprint import fingerprint
@@ -48,6 +52,8 @@ def preprocess(data: Annotated[str, typer.Option(help="Raw data: folder, archive
 
     whole = configured(config, set_, {"target": {"data": data}})
     whole = whole.model_copy(update={"target": whole.target.model_copy(update={"data": data})})
+    if not storage.is_remote(data) and out.resolve().is_relative_to(Path(data).resolve()):
+        raise RefusedError(f"--out {out}: lies inside of --data; give a folder elsewhere")
     job = fingerprint(config_file.absolute(whole)).target.model_copy(update={"labelled": False})
     manifest = _step("preprocess", step, job, target=target, out=out)
     sizes = ", ".join(f"{count:,} {name}" for name, count in manifest.sizes.items())
@@ -195,9 +201,14 @@ def _step(name: str, function: Any, job: Any, *, out: Path, **paths: Path | list
     """Runs a step into a folder that must not hold another artifact, with live progress."""
     from graftline import events
 
+    if out.is_file():
+        raise RefusedError(f"--out {out}: is a file; give a new folder")
     if out.exists() and any(out.iterdir()):
         raise RefusedError(f"--out {out}: not empty; give a new folder, or remove it first")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RefusedError(f"--out {out}: cannot be made ({error.strerror}); give another folder") from None
     with events.step(name):
         try:
             return function(job, out=out, **paths)

@@ -183,7 +183,7 @@ def write(folder: Path, manifest: DatasetManifest, images: Iterable[bytes | memo
     with (folder / SAMPLES).open("w", encoding="ascii") as file:
         file.writelines(canonical_json(asdict(sample)) + "\n" for sample in samples)
     manifests.write_text(folder / LEDGER, ledger)
-    stored = stored_images.read(folder, manifest.layout, len(samples), manifest.image_shape)
+    stored = stored_images.read(folder, manifest.layout, len(samples), manifest.image_shape, mapped=False)
     manifests.write_text(folder / PAGE, page(manifest, stored, samples))
     return manifests.write(folder, manifest)
 

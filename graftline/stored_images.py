@@ -4,6 +4,7 @@ Raw pixels cost a copy to read and 150 kB an image of 224 pixels; JPEG costs a d
 """
 
 import io
+import math
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ RAW, INDEX = "images.npy", "index.npy"
 _SHARD = "images-{:05d}.jpeg"
 _SHARD_BYTES = 2**30
 _QUALITY = 95
-_PIECE = 16 * 2**20
+_PIECE = 4 * 2**20
 
 
 class Images(Protocol):
@@ -99,6 +100,27 @@ class JpegImages:
         return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
 
+class RawImages:
+    """Raw images read row by row: slower than a mapped file, and no page that was read stays in memory."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        """Takes a file that ends with (N, C, H, W) bytes."""
+        self._path = path
+        self.shape = shape
+        self._start = path.stat().st_size - math.prod(shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
+        if isinstance(key, int):
+            size = math.prod(self.shape[1:])
+            start = self._start + key * size
+            return np.fromfile(self._path, np.uint8, size, offset=start).reshape(self.shape[1:])
+        rows = range(len(self))[key] if isinstance(key, slice) else key
+        return np.array([self[int(row)] for row in rows], np.uint8).reshape(-1, *self.shape[1:])
+
+
 def write(folder: Path, layout: Layout, images: Iterable[bytes | memoryview], count: int,
           shape: tuple[int, int, int]) -> None:
     """Writes images to one raw file, or to JPEG shards of 1 GiB and their index.
@@ -139,8 +161,15 @@ def names(folder: Path) -> list[str]:
     return [path.name for pattern in (RAW, INDEX, "images-*.jpeg") for path in folder.glob(pattern)]
 
 
-def read(folder: Path, layout: Layout, count: int, shape: tuple[int, int, int]) -> Images:
+def read(folder: Path, layout: Layout, count: int, shape: tuple[int, int, int], *, mapped: bool = True) -> Images:
     """Opens a dataset's images; they stay on disk.
+
+    Args:
+        folder: The dataset's.
+        layout: How they are stored.
+        count: N.
+        shape: (C, H, W).
+        mapped: Whether raw images are mapped, which is fastest, or read so that memory stays flat.
 
     Raises:
         RefusedError: Files that are missing, damaged, or do not fit `count` and `shape`.
@@ -148,7 +177,7 @@ def read(folder: Path, layout: Layout, count: int, shape: tuple[int, int, int]) 
     if layout == "raw":
         array = load_array(folder / RAW, mapped=True)
         check(folder / RAW, array, "uint8", (count, *shape))
-        return array
+        return array if mapped else RawImages(folder / RAW, array.shape)
     index = load_array(folder / INDEX, mapped=False)
     check(folder / INDEX, index, "int64", (count, 3))
     files = [path for path in sorted(folder.glob("images-*.jpeg")) if path.stat().st_size]

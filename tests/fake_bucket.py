@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import socket
 import struct
@@ -16,6 +17,8 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import google_crc32c
+
+from graftline.gcs import client
 
 What = Literal["list", "about", "media", "upload"]
 How = int | Literal["cut", "corrupt", "stall", "reset", "lost"]
@@ -231,5 +234,7 @@ def serving() -> Iterator[Bucket]:
     try:
         yield bucket
     finally:
+        if os.environ.get(client.EMULATOR) == bucket.url:
+            client.client().close()  # its connections are files
         server.shutdown()
         server.server_close()

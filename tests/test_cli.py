@@ -96,6 +96,16 @@ def test_a_step_does_not_write_over_another_artifact(monkeypatch: pytest.MonkeyP
     assert (tmp_path / "mine").read_text() == "kept"
 
 
+def test_an_out_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("kept")
+    for out, says in ((tmp_path / "file", "is a file; give a new folder"),
+                      (tmp_path / "file/x", "cannot be made (Not a directory); give another folder")):
+        assert says in refused(monkeypatch, capsys, "preprocess", "--data", "builtin:digits/clean", "--out", out)
+    assert "lies inside of --data" in refused(monkeypatch, capsys, "preprocess", "--data", tmp_path, "--out",
+                                              tmp_path / "out")
+
+
 def test_bad_data_is_refused_before_any_training(tmp_path: Path) -> None:
     (tmp_path / "one" / "cats").mkdir(parents=True)
     done = subprocess.run([GRAFTLINE, "preprocess", "--data", tmp_path / "one", "--out", tmp_path / "out"],

@@ -43,8 +43,8 @@ class Data(Knobs):
     columns: Columns = Columns()
     """Of a table or of records."""
     group_pattern: Annotated[str, AfterValidator(_pattern)] | None = None
-    """Regular expression on the files' names whose first group says what must not be split, like
-    `^(patient\\d+)_`."""
+    """Regular expression whose first group says what must not be split, like `^(patient\\d+)_`; searched in the file's
+    name, and where that does not match in its path."""
     name: str | None = None
     """What to call this task in tables and logs; by default made from `data` or `init`."""
     classes: list[str] | None = None

@@ -26,7 +26,7 @@ MAX_RATIO = 100
 """Unpacked bytes over packed ones, beyond the first 64 MiB; images seldom reach 10."""
 FREE_BYTES = 64 * 2**20
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """A file."""
 
@@ -105,8 +105,11 @@ def folder_files(folder: Path) -> Iterator[Files]:
     listed = files.folders
     root = folder.resolve()
     for path, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not (Path(path) / name).is_symlink())
         here = Path(path).relative_to(folder)
+        linked = {name for name in folders if (Path(path) / name).is_symlink()}
+        files.faults.extend(Dropped(file=(here / name).as_posix(), why="a link to a folder, which is not followed")
+                            for name in sorted(linked))
+        folders[:] = sorted(set(folders) - linked)
         listed += [(here / name).as_posix() for name in folders]
         for name in sorted(names):
             _add(files, folder, root, (here / name).as_posix())
@@ -125,8 +128,9 @@ def _add(files: Files, folder: Path, root: Path, name: str) -> None:
     if why:
         files.faults.append(Dropped(file=name, why=why))
     else:
-        files.members.append(Member(name, path.stat().st_size, partial(_open, path)))
+        files.members.append(Member(name, path.stat().st_size, partial(_open, str(path))))
 
 
-def _open(path: Path) -> BinaryIO:
-    return path.open("rb")
+def _open(path: str) -> BinaryIO:
+    """Takes text: a million `Path`s would take half a gigabyte."""
+    return Path(path).open("rb")

@@ -43,6 +43,8 @@ class Raw:
     """What cannot become a sample, known without decoding it."""
     notes: list[str] = field(default_factory=list)
     """What a reader of the manifest should know."""
+    warnings: list[str] = field(default_factory=list)
+    """What may well be wrong: read in another way than meant."""
     fetch: Callable[[list[Sample]], None] = _here
     """Brings the files of these samples here in one go, before their `load` is called. Raises RefusedError."""
 

@@ -12,6 +12,8 @@ SPLITS: dict[str, SplitName] = {"train": "train", "val": "val", "valid": "val", 
 _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 IMAGES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 """How names of images end, in lower case."""
+_BESIDE = {".txt", ".xml", ".json", ".csv", ".tsv", ".jsonl", ".parquet", ".md", ".yaml", ".yml", ".html"}
+_TABLES = {".csv", ".tsv", ".jsonl", ".parquet"}
 
 
 def raw_of(place: str, files: Files) -> Raw:
@@ -32,10 +34,15 @@ def raw_of(place: str, files: Files) -> Raw:
     splits = _split_level(place, [member.name.split("/")[top:] for member in members])
     samples: list[Sample] = []
     faults = [fault for fault in files.faults if not is_junk(fault.file)]
+    beside: list[str] = []
+    deep = 0
     for member in members:
         parts = member.name.split("/")[top:]
         inner = parts[1:] if splits else parts
-        if len(inner) >= 2:
+        if PurePosixPath(member.name).suffix.lower() in _BESIDE:
+            beside.append(member.name)
+        elif len(inner) >= 2:
+            deep += len(inner) > 2
             samples.append(Sample(member.name, inner[0], SPLITS[parts[0].lower()] if splits else None, member.open))
         elif PurePosixPath(member.name).suffix.lower() in IMAGES:
             faults.append(Dropped(file=member.name, why="in no class folder"))
@@ -43,7 +50,14 @@ def raw_of(place: str, files: Files) -> Raw:
         raise RefusedError(f"{place}: no class folders with images found among {len(members):,} files"
                            f"{_first(members)}; expected CLASS/IMAGE or train/CLASS/IMAGE; if there are no labels, set "
                            "format: unlabelled")
-    return Raw(_classes(samples, folders, top + splits, splits), samples, faults)
+    notes = [f"{len(beside):,} files beside the images are no images and were passed over, such as {beside[0]!r}"
+             ] if beside else []
+    if deep:
+        notes.append(f"{deep:,} images lie in folders below the classes' own; the class is the upper folder's name")
+    tables = [name for name in beside if PurePosixPath(name).suffix.lower() in _TABLES and name.count("/") <= top]
+    return Raw(_classes(samples, folders, top + splits, splits), samples, faults, notes,
+               [f"{name!r} was not read as a table: the classes are the folders' names; with `format: table` it is "
+                "read, or says why it cannot be" for name in tables[:3]])
 
 
 def is_junk(name: str) -> bool:

@@ -33,7 +33,7 @@ def _read(place: Place) -> Iterator[Raw]:
                 samples.append(Sample(member.name, "", SPLITS[path[0].lower()] if splits else None, member.open))
         others = len(members) - len(images)
         notes = [f"{others:,} files that are no images by their names were passed over"] if others else []
-        yield Raw([], samples, faults, notes, partial(fetch_members, place))
+        yield Raw([], samples, faults, notes, fetch=partial(fetch_members, place))
 
 
 def _split_level(place: Place, paths: Sequence[Sequence[str]]) -> bool:

@@ -33,24 +33,23 @@ _SETTINGS = (EMULATOR, ANONYMOUS, "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CO
 
 
 class _Direct(requests.Session):  # type: ignore[misc]
-    """Streams straight from urllib3's pool: what requests does for each call costs more than all the rest of one.
+    """Streams straight from urllib3's pool: what requests does for each call costs as much as all the rest of one.
 
     Pool, TLS settings and certificates are those of the session's own adapter; behind a proxy requests' way is taken.
     """
 
     _known: tuple[HTTPAdapter, str, HTTPConnectionPool | None] | None = None
 
-    def request(self, method: str | bytes, url: str | bytes, *rest: Any, **options: Any) -> requests.Response:
-        if not options.get("stream") or not isinstance(url, str):
-            return super().request(method, url, *rest, **options)
-        root, pool = self._pool(url)
+    def request(self, method: str, url: str, *rest: Any, **options: Any) -> requests.Response:
+        timeout: Any = options.get("timeout")
+        streams = method == "GET" and options.get("stream") and isinstance(timeout, tuple)
+        root, pool = self._pool(url) if streams else ("", None)
         if pool is None:
             return super().request(method, url, *rest, **options)
-        connect, read = options["timeout"]
         raw = pool.urlopen("GET", url.removeprefix(root), headers=options["headers"], redirect=False, retries=False,
-                           timeout=Timeout(connect=connect, read=read), preload_content=False, decode_content=False)
+                           timeout=Timeout(None, *timeout), preload_content=False, decode_content=False)
         response = requests.Response()
-        response.status_code, response.raw, response.url = raw.status, raw, url
+        response.status_code, response.headers, response.raw, response.url = raw.status, raw.headers, raw, url
         return response
 
     def _pool(self, url: str) -> tuple[str, HTTPConnectionPool | None]:
@@ -81,7 +80,7 @@ def client() -> Any:
     return _client(os.getpid(), *map(os.environ.get, _SETTINGS))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1)
 def _client(process: int, emulator: str | None, anonymous: str | None, *others: str | None) -> Any:
     if emulator and not emulator.startswith(("http://", "https://")):
         raise RefusedError(f"{EMULATOR}: {emulator!r} is no address; expected http://host:port")

@@ -6,13 +6,16 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from threading import Event, Lock
+from typing import Any
 
 from google.cloud.storage import transfer_manager
 
 from graftline import events
 from graftline.errors import RefusedError
+from graftline.gcs import crew
 from graftline.gcs.arrivals import FOLDERS, PIECE, DamagedError, Landing, Pieced, Wanted, Whole
 from graftline.gcs.client import WORKERS, client, waits
 from graftline.gcs.entries import Entry, is_whole
@@ -62,9 +65,24 @@ def _bring(place: str, bucket: str, wanted: list[Wanted], arriving: Path) -> Non
                            "make room, or set another folder for temporary files")
     for parent in {each.path.parent for each in wanted}:
         parent.mkdir(parents=True, exist_ok=True)
+    members = crew.size(len(arrivals))
+    if members == 1:
+        _land(bucket, arrivals, WORKERS)
+        return
+
+    def share(number: int) -> None:
+        progress.slot, progress.speaks = number, False
+        _land(bucket, arrivals[number::members], WORKERS // members)
+
+    progress.counts = RawArray("q", members)
+    crew.run(share, members, progress.say)
+
+
+def _land(bucket: str, arrivals: list[Whole | Pieced], workers: int) -> None:
+    """Fetches what is missing of objects, again where bytes came damaged."""
     for _ in range(_TRIES):
         for batch in _batches(arrivals):
-            _transfer(bucket, batch)
+            _transfer(bucket, batch, workers)
     for arrival in arrivals:
         if not arrival.landed:
             raise RefusedError(f"{GS}{bucket}/{arrival.wanted.name}: its bytes came damaged {_TRIES} times, by the "
@@ -81,10 +99,11 @@ def _batches(arrivals: Sequence[Whole | Pieced]) -> Iterator[list[Landing]]:
             if len(batch) == _BATCH_OBJECTS or held >= _BATCH_BYTES:
                 yield batch
                 batch, held = [], 0
-    yield batch
+    if batch:
+        yield batch
 
 
-def _transfer(bucket: str, batch: list[Landing]) -> None:
+def _transfer(bucket: str, batch: list[Landing], workers: int) -> None:
     """Fetches pieces; those that came damaged are left out, for the next round.
 
     Raises:
@@ -92,7 +111,7 @@ def _transfer(bucket: str, batch: list[Landing]) -> None:
     """
     service = client().bucket(bucket)
     pairs = [(Piece(service, landing), landing) for landing in batch]
-    found = transfer_manager.download_many(pairs, worker_type=transfer_manager.THREAD, max_workers=WORKERS,
+    found = transfer_manager.download_many(pairs, worker_type=transfer_manager.THREAD, max_workers=workers,
                                            download_kwargs={"stop": Event(), **waits()})
     for error, landing in zip(found, batch, strict=True):
         if error is not None and not isinstance(error, DamagedError | AbandonedError):
@@ -100,18 +119,24 @@ def _transfer(bucket: str, batch: list[Landing]) -> None:
 
 
 class _Progress:
-    """Counts bytes of all threads."""
+    """Counts bytes of all threads, and of all processes where they share the counts."""
 
     def __init__(self, what: str) -> None:
         self.total = 0
+        self.counts: Any = [0]
+        self.slot = 0
+        self.speaks = True
         self._what = what
-        self._done = 0
         self._lock = Lock()
 
     def tell(self, more: int) -> None:
         with self._lock:
-            self._done += more
-            events.progress(self._done, self.total, self._what)
+            self.counts[self.slot] += more
+            if self.speaks:
+                self.say()
+
+    def say(self) -> None:
+        events.progress(sum(self.counts), self.total, self._what)
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def check_object(place: str, name: str) -> None:
         why = "has an empty part or '.'"
     if why is None and max(len(part.encode(errors="surrogatepass")) for part in parts) > _LONGEST:
         why = f"has a part of more than {_LONGEST} bytes"
-    if why is None and parts[0] == ARRIVING:
+    if why is None and ARRIVING in parts:
         why = "has the name of the folder where files arrive"
     if why:
         raise RefusedError(f"{place}: the object {name!r} {why}; rename it in the bucket")

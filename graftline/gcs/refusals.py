@@ -15,6 +15,8 @@ from graftline.gcs import client
 
 READ = "storage.objects.list and .get"
 WRITE = "storage.objects.create and .get"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager
@@ -42,8 +44,10 @@ def refusal(error: BaseException, place: str, rights: str = READ) -> RefusedErro
             code = getattr(error, "code", None) or type(error).__name__
             return RefusedError(f"{place}: " + sentence.format(code=code, rights=rights, last=_last(error),
                                                                seconds=client.DEADLINE))
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in _FULL:
         return RefusedError(f"{place}: the disk is full; make room and run again, what has arrived is kept")
+    if isinstance(error, OSError) and error.errno in _IN_THE_WAY:
+        return RefusedError(f"{place}: {error.filename}: {error.strerror}; remove it, or set another folder")
     return None
 
 

@@ -4,15 +4,16 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from graftline import events, formats, manifest
+from graftline.config import Columns, Data
 from graftline.dataset import Dropped, sample_digest
 from graftline.errors import RefusedError
 from graftline.formats.checks import check, keep
@@ -28,6 +29,7 @@ from graftline.stored_images import Layout
 SMALL = 64
 """Images up to this side keep their own size where all agree."""
 USUAL = 224
+_RECORDS = ("table", "parquet", "webdataset", "coco", "cifar")
 _CHUNK = 32
 _VALUES = np.arange(256)
 
@@ -46,35 +48,38 @@ def decode_part(job: DecodeJob, place: Place, *, out: Path, side: tuple[int, int
     """
     data = job.data.data
     known = formats.choose(data.format, place)
+    if data.columns != Columns() and known.name not in _RECORDS:
+        raise RefusedError(f"{place}: `columns` are set, but these data were found to be {known.name}, which has none; "
+                           "set format: table to read a table, or say why it cannot be read")
     with known.read(place) as opened:
         raw = keep(opened, place.uri, data.classes)
         check(raw, place.uri, labelled=job.data.labelled)
         mine = [sample for sample in raw.samples if _mine(job, sample.key)]
         raw.fetch(mine)
-        shape = sample_shape(mine, job.data.image_size, side)
+        shape = sample_shape(mine, job.data.image_size, side, data.min_side)
         layout = _layout(len(raw.samples), shape, job.data.packed_above)
         events.log(f"{place}: {known.name}, {len(raw.classes)} classes, {len(raw.samples):,} images"
                    + (f", {len(mine):,} of them in this shard" if job.shards > 1 else "")
                    + f", stored as {shape[0]}x{shape[1]}x{shape[2]} {layout}")
         _room(out, len(mine), shape, layout)
+        dropped = [fault for fault in raw.faults if _mine(job, fault.file)]
         with Pixels(out / PIXELS, layout) as pixels:
-            records, unread = _decode_all(mine, pixels, shape, least=data.min_side, near=data.near_duplicates,
-                                          group=re.compile(data.group_pattern) if data.group_pattern else None)
-        write_records(out, records)
-        dropped = [*(fault for fault in raw.faults if _mine(job, fault.file)), *unread]
+            write_records(out, _decoded(mine, pixels, shape, data, dropped))
         return manifest.write(out, PartManifest(
             job=digest_text(job.data.to_json()), shard=job.shard, shards=job.shards, format=known.name,
             classes=raw.classes, shape=shape, layout=layout, dropped=sorted(dropped, key=lambda fault: fault.file),
-            notes=raw.notes))
+            notes=raw.notes, warnings=raw.warnings))
 
 
-def sample_shape(samples: Sequence[Sample], size: int | None, side: tuple[int, int] | None) -> tuple[int, int, int]:
+def sample_shape(samples: Sequence[Sample], size: int | None, side: tuple[int, int] | None,
+                 least: int = 1) -> tuple[int, int, int]:
     """Decides what samples are stored as, from their headers; stops at the first that settle it.
 
     Args:
         samples: All of them.
         size: Side in pixels that was asked for.
         side: (H, W) that they must have; goes before `size`.
+        least: Pixels that a shorter side must have; images that are too small do not count.
 
     Returns:
         (C, H, W): C is 1 where all are grey, else 3; H and W are given, else the images' own where all agree and are at
@@ -87,6 +92,8 @@ def sample_shape(samples: Sequence[Sample], size: int | None, side: tuple[int, i
         try:
             found = header(sample.load())
         except (UnreadableError, OSError):
+            continue
+        if min(found.height, found.width) < least:
             continue
         own = own or (found.height, found.width)
         differ = differ or own != (found.height, found.width) or max(own) > SMALL
@@ -116,23 +123,26 @@ def _room(out: Path, count: int, shape: tuple[int, int, int], layout: Layout) ->
                            "smaller image_size, or give a folder on a larger disk")
 
 
-def _decode_all(samples: Sequence[Sample], pixels: Pixels, shape: tuple[int, int, int], *, least: int, near: bool,
-                group: re.Pattern[str] | None) -> tuple[list[Record], list[Dropped]]:
-    records: list[Record] = []
-    dropped: list[Dropped] = []
+def _decoded(samples: Sequence[Sample], pixels: Pixels, shape: tuple[int, int, int], data: Data,
+             dropped: list[Dropped]) -> Iterator[Record]:
+    """Yields the records in the order of the samples; what cannot be read goes to `dropped`."""
+    pattern = re.compile(data.group_pattern) if data.group_pattern else None
+
+    def group(sample: Sample) -> str | None:
+        found = pattern and (pattern.search(PurePosixPath(sample.key).name) or pattern.search(sample.key))
+        return found[1] if found else sample.group
 
     def one(sample: Sample) -> Record | Dropped:
         try:
-            image, side = sized(sample.load(), shape, least)
+            image, side = sized(sample.load(), shape, data.min_side)
         except UnreadableError as error:
             return Dropped(file=sample.key, why=str(error))
         except OSError as error:
             return Dropped(file=sample.key, why=f"cannot be read: {error}")
         start, size = pixels.put(image)
-        found = group.search(sample.key) if group else None
-        return Record(key=sample.key, label=sample.label, split=sample.split, group=found[1] if found else sample.group,
-                      sha256=sample_digest(image), phash=perceptual_hash(image).hex() if near else "", side=side,
-                      sums=_sums(image), start=start, size=size)
+        return Record(key=sample.key, label=sample.label, split=sample.split, group=group(sample),
+                      sha256=sample_digest(image), phash=perceptual_hash(image).hex() if data.near_duplicates else "",
+                      side=side, sums=_sums(image), start=start, size=size)
 
     def chunk(start: int) -> list[Record | Dropped]:
         return [one(sample) for sample in samples[start:start + _CHUNK]]
@@ -141,11 +151,10 @@ def _decode_all(samples: Sequence[Sample], pixels: Pixels, shape: tuple[int, int
         for number, found in enumerate(pool.map(chunk, range(0, len(samples), _CHUNK)), start=1):
             for result in found:
                 if isinstance(result, Record):
-                    records.append(result)
+                    yield result
                 else:
                     dropped.append(result)
             events.progress(min(number * _CHUNK, len(samples)), len(samples), "decoding")
-    return records, dropped
 
 
 def _sums(image: NDArray[np.uint8]) -> tuple[int, ...]:

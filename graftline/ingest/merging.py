@@ -67,9 +67,22 @@ def merge(job: PreprocessJob, folders: Sequence[Path], *, out: Path, target: Tar
     Raises:
         RefusedError: A shard is missing, too much was unreadable, or a class has no image left.
     """
-    place = str(job.data.data)
     parts = _parts(job, folders)
-    _few_dropped(place, parts, job.data.max_dropped)
+    _few_dropped(str(job.data.data), parts, job.data.max_dropped)
+    chosen, assigned, leaks = _chosen(job, parts, target, ledger)
+    samples = [StoredSample(record.key, record.label, split, record.sha256, record.phash, record.group)
+               for (_, record), split in chosen]
+    trained = [record for (_, record), split in chosen if split == "train"]
+    whole = _manifest(job, parts, samples, trained, assigned, target, leaks)
+    _tell(whole)
+    images = _images(parts, [row for row, _ in chosen])
+    return dataset.write(out, whole, images, samples, assigned.ledger.to_json(), page)
+
+
+def _chosen(job: PreprocessJob, parts: _Parts, target: Target | None,
+            ledger: Ledger | None) -> tuple[list[tuple[tuple[int, Record], SplitName]], Assigned, int]:
+    """What becomes part of the dataset, in its order; how splits were assigned; how many images leaked."""
+    place = str(job.data.data)
     items = [Item(record.key, record.label, record.split, record.sha256, record.group, bytes.fromhex(record.phash))
              for _, record in parts.records]
     out_of = leaked(items, target.tested, parts.shape[1:]) if target else [False] * len(items)
@@ -79,13 +92,7 @@ def merge(job: PreprocessJob, folders: Sequence[Path], *, out: Path, target: Tar
                       needs_test=target is None, previous=ledger)
     chosen = [(parts.records[row], split) for row, split in zip(kept, assigned.splits, strict=True) if split]
     chosen.sort(key=lambda pair: (SPLIT_NAMES.index(pair[1]), pair[0][1].sha256, pair[0][1].label, pair[0][1].key))
-    samples = [StoredSample(record.key, record.label, split, record.sha256, record.phash, record.group)
-               for (_, record), split in chosen]
-    whole = _manifest(job, parts, samples, [record for (_, record), split in chosen if split == "train"], assigned,
-                      target, leaks=sum(out_of))
-    _tell(whole)
-    images = _images(parts, [row for row, _ in chosen])
-    return dataset.write(out, whole, images, samples, assigned.ledger.to_json(), page)
+    return chosen, assigned, sum(out_of)
 
 
 def _parts(job: PreprocessJob, folders: Sequence[Path]) -> _Parts:
@@ -113,13 +120,13 @@ def _parts(job: PreprocessJob, folders: Sequence[Path]) -> _Parts:
 
 def _few_dropped(place: str, parts: _Parts, most: float) -> None:
     dropped, total = parts.dropped, len(parts.dropped) + len(parts.records)
-    for fault in dropped[:20]:
-        events.log(f"dropped {fault.file}: {fault.why}")
     if len(dropped) > most * total or len(dropped) == total:
         first = "; ".join(f"{fault.file} ({fault.why})" for fault in dropped[:5])
-        raise RefusedError(f"{place}: {len(dropped):,} of {total:,} files cannot be read, more than max_dropped "
+        raise RefusedError(f"{place}: {len(dropped):,} of {total:,} files cannot be used, more than max_dropped "
                            f"{most:g} allows: {first}{'; ...' if len(dropped) > 5 else ''}; mend or remove them, or "
                            "raise max_dropped")
+    for fault in dropped[:20]:
+        events.log(f"dropped {fault.file!r}: {fault.why}")
 
 
 def _none_gone(place: str, classes: Sequence[str], left: set[str]) -> None:
@@ -144,15 +151,27 @@ def _manifest(job: PreprocessJob, parts: _Parts, samples: Sequence[StoredSample]
              "its centre", *([f"{small:,} images are smaller than that and were enlarged"] if small else []),
              *(["stored as JPEG of quality 95, because raw pixels would take more than packed_above"]
                if layout == "jpeg" else []), *assigned.notes]
+    warnings = [*first.warnings, *_ungrouped(job, parts), *assigned.warnings, *faults.warnings(counts, first.classes)]
     return DatasetManifest(
         label=job.label, task="classification" if first.classes else UNLABELLED, format=first.format,
         classes=first.classes, sizes={name: sum(sample.split == name for sample in samples) for name in SPLIT_NAMES},
         counts=counts, layout=layout, image_shape=shape, target_channels=target.shape[0] if target else None, mean=mean,
         std=std, dropped=parts.dropped, leaked=leaks, notes=notes,
-        warnings=[*assigned.warnings, *faults.warnings(counts, first.classes)],
+        warnings=warnings,
         original_sides=[int(side) for side in np.quantile(sides, (0, 0.25, 0.5, 0.75, 1), method="nearest")],
         seed=job.seed, ledger=assigned.ledger.digest, fingerprint=job.fingerprint,
         digest=dataset.content_digest(samples))
+
+
+def _ungrouped(job: PreprocessJob, parts: _Parts) -> list[str]:
+    """What the group pattern did not match."""
+    pattern, alone = job.data.group_pattern, [record.key for _, record in parts.records if not record.group]
+    if pattern is None or not alone:
+        return []
+    if len(alone) == len(parts.records):
+        raise RefusedError(f"{job.data.data}: group_pattern {pattern!r} matches no file's name nor path, such as "
+                           f"{alone[0]!r}; mend it")
+    return [f"group_pattern matches all but {len(alone):,} of {len(parts.records):,} images, such as {alone[0]!r}"]
 
 
 def _statistics(records: Sequence[Record], shape: tuple[int, int, int]) -> tuple[list[float], list[float]]:

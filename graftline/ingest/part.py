@@ -5,8 +5,10 @@ Folder: `pixels`, raw or JPEG, wherever a record says; `records.jsonl`; `manifes
 
 import json
 import os
+import sys
 import threading
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -37,6 +39,7 @@ class PartManifest(Manifest):
     layout: Layout
     dropped: list[Dropped]
     notes: list[str]
+    warnings: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Record:
     """Perceptual hash, hexadecimal, or empty."""
     side: int
     """Pixels of the raw image's shorter side."""
-    sums: tuple[int, ...]
+    sums: Sequence[int]
     """Per channel the sum of its values, then per channel the sum of their squares."""
     start: int
     """First byte in `pixels`."""
@@ -100,6 +103,7 @@ def read_records(folder: Path) -> list[Record]:
     path = folder / RECORDS
     try:
         with path.open(encoding="ascii") as file:
-            return [Record(**{**line, "sums": tuple(line["sums"])}) for line in map(json.loads, file)]
+            return [Record(**{**line, "label": sys.intern(line["label"]), "sums": array("q", line["sums"])})
+                    for line in map(json.loads, file)]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RefusedError(f"{path}: not records of decoded samples: {error}; decode this shard again") from None

@@ -21,7 +21,7 @@ _SIDE = 96  # pixels at most
 _SMALL = 48  # up to here pixels are shown as squares, and PNG keeps them so
 _READ = 2000  # images read for all means together
 _ROOM = 900_000  # bytes of all pictures together
-_PIECE = 16 * 2**20  # bytes of pixels held at a time
+_PIECE = 4 * 2**20  # bytes of pixels held at a time
 _TRIES = ((_SIDE, 85), (_SIDE, 70), (_SIDE, 50), (_SIDE, 30), (_SIDE // 2, 30))  # side and JPEG quality
 
 

@@ -1,6 +1,7 @@
 """Where a bucket's files are kept while they are decoded: until the dataset is whole, so that a second try goes on."""
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +22,7 @@ def scratch(place: str, out: Path) -> Iterator[Path]:
     """
     folder = cache_home() / "downloads" / digest_text(place)[7:23]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = folder.with_suffix(".lock").open("w")
+        lock = _locked(folder, place)
     except OSError:
         folder = out / "raw"
         try:
@@ -30,11 +30,23 @@ def scratch(place: str, out: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return
-    with lock:
+    try:
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _locked(folder: Path, place: str) -> int:
+    """Makes the folder and locks it; one that another process took away while this one waited is made anew."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             events.log(f"{place}: another graftline fetches it; waiting for that one")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists() and folder.stat().st_ino == os.fstat(lock).st_ino:
+            return lock
+        os.close(lock)

@@ -60,11 +60,12 @@ def test_links_out_and_pipes_become_no_samples(tmp_path: Path) -> None:
     (place / "ants" / "out.png").symlink_to(tmp_path / "secret.png")
     (place / "ants" / "gone.png").symlink_to("nothing.png")
     (place / "ants" / "in.png").symlink_to(place / "ants" / "0.png")
+    (place / "fox").symlink_to(tmp_path)
     os.mkfifo(place / "bees" / "pipe.png")
     raw = read(place)
     assert {fault.file: fault.why for fault in raw.faults} == {
         "ants/out.png": "a link out of the folder", "ants/gone.png": "a link to nothing",
-        "bees/pipe.png": "not a regular file"}
+        "bees/pipe.png": "not a regular file", "fox": "a link to a folder, which is not followed"}
     assert "ants/in.png" in {sample.key for sample in raw.samples}
 
 

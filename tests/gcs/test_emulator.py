@@ -1,6 +1,9 @@
 """End to end against gcp-storage-emulator, an HTTP server of Cloud Storage's interface that is not ours."""
 
 import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,16 @@ from graftline.steps.fingerprint import of_place
 from tests.formats.tiny_data import folder_of
 
 FILES = {"b/2.txt": b"two", "a.txt": b"123456789", "b/empty": b"", "c d/ä%2F.bin": random.Random(0).randbytes(300_000)}
+
+_GROWN = """
+import resource, sys
+from pathlib import Path
+from graftline import storage
+storage.listing("gs://bucket/flat")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+storage.local("gs://bucket/flat/zeros", Path(sys.argv[1]) / "cache")
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
 
 pytestmark = pytest.mark.usefixtures("emulator")
 
@@ -73,6 +86,22 @@ def test_an_object_that_was_replaced_after_its_listing_is_refused(tmp_path: Path
         storage.fetch(place, entries, tmp_path)
     assert (tmp_path / "b/2.txt").read_bytes() == b"two"
     assert not (tmp_path / "a.txt").exists()
+
+
+def test_two_fetches_to_one_folder_wait_for_each_other(tmp_path: Path) -> None:
+    place = uploaded("two", FILES)
+    with ThreadPoolExecutor(4) as pool:
+        folders = set(pool.map(lambda _: storage.local(place, tmp_path), range(4)))
+    assert folders == {tmp_path / "two"}
+    assert {name: (tmp_path / "two" / name).read_bytes() for name in FILES} == FILES
+
+
+def test_memory_stays_flat_however_large_an_object_is(tmp_path: Path) -> None:
+    with (tmp_path / "zeros").open("wb") as file:
+        file.truncate(160 * 2**20)
+    storage.put(tmp_path / "zeros", "gs://bucket/flat/zeros")
+    grown = subprocess.run([sys.executable, "-c", _GROWN, str(tmp_path)], check=True, capture_output=True).stdout
+    assert int(grown) < 30 * 2**20
 
 
 def test_rows_that_are_uris(tmp_path: Path) -> None:

@@ -197,11 +197,24 @@ def test_a_full_disk_is_refused(bucket: Bucket, tmp_path: Path) -> None:
     assert not (tmp_path / "20.bin").exists()
 
 
+def test_what_is_in_the_way_is_told(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.objects |= {"set/a": b"1", "set/b/c": b"2"}
+    (tmp_path / "set/a").mkdir(parents=True)
+    with pytest.raises(RefusedError, match=r"gs://bucket/set/a: .*: Is a directory; remove it, or set another folder"):
+        storage.local("gs://bucket/set", tmp_path)
+    (tmp_path / "set/a").rmdir()
+    (tmp_path / "set/b/c").unlink(missing_ok=True)
+    (tmp_path / "set/b").rmdir()
+    (tmp_path / "set/b").write_bytes(b"")
+    with pytest.raises(RefusedError, match=r"gs://bucket/set: .*/b: File exists; remove it"):
+        storage.local("gs://bucket/set", tmp_path)
+
+
 @pytest.mark.parametrize(("name", "why"), [
     ("set/../evil", "climbs out"), ("set//etc/passwd", "has an absolute path"), ("set/a/../../b", "climbs out"),
     ("set/a//b", "has an empty part"), ("set/./b", "has an empty part or '.'"), ("set/C:/x", "has a drive letter"),
     ("set/a\nb", "has a control character"), ("set/a\\b", "has a backslash"), ("set/" + "x" * 256, "of more than 255"),
-    ("set/.arriving/x", "the name of the folder where files arrive"),
+    ("set/a/.arriving/x", "the name of the folder where files arrive"),
 ])
 def test_objects_whose_names_cannot_be_files_are_refused(bucket: Bucket, tmp_path: Path, name: str, why: str) -> None:
     bucket.objects |= {name: b"1", "set/good": b"2"}

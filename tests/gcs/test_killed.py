@@ -18,19 +18,20 @@ import sys
 from pathlib import Path
 from graftline import storage
 from graftline.gcs.client import WORKERS
-from graftline.gcs import arrivals, download
+from graftline.gcs import arrivals, crew, download
 arrivals.PIECE = download.PIECE = 100_000
+crew._PAYS = int(sys.argv[2])
 storage.local("gs://bucket/set", Path(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("moment", [5, 20, 120])
+@pytest.mark.parametrize(("moment", "objects_a_process"), [(5, 50), (20, 1000), (120, 50)])
 def test_a_killed_fetch_goes_on_where_it_was(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                             moment: int) -> None:
+                                             moment: int, objects_a_process: int) -> None:
     draw = random.Random(moment)
     bucket.objects = {f"set/{number:03}": draw.randbytes(draw.randrange(50_000)) for number in range(150)}
     bucket.objects["set/!large"] = draw.randbytes(2_000_000)
-    child = subprocess.Popen([sys.executable, "-c", _FETCH, str(tmp_path)], env=os.environ)
+    child = subprocess.Popen([sys.executable, "-c", _FETCH, str(tmp_path), str(objects_a_process)])
 
     def kill(what: str, name: str) -> None:
         if len(bucket.fetched()) == moment:

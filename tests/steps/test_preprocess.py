@@ -127,7 +127,7 @@ def test_unreadable_files_are_counted_listed_and_dropped(tmp_path: Path) -> None
 
 def test_too_many_unreadable_files_are_refused_by_count_and_reason(tmp_path: Path) -> None:
     place = dirty(tmp_path, 20)
-    with pytest.raises(RefusedError, match=r"3 of 43 files cannot be read, more than max_dropped 0.05 "
+    with pytest.raises(RefusedError, match=r"3 of 43 files cannot be used, more than max_dropped 0.05 "
                                            r"allows: ants/half.jpg \(damaged: .*; ants/page.jpg \(not an image"):
         preprocess(job(place), out=tmp_path / "out")
     assert preprocess(job(place, max_dropped=0.1), out=tmp_path / "out").dropped

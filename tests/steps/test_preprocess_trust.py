@@ -82,7 +82,8 @@ def test_groups_by_their_names_stay_together(tmp_path: Path) -> None:
     names = [f"{label}/p{patient}_{number}.png" for label in ("ill", "well") for patient in range(12)
              for number in range(3)]
     place = folder_of(tmp_path / "scans", pictures(names))
-    preprocess(job(place, group_pattern=r"(p\d+)_"), out=tmp_path / "out")
+    told = preprocess(job(place, group_pattern=r"^(p\d+)_"), out=tmp_path / "out")
+    assert not any("group_pattern" in warning for warning in told.warnings)
     of_group: dict[str, set[str]] = defaultdict(set)
     for name, split in splits_of(tmp_path / "out").items():
         of_group[name.split("/")[1].split("_")[0]].add(split)
@@ -118,3 +119,33 @@ def test_a_ledger_at_another_size_is_gone_on_with_at_its_own(tmp_path: Path) -> 
     told = preprocess(job(place, ledger=str(tmp_path / "one/ledger.json")), out=tmp_path / "two")
     assert told.image_shape == (3, 12, 12)
     assert splits_of(tmp_path / "two") == splits_of(tmp_path / "one")
+
+
+def test_a_group_pattern_that_matches_nothing_is_refused_and_little_is_warned_of(tmp_path: Path) -> None:
+    place = folder_of(tmp_path / "pets", many(20))
+    says = r"group_pattern '\^\(q\\\\d\+\)' matches no file's name nor path, such as 'ants/0.png'"
+    with pytest.raises(RefusedError, match=says):
+        preprocess(job(place, group_pattern=r"^(q\d+)"), out=tmp_path / "out")
+    told = preprocess(job(place, group_pattern=r"^(1\d)"), out=tmp_path / "out")
+    assert "group_pattern matches all but 20 of 40 images, such as 'ants/0.png'" in told.warnings
+
+
+def test_columns_of_what_is_no_table_are_refused(tmp_path: Path) -> None:
+    place = folder_of(tmp_path / "pets", many(20))
+    with pytest.raises(RefusedError, match="`columns` are set, but these data were found to be image_folder"):
+        preprocess(job(place, columns={"label": "species"}), out=tmp_path / "out")
+
+
+def test_what_lies_beside_images_is_passed_over_and_an_unread_table_warned_of(tmp_path: Path) -> None:
+    files = many(20) | {f"ants/{number}.txt": b"0 0.5 0.5 1 1" for number in range(20)}
+    place = folder_of(tmp_path / "pets", files | {"labels.csv": b"name,species\nnowhere.png,ant\n"})
+    told = preprocess(job(place), out=tmp_path / "out")
+    assert told.format == "image_folder"
+    assert told.dropped == []
+    assert any(note.startswith("21 files beside the images are no images and were passed over") for note in told.notes)
+    assert any("'labels.csv' was not read as a table" in warning for warning in told.warnings)
+
+
+def test_an_image_too_small_does_not_choose_the_size(tmp_path: Path) -> None:
+    place = folder_of(tmp_path / "pets", many(20) | {"ants/dot.png": png(500, (4, 4))})
+    assert preprocess(job(place), out=tmp_path / "out").image_shape == (3, 10, 12)
