@@ -14,7 +14,8 @@ stored samples' lines `["<sample digest>","<class>"]` and a newline, sorted: no 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -25,7 +26,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from graftline import manifest as manifests
 from graftline import stored_images
 from graftline.errors import RefusedError
-from graftline.manifest import Manifest, canonical_json, digest_text
+from graftline.manifest import Manifest, canonical_json, digest_text, json_line
 from graftline.stored_images import Images, Layout, is_grey
 
 SplitName = Literal["train", "val", "test"]
@@ -177,15 +178,23 @@ def write(folder: Path, manifest: DatasetManifest, images: Iterable[bytes | memo
     Returns:
         The manifest as written.
     """
-    index = {name: position for position, name in enumerate(manifest.classes)}
     stored_images.write(folder, manifest.layout, images, len(samples), manifest.image_shape)
+    with ThreadPoolExecutor(1) as aside:  # the images are hashed while the rest is written
+        names = stored_images.names(folder)
+        digests = aside.map(lambda name: manifests.digest_file(folder / name), names)
+        _write_rest(folder, manifest, samples, ledger, page)
+        return manifests.write(folder, manifest, known=dict(zip(names, digests, strict=True)))
+
+
+def _write_rest(folder: Path, manifest: DatasetManifest, samples: Sequence[StoredSample], ledger: str,
+                page: Page) -> None:
+    index = {name: position for position, name in enumerate(manifest.classes)}
     np.save(folder / LABELS, np.array([index.get(sample.label, -1) for sample in samples], np.int64))
     with (folder / SAMPLES).open("w", encoding="ascii") as file:
-        file.writelines(canonical_json(asdict(sample)) + "\n" for sample in samples)
+        file.writelines(json_line(sample) for sample in samples)
     manifests.write_text(folder / LEDGER, ledger)
     stored = stored_images.read(folder, manifest.layout, len(samples), manifest.image_shape, mapped=False)
     manifests.write_text(folder / PAGE, page(manifest, stored, samples))
-    return manifests.write(folder, manifest)
 
 
 def read(folder: Path) -> Dataset:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +32,11 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
+def json_line(record: Any) -> str:
+    """Returns a dataclass with slots as one line of canonical JSON, far faster than `asdict`."""
+    return canonical_json({name: getattr(record, name) for name in record.__slots__}) + "\n"
+
+
 def digest_text(text: str) -> str:
     """Returns `sha256:...` of a text's UTF-8 bytes."""
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
@@ -42,18 +48,21 @@ def digest_file(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write(folder: Path, manifest: M) -> M:
+def write(folder: Path, manifest: M, *, hashed: bool = True, known: Mapping[str, str] | None = None) -> M:
     """Hashes the folder's files into the manifest and writes it, last and atomically.
 
     Args:
         folder: Holds every other file of the artifact already.
         manifest: The artifact's manifest, its `files` still empty.
+        hashed: False leaves `files` empty, for what the same process reads again at once.
+        known: Digests of files that were hashed already.
 
     Returns:
         The manifest as written.
     """
-    files = {p.relative_to(folder).as_posix(): digest_file(p) for p in sorted(folder.rglob("*"))
-             if p.is_file() and p.name != NAME}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME) if hashed else []
+    files = {name: (known or {}).get(name) or digest_file(path)
+             for path in paths for name in [path.relative_to(folder).as_posix()]}
     whole = manifest.model_copy(update={"files": files})
     write_text(folder / NAME, whole.model_dump_json(indent=1))
     return whole

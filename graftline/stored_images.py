@@ -23,7 +23,7 @@ RAW, INDEX = "images.npy", "index.npy"
 _SHARD = "images-{:05d}.jpeg"
 _SHARD_BYTES = 2**30
 _QUALITY = 95
-_PIECE = 4 * 2**20
+_PIECE = 2**20
 
 
 class Images(Protocol):

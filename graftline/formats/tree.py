@@ -1,5 +1,6 @@
 """Names of files to classes and splits: the class is a folder's name, a split folder may stand above it."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -43,7 +44,8 @@ def raw_of(place: str, files: Files) -> Raw:
             beside.append(member.name)
         elif len(inner) >= 2:
             deep += len(inner) > 2
-            samples.append(Sample(member.name, inner[0], SPLITS[parts[0].lower()] if splits else None, member.open))
+            split = SPLITS[parts[0].lower()] if splits else None
+            samples.append(Sample(member.name, sys.intern(inner[0]), split, member.open))
         elif PurePosixPath(member.name).suffix.lower() in IMAGES:
             faults.append(Dropped(file=member.name, why="in no class folder"))
     if not samples:

@@ -6,6 +6,7 @@ in another process even, checks those and goes on from there.
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -82,6 +83,8 @@ class Pieced:
         self._here = self._verified()
         if not self._here:
             self._begin()
+        with suppress(DamagedError):  # then all has to come again
+            self._finish()
 
     def missing(self) -> list[tuple[int, int]]:
         """Starts and sizes of the pieces that are not here."""
@@ -104,15 +107,20 @@ class Pieced:
                 file.write(f"{start} {crc}\n")
             self._here[start] = crc
             self._tell(size)
-            if len(self._here) == len(self._sizes):
+            try:
                 self._finish()
+            except DamagedError:
+                self._tell(-self.wanted.entry.size)
+                raise
 
     def _finish(self) -> None:
+        """Lands, if all pieces are here."""
+        if len(self._here) < len(self._sizes):
+            return
         whole, zeros = 0, bytes(PIECE)
         for start, size in self._sizes.items():
             whole = joined(whole, self._here[start], zeros[:size])
         if encoded(whole) != self.wanted.entry.crc32c:
-            self._tell(-self.wanted.entry.size)
             self._begin()
             raise DamagedError
         self._partial.replace(self.wanted.path)

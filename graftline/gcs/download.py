@@ -54,8 +54,8 @@ def fetch(place: str, bucket: str, prefix: str, entries: Sequence[Entry], folder
 
 
 def _bring(place: str, bucket: str, wanted: list[Wanted], arriving: Path) -> None:
-    for folder in FOLDERS:
-        (arriving / folder).mkdir(parents=True, exist_ok=True)
+    for folder in {*(arriving / name for name in FOLDERS), *(each.path.parent for each in wanted)}:
+        folder.mkdir(parents=True, exist_ok=True)
     progress = _Progress(f"fetching {place}")
     arrivals = [(Whole if each.entry.size <= PIECE else Pieced)(each, arriving, progress.tell) for each in wanted]
     progress.total = sum(size for arrival in arrivals for _, size in arrival.missing())
@@ -63,8 +63,6 @@ def _bring(place: str, bucket: str, wanted: list[Wanted], arriving: Path) -> Non
     if free < progress.total:
         raise RefusedError(f"{place}: {progress.total:,} bytes to fetch, and {free:,} bytes free in {arriving.parent}; "
                            "make room, or set another folder for temporary files")
-    for parent in {each.path.parent for each in wanted}:
-        parent.mkdir(parents=True, exist_ok=True)
     members = crew.size(len(arrivals))
     if members == 1:
         _land(bucket, arrivals, WORKERS)

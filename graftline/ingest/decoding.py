@@ -34,7 +34,8 @@ _CHUNK = 32
 _VALUES = np.arange(256)
 
 
-def decode_part(job: DecodeJob, place: Place, *, out: Path, side: tuple[int, int] | None = None) -> PartManifest:
+def decode_part(job: DecodeJob, place: Place, *, out: Path, side: tuple[int, int] | None = None,
+                travels: bool = True) -> PartManifest:
     """Decodes one shard of raw data.
 
     Args:
@@ -42,6 +43,7 @@ def decode_part(job: DecodeJob, place: Place, *, out: Path, side: tuple[int, int
         place: Where the data lie.
         out: An empty folder for the part.
         side: (H, W) that images must have, the target's or a ledger's; goes before the job's `image_size`.
+        travels: Whether the part is read elsewhere, so that its files are hashed.
 
     Raises:
         RefusedError: The data cannot become a task; the message says why.
@@ -68,7 +70,7 @@ def decode_part(job: DecodeJob, place: Place, *, out: Path, side: tuple[int, int
         return manifest.write(out, PartManifest(
             job=digest_text(job.data.to_json()), shard=job.shard, shards=job.shards, format=known.name,
             classes=raw.classes, shape=shape, layout=layout, dropped=sorted(dropped, key=lambda fault: fault.file),
-            notes=raw.notes, warnings=raw.warnings))
+            notes=raw.notes, warnings=raw.warnings), hashed=travels)
 
 
 def sample_shape(samples: Sequence[Sample], size: int | None, side: tuple[int, int] | None,

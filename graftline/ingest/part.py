@@ -9,7 +9,7 @@ import sys
 import threading
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from graftline.dataset import Dropped, SplitName
 from graftline.errors import RefusedError
-from graftline.manifest import Manifest, canonical_json
+from graftline.manifest import Manifest, json_line
 from graftline.stored_images import Layout, encoded
 
 PIXELS, RECORDS = "pixels", "records.jsonl"
@@ -91,7 +91,7 @@ class Pixels:
 def write_records(folder: Path, records: Iterable[Record]) -> None:
     """Writes one line a record."""
     with (folder / RECORDS).open("w", encoding="ascii") as file:
-        file.writelines(canonical_json(asdict(record)) + "\n" for record in records)
+        file.writelines(json_line(record) for record in records)
 
 
 def read_records(folder: Path) -> list[Record]:

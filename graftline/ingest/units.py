@@ -54,19 +54,14 @@ def find(items: Sequence[Item], previous: Ledger | None, side: tuple[int, int]) 
     if hashes and previous is not None:
         hashes = {**{digest: bytes.fromhex(text) for digest, text in previous.hashes.items()}, **hashes}
     cluster = _clusters(hashes, default_limit(*side))
-    nodes: dict[tuple[str, str | int], int] = {}
-
-    def node(kind: str, name: str | int) -> int:
-        return nodes.setdefault((kind, name), len(nodes))
-
-    links = [(node("digest", digest), node("cluster", number)) for digest, number in cluster.items()]
-    links += [(node("digest", item.digest), node("group", item.group) if item.group else node("digest", item.digest))
-              for item in items]
-    unit = _components(links, len(nodes))
-    of: dict[str, dict[str, int]] = {"digest": {}, "group": {}, "cluster": {}}
-    for (kind, name), number in nodes.items():
-        of[kind][str(name)] = unit[number]
-    return Units(of["digest"], of["group"], cluster)
+    number = {digest: row for row, digest in enumerate(dict.fromkeys([*cluster, *(item.digest for item in items)]))}
+    first: dict[int, int] = {}
+    group: dict[str, int] = {}
+    links = [(number[digest], first.setdefault(each, number[digest])) for digest, each in cluster.items()]
+    links += [(number[item.digest], group.setdefault(item.group, number[item.digest])) for item in items if item.group]
+    unit = _components(links, len(number))
+    return Units({digest: unit[row] for digest, row in number.items()},
+                 {name: unit[row] for name, row in group.items()}, cluster)
 
 
 def leaked(items: Sequence[Item], tested: Sequence[Item], side: tuple[int, int]) -> list[bool]:

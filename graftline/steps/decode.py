@@ -12,13 +12,14 @@ from graftline.ingest.scratch import scratch
 from graftline.jobs import DecodeJob
 
 
-def decode(job: DecodeJob, *, out: Path, target: Path | None = None) -> PartManifest:
+def decode(job: DecodeJob, *, out: Path, target: Path | None = None, travels: bool = True) -> PartManifest:
     """Decodes a shard.
 
     Args:
         job: The data, and which shard of how many.
         out: Folder for the part; an earlier try is replaced.
         target: The target's dataset artifact where a source is decoded: its height and width are taken.
+        travels: Whether the part is read elsewhere, so that its files are hashed.
 
     Raises:
         RefusedError: The data cannot become a task; the message says why.
@@ -30,4 +31,5 @@ def decode(job: DecodeJob, *, out: Path, target: Path | None = None) -> PartMani
         side = manifest.read(target, DatasetManifest).image_shape[1:] if target else None
         if side is None and (earlier := earlier_ledger(job.data.data.ledger, folder)):
             side = earlier.image_size
-        return decode_part(job, place_of(place, folder, job.data.data.columns), out=out, side=side)
+        return decode_part(job, place_of(place, folder, job.data.data.columns), out=out, side=side,
+                           travels=travels)

@@ -35,7 +35,7 @@ def preprocess(job: PreprocessJob, *, out: Path, target: Path | None = None) -> 
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        decode(DecodeJob(data=job), out=part, target=target)
+        decode(DecodeJob(data=job), out=part, target=target, travels=False)
         return merge(job, [part], out=out, target=target)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def fetching(folder: Path) -> subprocess.Popen[str]:
                             stderr=subprocess.PIPE, text=True)
 
 
+def children(parent: int) -> list[int]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            about = (process / "stat").read_text().rpartition(")")[2].split()
+            found += [int(process.name)] if int(about[1]) == parent else []
+    return found
+
+
 def test_all_comes_and_is_counted(bucket: Bucket, tmp_path: Path) -> None:
     bucket.objects |= FILES
     bucket.fail("media", 503, times=3)
@@ -62,8 +72,8 @@ def test_a_member_that_is_killed_is_told(bucket: Bucket, tmp_path: Path) -> None
 
     def kill(what: str, name: str) -> None:
         if what == "media" and name == "set/050":
-            members = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
-            os.kill(int(members[-1]), signal.SIGKILL)
+            for member in children(child.pid):
+                os.kill(member, signal.SIGKILL)
 
     bucket.before = kill
     _, error = child.communicate()

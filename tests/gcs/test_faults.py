@@ -114,6 +114,15 @@ def test_half_of_a_large_object_is_not_fetched_again(bucket: Bucket, large: byte
     assert [path.name for path in tmp_path.iterdir()] == ["large"]
 
 
+def test_a_large_object_that_is_all_here_but_for_its_name_lands(bucket: Bucket, large: bytes, tmp_path: Path) -> None:
+    (tmp_path / "large").mkdir()
+    with pytest.raises(RefusedError, match="Is a directory; remove it"):
+        storage.local("gs://bucket/large", tmp_path)
+    (tmp_path / "large").rmdir()
+    assert storage.local("gs://bucket/large", tmp_path).read_bytes() == large
+    assert len(bucket.fetched()) == 11
+
+
 @pytest.mark.usefixtures("impatient")
 def test_half_of_a_large_object_that_was_damaged_here_is_fetched_again(bucket: Bucket, large: bytes,
                                                                        tmp_path: Path) -> None:
