@@ -29,7 +29,7 @@ FIRST_DELAY = 1.0
 """Seconds, at most, before the second try; twice as much before each further one."""
 WORKERS = 32
 """Requests at a time: small objects wait for the network, not for this machine."""
-# Else the library asks for each bucket's own data, in a thread of its own and with a right that few have, for its traces.
+# Else the library asks for each bucket's own data, in a thread of its own, with a right that few have, for its traces.
 os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 _SETTINGS = (EMULATOR, ANONYMOUS, "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "HOME")
 
