@@ -58,7 +58,8 @@ def _last(error: BaseException) -> str:
 
 
 _MEANINGS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
-    (api.NotFound, "there is no such bucket, or the object went away or was replaced since it was listed; run again"),
+    (api.NotFound, "there is no such bucket, or the object went away or was replaced since it was listed; check the "
+     "name, or run again"),
     (api.PreconditionFailed, "the object was replaced meanwhile; run again"),
     ((api.Forbidden, api.Unauthorized),
      "not permitted ({code}); give this account {rights} on the bucket"),
