@@ -155,7 +155,7 @@ def test_an_object_replaced_during_the_download_is_refused(bucket: Bucket, large
             bucket.replace(name, b"new")
 
     bucket.before = replace
-    with pytest.raises(RefusedError, match=f"gs://bucket/{name}: .* was replaced since it was listed; run again"):
+    with pytest.raises(RefusedError, match=f"gs://bucket/{name}: .* was replaced since it was listed; check the name"):
         storage.fetch("gs://bucket", entries, tmp_path)
     assert not (tmp_path / name).exists()
     storage.fetch("gs://bucket", storage.listing("gs://bucket"), tmp_path)
