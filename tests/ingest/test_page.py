@@ -94,7 +94,8 @@ def test_says_what_it_is_in_order() -> None:
         "test images 60", "classes 2", "pixels (H \u00d7 W), grey, stored raw 8 \u00d7 8", "half of them 30 to 40",
         "20 to 1,500", "1 warning", "Left out of train: 5 images.", "No file was left out", "Class balance",
         "The largest class has 1,200 training images, the smallest 800 (1.5 to 1).", "cat 1,200 / 20 / 30",
-        "dog 800 / 20 / 30", "What was left out No file was unreadable or unfit.", "Notes Splits were drawn.", "Pictures",
+        "dog 800 / 20 / 30", "What was left out No file was unreadable or unfit.",
+        "Notes Splits were drawn.", "Pictures",
         "cat mean of 200", "dog mean of 200"])
     assert ("code", "title", "sha256:" + 8 * "01234567") in html.attributes
 
