@@ -1,9 +1,13 @@
 """What every room's tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import fake_bucket
+from tests.fake_bucket import Bucket
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads else spin: 10x slower on shared cores
 
@@ -15,3 +19,14 @@ def shared_data() -> Path:
     if not place.is_dir():
         pytest.skip("skipped: no ../shared/data")
     return place
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """A served bucket, asked again without delay."""
+    from graftline.gcs import client  # takes a second, so only who asks for a bucket pays it
+
+    with fake_bucket.serving() as served:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
+        monkeypatch.setattr(client, "FIRST_DELAY", 0.01)
+        yield served

@@ -1,7 +1,6 @@
 """Copies into a store: nothing is overwritten, a lost answer is no failure, a wrong place is refused."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,17 +10,8 @@ from graftline.errors import RefusedError
 from graftline.gcs import client
 from graftline.jobs import ReleaseJob
 from graftline.steps.release import release as step
-from tests import fake_bucket
 from tests.artifacts import write_run
 from tests.fake_bucket import ALWAYS, Bucket, How
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    with fake_bucket.serving() as served:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
-        monkeypatch.setattr(client, "FIRST_DELAY", 0.01)
-        yield served
 
 
 @pytest.fixture

@@ -31,7 +31,9 @@ def scratch(place: str, out: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
         return
     try:
-        yield folder
+        inner = folder / "here"  # what fetches into it locks it, so the lock that is held here is on another folder
+        inner.mkdir(exist_ok=True)
+        yield inner
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(lock)

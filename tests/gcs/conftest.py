@@ -8,16 +8,6 @@ import pytest
 from gcp_storage_emulator.server import create_server
 
 from graftline.gcs import client
-from tests import fake_bucket
-from tests.fake_bucket import Bucket
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    with fake_bucket.serving() as served:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)
-        monkeypatch.setattr(client, "FIRST_DELAY", 0.01)
-        yield served
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from PIL import Image, ImageEnhance
 from graftline import dataset
 from graftline.errors import RefusedError
 from graftline.steps.preprocess import preprocess
-from tests.formats.tiny_data import PLAIN, folder_of, pictures, png
+from tests import fake_bucket
+from tests.formats.tiny_data import PLAIN, folder_of, pictures, png, zip_of
 from tests.steps.test_preprocess import job, many
 
 
@@ -149,3 +150,15 @@ def test_what_lies_beside_images_is_passed_over_and_an_unread_table_warned_of(tm
 def test_an_image_too_small_does_not_choose_the_size(tmp_path: Path) -> None:
     place = folder_of(tmp_path / "pets", many(20) | {"ants/dot.png": png(500, (4, 4))})
     assert preprocess(job(place), out=tmp_path / "out").image_shape == (3, 10, 12)
+
+
+def test_an_archive_and_a_ledger_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFTLINE_CACHE", str(tmp_path / "cache"))
+    with fake_bucket.serving() as bucket:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", bucket.url)
+        bucket.objects["pets.zip"] = zip_of(tmp_path / "pets.zip", many(20)).read_bytes()
+        here = preprocess(job(tmp_path / "pets.zip"), out=tmp_path / "here")
+        bucket.objects["run/ledger.json"] = (tmp_path / "here/ledger.json").read_bytes()
+        told = preprocess(job("gs://bucket/pets.zip", ledger="gs://bucket/run"), out=tmp_path / "out")
+    assert (told.digest, told.ledger, told.files["images.npy"]) == (here.digest, here.ledger, here.files["images.npy"])
+    assert list((tmp_path / "cache/downloads").iterdir()) == []
