@@ -65,6 +65,9 @@ class Config(Knobs):
     """Floors for the release."""
     store: str | None = None
     """Folder or gs:// prefix where releases live; by default only the run's own folder."""
+    checkpoint_uri: str | None = None
+    """Folder or gs:// prefix where trainings under way leave their state every few minutes, so that a killed one goes on
+    where it was; by default beside the local cache, on a cluster nowhere; `none`: nowhere."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Draws splits, weights, batches and bootstraps."""
 

@@ -9,6 +9,9 @@ from graftline.config.knobs import Count, Kernel, Knobs, NotNegative, Positive
 Optimizer = Literal["adamw", "adam", "sgd", "gd", "rmsprop"]
 Loss = Literal["cross_entropy", "mse"]
 Augmentation = Literal["none", "shift", "flip", "crop"]
+Balance = Literal["none", "weights", "sampler"]
+Precision = Literal["auto", "fp32", "bf16"]
+Layout = Literal["auto", "channels_last", "contiguous"]
 
 
 class Head(Knobs):
@@ -46,16 +49,41 @@ class Training(Knobs):
     """Passes over the training split; by default from the number of images."""
     batch_size: Count = 32
     """Images a step."""
-    weight_decay: NotNegative = 0.01
-    """Decoupled decay (adamw), else L2 in the gradient; never on biases and norm layers."""
+    weight_decay: NotNegative | None = None
+    """Decoupled decay (adamw), else L2 in the gradient; never on biases and norm layers; by default from the number of
+    images."""
     l2: NotNegative = 0.0
     """lambda of loss + lambda |w|^2 over all trained weights; the articles' lambda is this times the image count."""
     loss: Loss = "cross_entropy"
     """`mse` compares softmax probabilities with one-hot (or soft) labels."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of each label spread over all classes: soft labels."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of each label spread over all classes: soft labels; by default from the number of images and classes."""
     augment: Augmentation | None = None
     """By default `shift` under 64 pixels (digits keep their hand), `crop` (random crop and mirror) else."""
+    mixup: NotNegative | None = None
+    """Parameter of the beta distribution that images are mixed by, 0 for none; by default from the number of images."""
+    cutmix: NotNegative | None = None
+    """Likewise for boxes of one image in another; where both are set, each batch takes one of them."""
+    ema: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Decay a step of the moving average of the weights, which is what is kept; 0: the last weights are kept; by
+    default from the number of steps."""
+    patience: Annotated[int, Field(ge=0)] | None = None
+    """Looks at validation without improvement before training stops; the best weights are kept. 0: train to the end and
+    keep the last; by default from the size of the validation split."""
+    balance: Balance | None = None
+    """What is done where classes are of unequal size: `weights` in the loss, or a `sampler` that shows rare ones more
+    often; by default by how unequal they are."""
+    resolution: Annotated[int, Field(ge=8, le=1024)] | None = None
+    """Side in pixels of the network's input, resized on the device; by default from the images and the backbone."""
+    precision: Precision = "auto"
+    """`auto` times a few steps in 32 bits and in bfloat16 and takes the faster one whose gradients agree."""
+    layout: Layout = "auto"
+    """Memory layout of images and convolutions; `auto` times both."""
+    micro_batch: Count | None = None
+    """Images that go through the network at once; gradients of a batch add up over its parts. By default the whole
+    batch, halved where memory runs out."""
+    processes: Count | None = None
+    """Processes that share each batch; by default one a GPU, one without a GPU."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """Course of the learning rate after a short warm-up."""
 

@@ -60,11 +60,11 @@ def fit_head(head: nn.Module, features: Tensor, labels: Tensor, training: Traini
 def _fit_single(layer: nn.Linear, features: Tensor, labels: Tensor, training: Training, iterations: int, seed: int,
                 meter: Meter) -> Fitted:
     began = time.perf_counter()
-    goal = linear.Goal(layer.out_features, training.loss, training.label_smoothing, iterations)
+    goal = linear.Goal(layer.out_features, training.loss, training.label_smoothing or 0.0, iterations)
     best, taken, l2 = linear.fit_linear(features, labels, goal, l2=training.l2, seed=seed)
     layer.load_state_dict(best.state_dict())
     with torch.no_grad():
-        loss = float(LOSSES[training.loss](layer(features), labels, training.label_smoothing))
+        loss = float(LOSSES[training.loss](layer(features), labels, training.label_smoothing or 0.0))
     shown = taken * len(features)
     meter.advance(shown, "head", loss=loss)
     point = Epoch(stage="head", epoch=taken, train_loss=loss, presentations=shown,
@@ -91,7 +91,7 @@ def _fit_hidden(head: nn.Module, features: Tensor, labels: Tensor, training: Tra
         for places in shuffled(len(scaled), size, generator):
             optimizer.set_rate(steps, factor(step, total, training.schedule))
             rows = torch.from_numpy(places).to(features.device)
-            loss = LOSSES[training.loss](head(scaled[rows]), labels[rows], training.label_smoothing)
+            loss = LOSSES[training.loss](head(scaled[rows]), labels[rows], training.label_smoothing or 0.0)
             loss = loss + training.l2 * squared_norm(head.parameters()) if training.l2 else loss
             steps.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

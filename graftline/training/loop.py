@@ -107,7 +107,7 @@ class Loop:
         images = train.images(places).to(self.device)
         labels = train.targets(places).to(self.device)
         inputs = as_input(self.augment(prepare(images, self.contract), self.generator))
-        loss = self.loss(self.network(inputs), labels, self.training.label_smoothing)
+        loss = self.loss(self.network(inputs), labels, self.training.label_smoothing or 0.0)
         return loss, sum((penalty() for penalty in self.penalties), start=loss)
 
     def _step(self) -> None:
