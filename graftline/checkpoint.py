@@ -4,7 +4,7 @@ Reading a manifest needs no torch; reading weights does.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,6 +45,8 @@ class Epoch(BaseModel):
     train_loss: float
     val_loss: float | None = None
     val_accuracy: float | None = None
+    val_score: float | None = None
+    """Main metric."""
     learning_rate: float | None = None
     seconds: float = 0.0
     presentations: int = 0
@@ -61,7 +63,8 @@ class Row(BaseModel):
     reason: str = ""
     val_accuracy: float | None = None
     val_score: float | None = None
-    """Main metric on validation: balanced accuracy."""
+    """Main metric on validation, higher is better: balanced accuracy; regression: minus the mean over outputs of RMSE over
+    the output's deviation; multilabel: macro average precision."""
     val_score_se: float | None = None
     """Its standard error."""
     val_method: str = ""
@@ -74,6 +77,8 @@ class Row(BaseModel):
     """The control's: stopped by patience rather than by its cap."""
     learning_rate: float | None = None
     notes: list[str] = []
+    recipe: list[str] = []
+    """What was chosen for this training, and why, a sentence each."""
 
 
 class CheckpointManifest(Manifest):
@@ -89,7 +94,10 @@ class CheckpointManifest(Manifest):
     """Outputs of the source's own head, where `zero` put a fixed map to the target's classes behind it."""
     architecture: dict[str, float | int | str] = {}
     """What `structure` changed."""
+    task: Literal["classification", "regression", "multilabel"] = "classification"
+    """What the outputs are: logits of classes, values in the labels' own units, or logits of labels by themselves."""
     classes: list[str]
+    """For regression the names of the outputs, for multilabel those of the labels."""
     input: InputContract
     strategy: str
     seed: int
@@ -107,6 +115,12 @@ class CheckpointManifest(Manifest):
     """Weights that the parent had no fit for and that were drawn anew."""
     dropped: list[str] = []
     """Weights of the parent that were not taken over."""
+    classes_kept: list[str] = []
+    """Classes whose rows of the head came from the source, by name."""
+    classes_new: list[str] = []
+    """Classes whose rows were drawn anew."""
+    classes_dropped: list[str] = []
+    """Classes of the source that the target has not."""
     row: Row
     history: list[Epoch] = []
 

@@ -13,7 +13,8 @@ from graftline.jobs import PretrainJob
 from graftline.training import devices, recipe
 from graftline.training.batches import Samples
 from graftline.training.freezing import trained_parameters
-from graftline.training.loop import Loop, fit
+from graftline.training.fit import fit
+from graftline.training.loop import Loop
 from graftline.training.meter import Meter
 from graftline.training.optimizer import group
 from graftline.training.validation import outputs, score

@@ -1,5 +1,6 @@
 """From a source to the target's network: which layers are carried, which are drawn anew."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -10,9 +11,11 @@ from graftline.errors import RefusedError
 from graftline.strategies.names import one_to_one
 from graftline.training.batches import Samples
 from graftline.training.devices import seeded
+from graftline.training.fit import fit
 from graftline.training.freezing import trained_parameters
-from graftline.training.loop import Loop, fit
+from graftline.training.loop import Loop
 from graftline.training.optimizer import Group
+from graftline.training.stepper import Criterion, Penalty
 from graftline.training.task import NotApplicableError, Task, Trained, predictor
 from graftline.training.validation import hold_out
 
@@ -103,19 +106,30 @@ def place_of(layer: int | str, names: list[str], what: str) -> int:
                        f"backbone's layers, from the input: {', '.join(names)}")
 
 
-def train_groups(task: Task, network: Network, contract: InputContract, groups: list[Group]) -> tuple[Loop, Trained]:
+def train_groups(task: Task, network: Network, contract: InputContract, groups: list[Group], *, stage: str = "",
+                 penalties: Sequence[Penalty] = (), criterion: Criterion | None = None) -> tuple[Loop, Trained]:
     """Trains some weights of a network by the task's schedule.
+
+    Args:
+        task: What to train.
+        network: Changed in place.
+        contract: Its input.
+        groups: The weights and their rates.
+        stage: Name of this loop, for curves and for the journal: unique within a strategy.
+        penalties: Added to the loss, batch by batch.
+        criterion: In the place of the configured loss.
 
     Returns:
         The loop as it ended, and the result without what only the strategy knows.
     """
-    loop = Loop(network, groups, task.training, contract, seed=task.seed, device=task.device, meter=task.meter)
-    with seeded(task.seed, "training"):
-        history = fit(loop, task.train, task.val, task.training.epochs or 1)
+    loop = Loop(network, groups, task.training, contract, seed=task.seed, device=task.device, meter=task.meter,
+                stage=stage, penalties=penalties, criterion=criterion)
+    with seeded(task.seed, stage or "training"):
+        history = fit(loop, task.train, task.val, task.training.epochs or 1, journal=task.journal, most=task.until)
     source = task.start.manifest
     return loop, Trained(network, contract, source.small, task.head, predictor(network, contract, task.device),
                          architecture=source.architecture, history=history, presentations=loop.shown,
-                         trained_parameters=trained_parameters(network), learning_rate=groups[0].rate)
+                         trained_parameters=trained_parameters(network), learning_rate=groups[0].rate, over=loop.over)
 
 
 def usable_val(task: Task) -> tuple[Samples, Samples, list[str]]:

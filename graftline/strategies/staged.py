@@ -12,8 +12,9 @@ from graftline.config import Staged
 from graftline.strategies.carry import Carried
 from graftline.strategies.feature import OnFeatures, converged_head
 from graftline.training.devices import seeded
+from graftline.training.fit import fit
 from graftline.training.freezing import freeze, thaw, trained_parameters
-from graftline.training.loop import Loop, fit
+from graftline.training.loop import Loop
 from graftline.training.optimizer import Group, group
 from graftline.training.recipe import head_iterations, rates
 from graftline.training.task import Task, Trained, predictor

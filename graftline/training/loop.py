@@ -2,23 +2,24 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
-from graftline.backbones import Network, prepare
+from graftline.backbones import Network
 from graftline.checkpoint import Epoch, InputContract
 from graftline.config import Training
 from graftline.errors import DivergedError, RefusedError
-from graftline.training.augment import AUGMENTATIONS
+from graftline.training.averaging import Average
 from graftline.training.batches import Rows, Samples, cut, shuffled
-from graftline.training.devices import as_input, place
+from graftline.training.devices import place
 from graftline.training.freezing import train_mode
-from graftline.training.losses import LOSSES, squared_norm
+from graftline.training.losses import squared_norm
 from graftline.training.meter import Meter
 from graftline.training.optimizer import Group, build, set_rate
-from graftline.training.schedule import factor
+from graftline.training.stepper import Criterion, Penalty, Stepper
 from graftline.training.validation import outputs, score
 
 BOUND = 1e4
@@ -26,7 +27,6 @@ BOUND = 1e4
 GLANCE = 16
 """Steps between two looks at the loss on a GPU, which has to wait for each."""
 
-Penalty = Callable[[], Tensor]
 Course = Callable[[int], float]
 
 
@@ -35,30 +35,38 @@ class Loop:
 
     Attributes:
         steps: Optimizer steps so far.
-        epochs: Passes so far.
+        epochs: Passes begun so far.
         shown: Images that entered a gradient so far, each time counted.
+        batches: Of the pass under way, done so far; `losses` are theirs, `order` is what their order was drawn from.
+        over: It came to its end, by its epochs or by validation.
+        average: Of the weights, where the training asks for one.
     """
 
     def __init__(self, network: Network, groups: Sequence[Group], training: Training, contract: InputContract, *,
-                 seed: int, device: torch.device, meter: Meter, stage: str = "") -> None:
+                 seed: int, device: torch.device, meter: Meter, stage: str = "", criterion: Criterion | None = None,
+                 penalties: Sequence[Penalty] = ()) -> None:
         place(network, device)
         self.network, self.training, self.contract = network, training, contract
         self.device, self.meter, self.stage = device, meter, stage
         self.optimizer = build(groups, training)
         self.generator = torch.Generator().manual_seed(seed)
-        self.loss = LOSSES[training.loss]
-        self.augment = AUGMENTATIONS[training.augment or "none"]
         weights = [weight for each in groups for weight in each.weights]
-        self.penalties: list[Penalty] = [lambda: training.l2 * squared_norm(weights)] if training.l2 else []
-        self.steps = self.epochs = self.shown = 0
-        self.seconds = 0.0
+        self.stepper = Stepper(network, training, contract, device, criterion=criterion,
+                               penalties=[*([_l2(training.l2, weights)] if training.l2 else []), *penalties])
+        self.average = Average(network, training.ema) if training.ema else None
+        self.steps = self.epochs = self.shown = self.batches = 0
+        self.losses: list[Tensor] = []
+        self.order = self.generator.get_state()
+        self.seconds, self._began = 0.0, time.perf_counter()
+        self.over = False
 
-    def epoch(self, train: Samples, course: Course) -> float:
-        """Shows each image once.
+    def epoch(self, train: Samples, course: Course, between: Callable[[], None] | None = None) -> float:
+        """Shows each image once, or what is left of the pass that was under way.
 
         Args:
             train: What to train on.
             course: Step number, from 0 and over all epochs, to the factor on the peak rates.
+            between: Called after each step, when all of the state is at rest.
 
         Returns:
             The mean loss, penalties included.
@@ -67,60 +75,78 @@ class Loop:
             DivergedError: A loss is NaN, infinite or over `BOUND`; names epoch and batch.
             RefusedError: Batch norm in training would see batches of one.
         """
-        began = time.perf_counter()
-        self.epochs += 1
         train_mode(self.network)
         self._refuse_single(len(train))
+        self._began = time.perf_counter()
         whole = self.training.optimizer == "gd"  # a step then sees the whole split, its gradient summed up in parts
-        losses: list[Tensor] = []
-        seen = 0
-        for places in shuffled(len(train), self.training.batch_size, self.generator):
-            if not whole or not losses:
+        for places, last in self._rest_of_pass(train):
+            if not whole or not self.losses:
                 set_rate(self.optimizer, course(self.steps))
                 self.optimizer.zero_grad()
-            loss, total = self._forward(train, places)
-            (total * (len(places) / len(train)) if whole else total).backward()  # type: ignore[no-untyped-call]
-            losses.append(torch.stack([loss.detach(), total.detach()]))
-            if not whole:
-                self._step()
+            self.losses.append(self.stepper.gradients(train, places, self.generator,
+                                                      len(places) / len(train) if whole else 1.0))
+            self.batches += 1
             self.shown += len(places)
-            seen += len(places)
-            self._glance(losses, len(places), last=seen == len(train))
-        if whole:
-            self._step()
-        self.seconds += time.perf_counter() - began
-        return float(torch.stack(losses)[:, 1].mean())
+            self._glance(len(places), last=last)
+            if last or not whole:
+                self._step()
+            if between is not None and not (last or whole):
+                self._clock()
+                between()
+        mean = float(torch.stack(self.losses)[:, 1].mean())
+        self.batches, self.losses = 0, []
+        self._clock()
+        return mean
 
     def record(self, train_loss: float, val: Samples | None) -> Epoch:
-        """Looks at validation and returns the learning curve's next point."""
-        began = time.perf_counter()
+        """Looks at validation, with the averaged weights where there are any; returns the curve's next point."""
+        self._began = time.perf_counter()
         point = Epoch(stage=self.stage, epoch=self.epochs, train_loss=train_loss, seconds=self.seconds,
                       presentations=self.shown, learning_rate=self.optimizer.param_groups[0]["lr"])
         if val is not None and len(val):
-            found = score(outputs(self.network, val, self.contract, self.device), val.labels, self.training.loss)
-            point = point.model_copy(update={"val_loss": found.loss, "val_accuracy": found.accuracy})
+            with self.averaged():
+                found = score(outputs(self.network, val, self.contract, self.device), val.labels, self.training.loss)
+            point = point.model_copy(update={"val_loss": found.loss, "val_accuracy": found.accuracy,
+                                             "val_score": found.balanced})
             self.meter.advance(0, self._words(), val_accuracy=found.accuracy, val_loss=found.loss)
-        self.seconds += time.perf_counter() - began
+        self._clock()
         return point
 
-    def _forward(self, train: Samples, places: Rows) -> tuple[Tensor, Tensor]:
-        images = train.images(places).to(self.device)
-        labels = train.targets(places).to(self.device)
-        inputs = as_input(self.augment(prepare(images, self.contract), self.generator))
-        loss = self.loss(self.network(inputs), labels, self.training.label_smoothing or 0.0)
-        return loss, sum((penalty() for penalty in self.penalties), start=loss)
+    def averaged(self) -> AbstractContextManager[None]:
+        """Inside, the network has the averaged weights, where there are any."""
+        return nullcontext() if self.average is None else self.average.swapped_in()
+
+    def _rest_of_pass(self, train: Samples) -> Iterator[tuple[Rows, bool]]:
+        """Yields batches of a new pass, or those that are left of the one that a state was taken in."""
+        now = self.generator.get_state()
+        if self.batches:
+            self.generator.set_state(self.order)
+        else:
+            self.epochs += 1
+            self.order = now
+        every = list(shuffled(len(train), self.training.batch_size, self.generator))
+        if self.batches:
+            self.generator.set_state(now)
+        for number in range(self.batches, len(every)):
+            yield every[number], number + 1 == len(every)
 
     def _step(self) -> None:
         self.optimizer.step()
         self.steps += 1
+        if self.average is not None:
+            self.average.update()
 
-    def _glance(self, losses: list[Tensor], images: int, *, last: bool) -> None:
+    def _clock(self) -> None:
+        now = time.perf_counter()
+        self.seconds, self._began = self.seconds + now - self._began, now
+
+    def _glance(self, images: int, *, last: bool) -> None:
         every = 1 if self.device.type == "cpu" else GLANCE
-        if len(losses) % every and not last:
+        if len(self.losses) % every and not last:
             self.meter.advance(images, self._words())
             return
-        first = max(0, len(losses) - every)
-        for number, (loss, total) in enumerate(torch.stack(losses[first:]).tolist(), start=first + 1):
+        first = max(0, len(self.losses) - every)
+        for number, (loss, total) in enumerate(torch.stack(self.losses[first:]).tolist(), start=first + 1):
             if not math.isfinite(total) or loss > BOUND:
                 where = f"{self.stage}: " if self.stage else ""
                 raise DivergedError(f"{where}diverged: loss {total:.4g} in epoch {self.epochs}, batch {number}, "
@@ -141,19 +167,5 @@ class Loop:
                                "one image, of which batch norm has no statistics; expected at least 2 images a batch")
 
 
-def fit(loop: Loop, train: Samples, val: Samples | None, epochs: int) -> list[Epoch]:
-    """Trains for a number of epochs by the configured schedule.
-
-    Args:
-        loop: A fresh one.
-        train: What to train on, at least one image.
-        val: Looked at after each epoch, for the curve alone; None or empty: not at all.
-        epochs: Passes.
-
-    Returns:
-        The learning curve, one point an epoch. The weights are those of the last step.
-    """
-    batches = 1 if loop.training.optimizer == "gd" else len(cut(len(train), loop.training.batch_size))
-    steps = epochs * batches
-    return [loop.record(loop.epoch(train, lambda step: factor(step, steps, loop.training.schedule)), val)
-            for _ in range(epochs)]
+def _l2(strength: float, weights: list[nn.Parameter]) -> Penalty:
+    return lambda batch: strength * squared_norm(weights)

@@ -10,6 +10,7 @@ from graftline.backbones import Network, for_images
 from graftline.checkpoint import CheckpointManifest, Epoch, InputContract
 from graftline.config import Control, Head, Small, Strategy, Training
 from graftline.training.batches import Samples
+from graftline.training.journal import Journal
 from graftline.training.meter import Meter
 from graftline.training.validation import outputs
 
@@ -71,11 +72,25 @@ class Task:
     seed: int
     device: torch.device
     meter: Meter
+    journal: Journal = field(default_factory=Journal)
+    """What this training has come to, where it was killed before."""
+    until: int | None = None
+    """Presentations after which to pause (a rung of a tournament); the schedule stays that of the whole training."""
 
     @property
     def contract(self) -> InputContract:
         """The source's input contract, for the target's images."""
         return for_images(self.start.manifest.input, self.image_shape)
+
+
+@dataclass(frozen=True)
+class Surgery:
+    """What became of the head's rows, by class name."""
+
+    kept: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    """The source's."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,9 @@ class Trained:
     source_head: bool = False
     mapped_from: int | None = None
     architecture: dict[str, float | int | str] = field(default_factory=dict)
+    backbone: str | None = None
+    """Where it is not the source's."""
+    surgery: Surgery = field(default_factory=Surgery)
     history: list[Epoch] = field(default_factory=list)
     presentations: int = 0
     trained_parameters: int = 0
@@ -99,6 +117,9 @@ class Trained:
     notes: list[str] = field(default_factory=list)
     learning_rate: float | None = None
     converged: bool | None = None
+    """The control's."""
+    over: bool = True
+    """False: paused at `Task.until`."""
 
 
 def predictor(network: Network, contract: InputContract, device: torch.device) -> Callable[[Samples], Tensor]:

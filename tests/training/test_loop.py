@@ -11,7 +11,8 @@ from graftline.config import Small, Training
 from graftline.errors import DivergedError, RefusedError
 from graftline.training.batches import Samples
 from graftline.training.devices import seeded
-from graftline.training.loop import Loop, fit
+from graftline.training.fit import fit
+from graftline.training.loop import Loop
 from graftline.training.losses import squared_norm
 from graftline.training.meter import Meter
 from graftline.training.optimizer import group
