@@ -6,6 +6,7 @@ from graftline.components.export_onnx import export_onnx
 from graftline.components.finetune import finetune
 from graftline.components.fingerprint import fingerprint
 from graftline.components.gate import gate
+from graftline.components.halve import halve
 from graftline.components.merge import merge
 from graftline.components.merge_sources import merge_sources
 from graftline.components.plan import plan
@@ -24,6 +25,7 @@ COMPONENTS = {
     "pretrain": pretrain,
     "plan": plan,
     "finetune": finetune,
+    "halve": halve,
     "select": select,
     "evaluate": evaluate,
     "export-onnx": export_onnx,

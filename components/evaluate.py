@@ -28,6 +28,7 @@ def evaluate(
                          confirmations=[Path(c.path) for c in confirmations], out=Path(metrics.path))
         for name, figure in found.test.items():
             metrics.log_metric(name, figure.value)
-        confusion.log_confusion_matrix(found.classes, found.confusion)
+        if found.confusion:
+            confusion.log_confusion_matrix(found.classes, found.confusion)
         Path(confusion.path).write_text(str(found.confusion))
         return (digest_text(canonical_json([inputs, *confirmation_digests, identity(Path(metrics.path))])),)

@@ -1,6 +1,6 @@
 """Face of the step `finetune`."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from kfp.dsl import Dataset, Input, Model, Output
 
@@ -10,8 +10,10 @@ from graftline.components.face import face
 @face
 def finetune(
     candidate: str, phase: str, sources: Input[Model], dataset: Input[Dataset], checkpoint: Output[Model],
+    earlier: Optional[Input[Model]] = None,  # noqa: UP045
 ) -> NamedTuple("Outputs", [("digest", str)]):
-    """Trains one candidate (JSON) on the target; `phase` is `finetune`, or `confirm` for a further seed."""
+    """Trains one candidate (JSON) on the target, from where it stands in `earlier` if it does; `phase` is for its logs:
+    `finetune`, `rung2` and so on in a tournament, or `confirm` for a further seed."""
     from pathlib import Path
 
     from graftline import events
@@ -22,5 +24,6 @@ def finetune(
         from graftline.manifest import identity
         from graftline.steps.finetune import finetune
 
-        finetune(parsed, sources=Path(sources.path), dataset=Path(dataset.path), out=Path(checkpoint.path))
+        finetune(parsed, sources=Path(sources.path), dataset=Path(dataset.path), out=Path(checkpoint.path),
+                 earlier=Path(earlier.path) if earlier else None)
         return (identity(Path(checkpoint.path)),)

@@ -7,7 +7,7 @@ from graftline.components.face import face
 
 @face
 def fingerprint(
-    config: str, fan_out: bool = False,
+    config: str, fan_out: bool = False, tournament: bool = False,
 ) -> NamedTuple("Jobs", [("Output", list[str]), ("target", str), ("sources", list[str]), ("plan", str),
                          ("select", str), ("evaluate", str), ("export_onnx", str), ("gate", str), ("release", str),
                          ("report", str)]):
@@ -17,11 +17,12 @@ def fingerprint(
 
     with events.step("fingerprint", config=config):
         from graftline.config import Config
-        from graftline.jobs import decode_jobs
+        from graftline.jobs import check_dag, decode_jobs
         from graftline.steps.fingerprint import fingerprint
 
         whole = Config.model_validate_json(config)
         jobs = fingerprint(whole)
+        check_dag(whole, tournament=tournament)
         others = (jobs.plan, jobs.select, jobs.evaluate, jobs.export_onnx, jobs.gate, jobs.release, jobs.report)
         sources = [job.to_json() for job in jobs.sources]
         first = [job.to_json() for job in decode_jobs(jobs, whole.shards)] if fan_out else sources

@@ -11,8 +11,9 @@ from graftline.components.face import face
 def plan(
     job: str, checkpoint_digests: list[str], dataset_digest: str, checkpoints: Input[list[Model]],
     dataset: Input[Dataset], sources: Output[Model],
-) -> NamedTuple("Outputs", [("Output", list[str]), ("digest", str)]):
-    """Lists what to train on the target (`Output`), the control among them; gathers the sources in one artifact."""
+) -> NamedTuple("Outputs", [("Output", list[str]), ("digest", str), ("race", str)]):
+    """Lists what to train on the target (`Output`), the control among them or, of a tournament, in the job of its later
+    rungs (`race`); gathers the sources in one artifact."""
     from pathlib import Path
 
     from graftline import events
@@ -22,7 +23,8 @@ def plan(
         from graftline.manifest import canonical_json, digest_text, identity
         from graftline.steps.plan import plan
 
-        candidates = plan(PlanJob.model_validate_json(job), sources=[Path(c.path) for c in checkpoints],
-                          dataset=Path(dataset.path), out=Path(sources.path))
+        planned = plan(PlanJob.model_validate_json(job), sources=[Path(c.path) for c in checkpoints],
+                       dataset=Path(dataset.path), out=Path(sources.path))
         inputs = digest_text(canonical_json([dataset_digest, identity(Path(sources.path))]))
-        return ([c.model_copy(update={"inputs": inputs}).to_json() for c in candidates], inputs)
+        candidates = [c.model_copy(update={"inputs": inputs}).to_json() for c in planned.candidates]
+        return (candidates, inputs, planned.race.stamped(inputs).to_json())

@@ -63,8 +63,8 @@ class Row(BaseModel):
     reason: str = ""
     val_accuracy: float | None = None
     val_score: float | None = None
-    """Main metric on validation, higher is better: balanced accuracy; regression: minus the mean over outputs of RMSE over
-    the output's deviation; multilabel: macro average precision."""
+    """Main metric on validation, higher is better: balanced accuracy; regression: minus the mean over outputs of RMSE
+    over the output's deviation; multilabel: macro average precision."""
     val_score_se: float | None = None
     """Its standard error."""
     val_method: str = ""
@@ -131,14 +131,14 @@ def write(folder: Path, manifest: CheckpointManifest, network: "Network | None")
     Args:
         folder: Made if need be; what a first try left there is overwritten.
         manifest: Its `files` and `digest` are filled in here.
-        network: None where `manifest.row.status` is not ok.
+        network: None where `manifest.row.status` is not ok, save for the last good weights of what diverged.
 
     Returns:
         The manifest as written.
     """
     from safetensors.torch import save_file
 
-    if (network is None) == (manifest.row.status == "ok"):
+    if manifest.row.status != "diverged" and (network is None) == (manifest.row.status == "ok"):
         raise ValueError(f"row.status {manifest.row.status!r} {'without' if network is None else 'with'} a network")
     folder.mkdir(parents=True, exist_ok=True)
     for stale in (folder / NAME, folder / WEIGHTS):
@@ -162,9 +162,10 @@ def load(folder: Path) -> "tuple[Network, CheckpointManifest]":
     from graftline.backbones.shapes import Unfilled
     from graftline.backbones.transfer import fill
     from graftline.backbones.weights import read_safetensors
+    from graftline.objective import Objective
 
     manifest = read(folder, CheckpointManifest, verify=True)
-    if manifest.row.status != "ok":
+    if manifest.row.status != "ok" and not manifest.digest:
         raise RefusedError(f"{folder}: no weights, its training ended as {manifest.row.status!r}: "
                            f"{manifest.row.reason}")
     if manifest.files.get(WEIGHTS) is None or manifest.files[WEIGHTS] != manifest.digest:
@@ -172,7 +173,8 @@ def load(folder: Path) -> "tuple[Network, CheckpointManifest]":
     with Unfilled():
         network = build(manifest.backbone, manifest.mapped_from or outputs(manifest.classes), input=manifest.input,
                         small=manifest.small, head=manifest.head, source_head=manifest.source_head,
-                        architecture=manifest.architecture)
+                        architecture=manifest.architecture,
+                        objective=Objective.unfilled(manifest.task, len(manifest.classes)))
         if manifest.mapped_from is not None:
             network = with_class_map(network, manifest.mapped_from, len(manifest.classes))
     fill(network, read_safetensors(folder / WEIGHTS))

@@ -104,8 +104,9 @@ def compile(pipelines: Annotated[list[str] | None, typer.Argument(help="Which on
     _known("profile", profile, PROFILES)
     for name in pipelines or PIPELINES:
         _known("pipeline", name, PIPELINES)
-        print(compile_pipeline(name, profile=profile, out=out, image=image, training_image=gpu_image,
-                               fan_out=fan_out))
+        for tournament in (False, True):
+            print(compile_pipeline(name, profile=profile, out=out, image=image, training_image=gpu_image,
+                                   fan_out=fan_out, tournament=tournament))
     if not pipelines:
         print(*compile_components(out / "components", image=image), sep="\n")
 
@@ -152,7 +153,7 @@ def formats() -> None:
 
 @app.command()
 def backbones() -> None:
-    """List the backbones by name."""
+    """List the backbones by name; with the extra `timm`, `timm/NAME` takes any of timm's as well."""
     from graftline.backbones.small import SMALL
     from graftline.backbones.torchvision_models import names
 
@@ -184,11 +185,15 @@ def _known(what: str, name: str, table: Any) -> None:
 def _explain(config: Config) -> None:
     from graftline.report.again import to_yaml
     from graftline.steps.fingerprint import fingerprint
+    from graftline.tournament.told import told
 
     jobs = fingerprint(config)
     print(to_yaml(config).rstrip())
     print(f"\ntarget {jobs.target.label}: {jobs.target.fingerprint}")
     for source in jobs.sources:
         print(f"source {source.pretrain.label}: {source.pretrain.init}, {source.preprocess.fingerprint or 'no data'}")
-    print("candidates:", ", ".join(f"{s.pretrain.label}-{strategy.name}" for s in jobs.sources
-                                   for strategy in config.strategies), "and the control")
+    if not config.races:
+        print("candidates:", ", ".join(f"{s.pretrain.label}-{strategy.name}" for s in jobs.sources
+                                       for strategy in config.strategies), "and the control")
+        return
+    print(*told(jobs.plan, [source.pretrain.label for source in jobs.sources]), sep="\n")

@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 import yaml
 
 from graftline import config_file
-from graftline.config import Config
+from graftline.config import Config, Strategy
 from graftline.errors import RefusedError
 
 steps = typer.Typer()
 
+STRATEGY_NAMES = [each.model_fields["name"].default for each in get_args(get_args(Strategy)[0])]
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="YAML config; see docs/config.md.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override one key, such as finetune.epochs=5; repeatable.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
@@ -79,21 +80,26 @@ def pretrain(data: DataArtifact, out: Out, config: ConfigFile = None, set_: Set 
 
 @steps.command()
 def finetune(data: DataArtifact, source: Annotated[Path, typer.Option(help="Source checkpoint.")], out: Out,
-             strategy: Annotated[str, typer.Option(help="zero, feature, partial, staged, full, structure or control."
-                                                   )] = "staged",
+             strategy: Annotated[str, typer.Option(help=f"{', '.join(STRATEGY_NAMES)} or control.")] = "staged",
+             resume: Annotated[Path | None, typer.Option(help="State to go on from (a step-... folder); without it a "
+                                                              "killed training goes on by itself.")] = None,
              config: ConfigFile = None, set_: Set = []) -> None:
     """Train one candidate: a source checkpoint carried to the target by one strategy."""
     from graftline.jobs import jobs_of
     from graftline.steps.finetune import finetune as step
     from graftline.steps.plan import plan
+    from graftline.training import ranks
 
     base: dict[str, Any] = {"target": {"data": str(data)}}
     chosen = [] if strategy == "control" else [f"strategies=[{strategy}]"]
     whole = configured(config, [*chosen, *set_], base)
-    with tempfile.TemporaryDirectory() as folder:
-        candidates = plan(jobs_of(whole, {}).plan, sources=[source], dataset=data, out=Path(folder))
-        job = next(c for c in candidates if c.is_control == (strategy == "control"))
-        _print_row(out, _step(f"finetune-{job.name}", step, job, sources=Path(folder), dataset=data, out=out).row)
+    with tempfile.TemporaryDirectory() as folder, ranks.voice(out) as out:
+        alone = jobs_of(whole.model_copy(update={"budget": None}), {}).plan  # it races with nobody
+        planned = plan(alone, sources=[source], dataset=data, out=Path(folder))
+        every = [*planned.candidates, *planned.race.controls]
+        job = next(c for c in every if c.is_control == (strategy == "control"))
+        _print_row(out, _step(f"finetune-{job.name}", step, job, sources=Path(folder), dataset=data, out=out,
+                              resume=resume).row)
 
 
 @steps.command()
@@ -110,8 +116,10 @@ def evaluate(data: DataArtifact, out: Out,
     with _gathered([source]) as sources:
         figures = _step("evaluate", step, jobs_of(whole, {}).evaluate, dataset=data, sources=sources,
                         chosen=chosen[0], control=control[0], confirmations=[*chosen[1:], *control[1:]], out=out)
-    ours, theirs = figures.test["accuracy"].value, figures.control_test["accuracy"].value
-    print(f"{out}: accuracy {ours:.1%}, control {theirs:.1%}, gain {figures.gain}")
+    main = figures.gain.measure
+    ours, theirs = (f"{side[main].value:.4g}" if main == "rmse" else f"{side[main].value:.1%}"
+                    for side in (figures.test, figures.control_test))
+    print(f"{out}: {figures.gain.unit.figure} {ours}, control {theirs}, gain {figures.gain}")
 
 
 @steps.command("export-onnx")
@@ -200,6 +208,7 @@ def _gathered(sources: list[Path]) -> Iterator[Path]:
 def _step(name: str, function: Any, job: Any, *, out: Path, **paths: Path | list[Path] | None) -> Any:
     """Runs a step into a folder that must not hold another artifact, with live progress."""
     from graftline import events
+    from graftline.cache_home import keeping_states
 
     if out.is_file():
         raise RefusedError(f"--out {out}: is a file; give a new folder")
@@ -209,7 +218,7 @@ def _step(name: str, function: Any, job: Any, *, out: Path, **paths: Path | list
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RefusedError(f"--out {out}: cannot be made ({error.strerror}); give another folder") from None
-    with events.step(name):
+    with keeping_states(), events.step(name):
         try:
             return function(job, out=out, **paths)
         except RefusedError:

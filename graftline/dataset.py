@@ -1,14 +1,16 @@
 """The dataset artifact: images that reading costs a copy, labels, split ledger, data page, manifest.
 
 Folder: `images.npy` (N, C, H, W) uint8, or `images-*.jpeg` and `index.npy` where raw pixels would take too much room
-(the manifest's `layout` says which); `labels.npy` (N,) int64, -1 without labels; both ordered train, val, test;
-`samples.jsonl` one line a sample in the same order; `ledger.json`; `page.html`, what a person should see of the data;
-`manifest.json`. Within a split samples stand in the order of their digests, so that equal data make an equal artifact,
-whatever the files are called.
+(the manifest's `layout` says which); `labels.npy` (N,) int64, -1 without labels, for regression (N, D) float32 in the
+labels' own units, for multilabel (N, K) float32 of 0 and 1; both ordered train, val, test; `samples.jsonl` one line a
+sample in the same order; `ledger.json`; `page.html`, what a person should see of the data; `manifest.json`. Within a
+split samples stand in the order of their digests, so that equal data make an equal artifact, whatever the files are
+called.
 
 A sample's digest is the sha256 of `C,H,W` and a newline in ASCII, then the pixels at the stored size, before any JPEG,
 one channel where all are equal (the same in a grey and in a coloured set). The dataset's digest is the sha256 of all
-stored samples' lines `["<sample digest>","<class>"]` and a newline, sorted: no split, name, place, order.
+stored samples' lines `["<sample digest>",<label>]` and a newline, sorted: no split, name, place, order. The label is
+the class as a JSON string, or the JSON of numbers or names that `graftline.labels` writes.
 """
 
 import hashlib
@@ -26,6 +28,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from graftline import manifest as manifests
 from graftline import stored_images
 from graftline.errors import RefusedError
+from graftline.labels import to_array, wrong_with
 from graftline.manifest import Manifest, canonical_json, digest_text, json_line
 from graftline.stored_images import Images, Layout, is_grey
 
@@ -53,10 +56,15 @@ class DatasetManifest(Manifest):
     """What a dataset artifact says of itself."""
 
     label: str
-    task: str = "classification"
+    task: Literal["classification", "regression", "multilabel", "unlabelled"] = "classification"
     """`unlabelled` where there are no labels, and no classes."""
     format: str
     classes: list[str]
+    """For regression the names of its outputs, for multilabel those of its labels."""
+    target_mean: list[float] = []
+    """For regression, of each output over the training split, in its own unit."""
+    target_std: list[float] = []
+    """Likewise its deviation, above 0."""
     sizes: dict[SplitName, int]
     counts: dict[str, dict[SplitName, int]] = {}
     """Images of each class in each split."""
@@ -101,8 +109,9 @@ class Split:
 
     images: Images
     """(N, C, H, W), 0..255."""
-    labels: NDArray[np.int64]
-    """(N,), indices into the manifest's classes."""
+    labels: NDArray[Any]
+    """(N,) int64, indices into the manifest's classes; for regression (N, D) float32 in the labels' own units; for
+    multilabel (N, K) float32 of 0 and 1."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -125,7 +134,7 @@ class StoredSample:
     key: str
     """Where it came from, for people."""
     label: str
-    """Its class."""
+    """Its class, or the text of its label as `graftline.labels` writes it."""
     split: SplitName
     sha256: str
     """The sample's digest, hexadecimal."""
@@ -146,11 +155,12 @@ def sample_digest(image: NDArray[np.uint8]) -> str:
     return found.hexdigest()
 
 
-def content_digest(samples: Iterable[StoredSample]) -> str:
+def content_digest(samples: Iterable[StoredSample], task: str = "classification") -> str:
     """`sha256:...` of decoded samples and labels, independent of order, split, name, time and place."""
     found = hashlib.sha256()
     pairs = list(samples)
-    quoted = {label: canonical_json(label) for label in {sample.label for sample in pairs}}
+    whole = task in ("regression", "multilabel")  # these labels are canonical JSON already
+    quoted = {label: label if whole else canonical_json(label) for label in {sample.label for sample in pairs}}
     lines = sorted(f'["{sample.sha256}",{quoted[sample.label]}]\n' for sample in pairs)
     found.update("".join(lines).encode())
     return "sha256:" + found.hexdigest()
@@ -188,8 +198,7 @@ def write(folder: Path, manifest: DatasetManifest, images: Iterable[bytes | memo
 
 def _write_rest(folder: Path, manifest: DatasetManifest, samples: Sequence[StoredSample], ledger: str,
                 page: Page) -> None:
-    index = {name: position for position, name in enumerate(manifest.classes)}
-    np.save(folder / LABELS, np.array([index.get(sample.label, -1) for sample in samples], np.int64))
+    np.save(folder / LABELS, to_array([sample.label for sample in samples], manifest.task, manifest.classes))
     with (folder / SAMPLES).open("w", encoding="ascii") as file:
         file.writelines(json_line(sample) for sample in samples)
     manifests.write_text(folder / LEDGER, ledger)
@@ -210,10 +219,11 @@ def read(folder: Path) -> Dataset:
     count = sum(manifest.sizes.values())
     images = stored_images.read(folder, manifest.layout, count, manifest.image_shape)
     labels = stored_images.load_array(folder / LABELS, mapped=False)
-    stored_images.check(folder / LABELS, labels, "int64", (count,))
-    if not _within(labels, manifest):
-        raise RefusedError(f"{folder / LABELS}: labels outside of the manifest's {len(manifest.classes)} classes; "
-                           "preprocess again")
+    several = manifest.task in ("regression", "multilabel")
+    stored_images.check(folder / LABELS, labels, "float32" if several else "int64",
+                        (count, len(manifest.classes)) if several else (count,))
+    if why := wrong_with(labels, manifest.task, manifest.classes):
+        raise RefusedError(f"{folder / LABELS}: {why}; preprocess again")
     splits, start = {}, 0
     for name in SPLIT_NAMES:
         end = start + manifest.sizes.get(name, 0)
@@ -234,9 +244,3 @@ def read_samples(folder: Path) -> list[StoredSample]:
             return [StoredSample(**json.loads(line)) for line in file]
     except (OSError, ValueError, TypeError) as error:
         raise RefusedError(f"{path}: not sample lines: {error}; preprocess again") from None
-
-
-def _within(labels: NDArray[Any], manifest: DatasetManifest) -> bool:
-    if manifest.task == UNLABELLED:
-        return bool((labels == -1).all())
-    return not len(labels) or bool(labels.min() >= 0 and labels.max() < len(manifest.classes))

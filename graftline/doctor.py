@@ -11,6 +11,8 @@ from typing import Literal
 
 PACKAGES = ("torch", "torchvision", "kfp", "kfp-kubernetes", "onnx", "onnxruntime", "onnxscript",
             "google-cloud-storage", "safetensors", "scikit-learn")
+EXTRAS = {"timm": "backbones timm/NAME", "peft": "the strategy lora", "pyarrow": "Parquet tables"}
+"""Packages that an extra brings, and what needs them; the extra of peft is `lora`, of pyarrow `parquet`."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ def checks() -> Iterator[Check]:
     """Looks at the machine; nothing is changed and no network beyond the storage emulator is asked."""
     yield Check("ok" if sys.version_info >= (3, 11) else "missing", "Python", sys.version.split()[0])
     yield from map(_package, PACKAGES)
+    yield from (_package(name, needed) for name, needed in EXTRAS.items())
     yield _accelerator()
     yield _shared_memory()
     yield _docker()
@@ -33,10 +36,12 @@ def checks() -> Iterator[Check]:
     yield _disk()
 
 
-def _package(name: str) -> Check:
+def _package(name: str, needed: str = "") -> Check:
     try:
         return Check("ok", name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
+        if needed:
+            return Check("optional", name, f"not installed; only {needed} need it: run `pip install {name}`")
         return Check("missing", name, "not installed; run `make install`")
 
 

@@ -1,12 +1,12 @@
 """The metrics artifact: figures of the chosen model, the control and the baselines on the same test split.
 
 Folder: `predictions.safetensors` (`labels` (N,) int64, `chosen.seedS` and `control.seedS` logits (N, K) float32,
-`majority` and `forest` predicted classes (N,) int64), `manifest.json`.
+`majority` and `forest` predicted classes (N,) int64; for other tasks see `Predictions`), `manifest.json`.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,27 @@ PREDICTIONS = "predictions.safetensors"
 Verdict = Literal["positive", "negative", "none", "undecided"]
 
 
+@dataclass(frozen=True)
+class Unit:
+    """How a gain in some figure is said."""
+
+    factor: float
+    digits: int
+    name: str
+    figure: str
+    """What is compared, in words."""
+
+    def say(self, value: float) -> str:
+        """A gain with its sign: 0.09 of accuracy as `+9.0`."""
+        return f"{self.factor * value:+.{self.digits}f}"
+
+
+UNITS = {"accuracy": Unit(100, 1, "points", "accuracy"),
+         "rmse": Unit(1, 3, "deviations", "RMSE"),
+         "macro_ap": Unit(100, 1, "points", "macro average precision")}
+"""By figure. A deviation is the standard deviation of the test labels."""
+
+
 class Figure(BaseModel):
     """A number with its 95% interval, where it has one."""
 
@@ -29,8 +50,14 @@ class Figure(BaseModel):
 
 
 class Gain(BaseModel):
-    """Mean over seeds of chosen minus control on the same test images."""
+    """How much better the chosen side is than the control on the same test images, mean over seeds.
 
+    Accuracy and macro average precision: chosen minus control. RMSE: control minus chosen, in deviations of the test
+    labels, mean over the outputs. So positive always means that the transfer is better.
+    """
+
+    measure: str = "accuracy"
+    """A key of `UNITS`."""
     value: float
     low: float
     high: float
@@ -43,8 +70,13 @@ class Gain(BaseModel):
 
     def __str__(self) -> str:
         seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
-        return (f"{100 * self.value:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}] over {seeds}: "
-                f"{self.verdict}")
+        return (f"{self.unit.say(self.value)} {self.unit.name} [{self.unit.say(self.low)}, "
+                f"{self.unit.say(self.high)}] over {seeds}: {self.verdict}")
+
+    @property
+    def unit(self) -> Unit:
+        """How it is said."""
+        return UNITS[self.measure]
 
 
 class Side(BaseModel):
@@ -53,7 +85,10 @@ class Side(BaseModel):
     name: str
     seeds: list[int] = []
     """The first one is the model that ships; the lists below follow this order."""
-    accuracy_by_seed: list[float]
+    accuracy_by_seed: list[float] = []
+    """Of a classification."""
+    score_by_seed: list[float] = []
+    """Of another task: the figure that sides are compared by."""
     presentations: list[int]
     seconds: list[float]
     converged: bool | None = None
@@ -93,44 +128,55 @@ class Evaluation(Manifest):
     """accuracy, balanced_accuracy, macro_precision, macro_recall, macro_f1, loss, ece of the chosen model, first seed.
 
     Loss and ece are of the calibrated probabilities, which ship; macro means are over the classes that test holds.
+    Regression: rmse, mae, r2, means over the outputs; of several outputs in deviations of their training labels, of
+    one in its own unit. Multilabel: macro_ap, micro_ap, macro_f1, exact, loss, ece.
     """
     per_class: list[dict[str, float | int | str]]
-    """class, precision, recall, f1, examples."""
+    """class, precision, recall, f1, examples. Multilabel: also ap, ap_low, ap_high. Regression, a row an output in its
+    own unit: class, rmse, mae, r2, examples."""
     confusion: list[list[int]]
-    """Rows are true classes, columns predicted."""
+    """Rows are true classes, columns predicted; empty for other tasks."""
     control_test: dict[str, Figure]
     """The same figures of the control, calibrated by its own temperature."""
     baselines: dict[str, Figure]
-    """`majority` and `forest`: accuracy."""
+    """`majority` and `forest`: accuracy. Regression: `mean`, `forest`: rmse. Multilabel: `prior`,
+    `forest`: macro_ap."""
     best: str
-    """Which of chosen, control, majority, forest has the highest accuracy."""
+    """Which of chosen, control and the baselines is best by that figure."""
     gain: Gain
     equal_cost: EqualCost | None
-    calibration: Calibration
+    calibration: Calibration | None
+    """None for regression, which has no probabilities."""
     examples: int
     notes: list[str] = []
     """What a reader should know: seeds left out, a forest trained on a part, a temperature that was not fitted."""
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by; 1 where there are none."""
+        return self.calibration.temperature if self.calibration else 1.0
 
 
 @dataclass(frozen=True)
 class Predictions:
     """What every model said of every test sample, in the dataset's order."""
 
-    labels: NDArray[np.int64]
-    """(N,), the truth."""
+    labels: NDArray[Any]
+    """The truth: (N,) classes; regression (N, D) values; multilabel (N, K) of 0 and 1."""
     chosen: dict[int, NDArray[np.float32]]
-    """Seed to logits (N, K), before any temperature."""
+    """Seed to logits (N, K), before any temperature, or values (N, D)."""
     control: dict[int, NDArray[np.float32]]
     """Likewise."""
-    baselines: dict[str, NDArray[np.int64]]
-    """`majority` and `forest`: predicted classes (N,)."""
+    baselines: dict[str, NDArray[Any]]
+    """`majority` and `forest`: predicted classes (N,). Regression: `mean` and `forest`, values. Multilabel: `prior` and
+    `forest`, logits (N, K)."""
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
     """Writes `predictions.safetensors` into an artifact's folder, before its manifest."""
     from safetensors.numpy import save_file
 
-    arrays: dict[str, NDArray[np.int64] | NDArray[np.float32]] = {"labels": predictions.labels, **predictions.baselines}
+    arrays: dict[str, NDArray[Any]] = {"labels": predictions.labels, **predictions.baselines}
     for side, logits in (("chosen", predictions.chosen), ("control", predictions.control)):
         arrays |= {f"{side}.seed{seed}": values.astype(np.float32) for seed, values in logits.items()}
     save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, folder / PREDICTIONS)
@@ -160,8 +206,8 @@ def read_predictions(folder: Path) -> Predictions:
     return Predictions(labels, sides["chosen"], sides["control"], rest)
 
 
-def shipped_logits(folder: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Returns test labels (N,) and logits (N, K) of the model that ships, as evaluate scored them.
+def shipped_logits(folder: Path) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Returns test labels and what the model that ships said, as evaluate scored it: logits (N, K), or values.
 
     Raises:
         RefusedError: The artifact is not whole or lacks that model's logits.

@@ -152,6 +152,25 @@ def step(name: str, **received: str) -> Iterator[None]:
         running.emit("finished", seconds=round(time.time() - running.began, 3))
 
 
+def running() -> str:
+    """Returns the name of the step that this process is in; empty outside of any."""
+    return _running.name if _running is not None else ""
+
+
+@contextmanager
+def speaking_for(name: str) -> Iterator[None]:
+    """Inside, progress and log lines are those of a step that another process began and will end; none if unnamed."""
+    global _running
+    folder = os.environ.get(RUN_DIR)
+    outer, _running = _running, _Running(name, Path(folder) / "logs" if folder else None) if name else None
+    try:
+        yield
+        if _running is not None:
+            _running.flush()
+    finally:
+        _running = outer
+
+
 def _stop_retry(logs: Path, name: str) -> None:
     marker = logs / f"{file_name(name)}.error.json"
     if not marker.is_file():

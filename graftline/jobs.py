@@ -2,7 +2,22 @@
 
 from pydantic import Field
 
-from graftline.config import Config, Control, Data, Gate, Head, Knobs, Small, Source, Strategy, Training
+from graftline.config import (
+    Asked,
+    Budget,
+    Config,
+    Control,
+    Data,
+    Gate,
+    Head,
+    Knobs,
+    Predicted,
+    Small,
+    Source,
+    Strategy,
+    Training,
+)
+from graftline.config.strategies import Distill
 from graftline.errors import RefusedError
 from graftline.manifest import canonical_json, digest_text
 
@@ -29,6 +44,10 @@ class PreprocessJob(Job):
     """Gigabytes of raw pixels above which images are stored as JPEG."""
     labelled: bool = True
     """Whether data without labels are refused."""
+    target_share: float | None = None
+    """A source's: this share of the target's training split instead of data of its own."""
+    task: Predicted = "classification"
+    """What the labels are."""
 
 
 class DecodeJob(Job):
@@ -51,6 +70,8 @@ class PretrainJob(Job):
     head: Head
     training: Training
     seed: int
+    checkpoint_uri: str | None = None
+    """Where the state of the training under way is kept."""
     fingerprint: str = ""
     """Of `init` where that is a file or a folder, so that a cache sees other weights under the same name."""
     inputs: str = ""
@@ -69,11 +90,15 @@ class SourceJob(Job):
 class PlanJob(Job):
     """Source checkpoints and the target's size to the list of candidates."""
 
-    strategies: list[Strategy]
+    strategies: list[Asked]
+    budget: Budget | None = None
+    """Of a tournament; None where each candidate is trained whole."""
     head: Head
     training: Training
     control: Control
     seed: int
+    checkpoint_uri: str | None = None
+    """Of all candidates."""
 
 
 class Candidate(Job):
@@ -86,21 +111,31 @@ class Candidate(Job):
     strategy: Strategy | None
     head: Head
     training: Training
-    """`epochs` is resolved by plan, never None here."""
+    """Resolved by plan: nothing that a recipe chooses is None, but for the control's rates."""
+    recipe: list[str] = []
+    """What was chosen, and why, a sentence each."""
     control: Control
     longest: int
     """Example presentations of the longest candidate: the control's least."""
     cross_validate: bool
     """Score by repeated stratified 5-fold over train + validation (under 20 validation images a class)."""
     seed: int
+    until: int | None = None
+    """Presentations through the network (a head on features apart) after which the training pauses, for the next rung
+    of a tournament to go on with; None: it ends."""
+    checkpoint_uri: str | None = None
+    """Where the state of the training under way is kept."""
     skip: bool = False
     """Nothing to do: stands in where a loop needs an item (one seed asked for)."""
     control_rate: float | None = None
     """Rate found by the first control; confirmations use it again."""
+    student: Distill | None = None
+    """The control's, where its network is that of a candidate's student."""
     opponent: str = ""
     """Name of the control that has this candidate's network, as its source brought it; empty for a control."""
     inputs: str = ""
-    """Digest of the dataset and the sources, stamped on by the DAG: KFP's cache knows artifacts by their names only."""
+    """Digest of the dataset and the sources, and in later rungs of the training so far; stamped on by the DAG: KFP's
+    cache knows artifacts by their names only."""
 
     @property
     def is_control(self) -> bool:
@@ -111,6 +146,34 @@ class Candidate(Job):
     def strategy_name(self) -> str:
         """The strategy's name, `control` for the control."""
         return "control" if self.strategy is None else self.strategy.name
+
+
+class RaceJob(Job):
+    """What the later rungs of a tournament go by."""
+
+    sizes: list[int] = []
+    """How many candidates train in each rung, at most; empty where nothing races."""
+    ends: list[int] = []
+    """Passes over the training split that each has made at a rung's end."""
+    passes: int = 0
+    """What may be shown in all rungs together, in passes over the training split."""
+    spent: int = 0
+    """The first rung's share of it."""
+    images: int = 0
+    """In the training split."""
+    minutes: float | None = None
+    """Cap on the trainings' time, added up."""
+    cross_validate: bool = False
+    """Whether finalists are scored in folds."""
+    controls: list[Candidate] = []
+    """Of all networks; those of the finalists are trained beside them."""
+    inputs: str = ""
+    """Digest of the dataset and the sources, as in the candidates."""
+
+    def stamped(self, inputs: str) -> "RaceJob":
+        """Returns the same for known inputs."""
+        controls = [control.model_copy(update={"inputs": inputs}) for control in self.controls]
+        return self.model_copy(update={"inputs": inputs, "controls": controls})
 
 
 class SelectJob(Job):
@@ -181,8 +244,9 @@ def jobs_of(config: Config, fingerprints: dict[str, str]) -> Jobs:
         sources=[SourceJob(preprocess=_preprocess(config, source, source.label, fingerprints),
                            pretrain=_pretrain(config, source, fingerprints), target=digest_text(target.to_json()))
                  for source in config.source],
-        plan=PlanJob(strategies=config.strategies, head=config.head, training=config.finetune,
-                     control=config.control, seed=config.seed),
+        plan=PlanJob(strategies=config.strategies, head=config.head, training=config.finetune, control=config.control,
+                     checkpoint_uri=config.checkpoint_uri,
+                     budget=config.budget or (Budget() if config.races else None), seed=config.seed),
         select=SelectJob(confirm_seeds=config.confirm_seeds),
         evaluate=EvaluateJob(delta=config.delta, seed=config.seed),
         export_onnx=ExportJob(),
@@ -190,6 +254,22 @@ def jobs_of(config: Config, fingerprints: dict[str, str]) -> Jobs:
         release=ReleaseJob(store=config.store, delta=config.delta),
         report=ReportJob(config=config),
     )
+
+
+def check_dag(config: Config, *, tournament: bool) -> None:
+    """Refuses a run in a DAG that cannot express it.
+
+    Args:
+        config: The whole run.
+        tournament: Whether the DAG has the rungs of a tournament; where nothing races, such a DAG will do as well.
+
+    Raises:
+        RefusedError: The config asks for rungs that the DAG does not have.
+    """
+    if config.races and not tournament:
+        asked = "a budget" if config.budget else "strategies: auto"
+        raise RefusedError(f"{asked}: asks for a tournament, and this DAG has no rungs; submit "
+                           "transfer-tournament.yaml, which `graftline compile` writes beside transfer.yaml")
 
 
 def decode_jobs(jobs: Jobs, shards: int) -> list[DecodeJob]:
@@ -220,10 +300,12 @@ def _preprocess(config: Config, data: Data, label: str, fingerprints: dict[str, 
     fields = {name: getattr(data, name) for name in Data.model_fields}
     return PreprocessJob(label=label, data=Data(**fields), image_size=config.image_size, seed=config.seed,
                          fingerprint=fingerprints.get(data.data or "", ""),
-                         ledger_fingerprint=fingerprints.get(data.ledger or "", ""), packed_above=config.packed_above)
+                         ledger_fingerprint=fingerprints.get(data.ledger or "", ""), packed_above=config.packed_above,
+                         task=config.task_of(data), target_share=getattr(data, "target_share", None))
 
 
 def _pretrain(config: Config, source: Source, fingerprints: dict[str, str]) -> PretrainJob:
     return PretrainJob(label=source.label, init=source.init, backbone=source.backbone or config.backbone,
                        small=config.small, head=config.head, training=config.pretrain, seed=config.seed,
+                       checkpoint_uri=config.checkpoint_uri,
                        fingerprint=fingerprints.get(source.init, ""))

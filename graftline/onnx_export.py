@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from graftline import onnx_file
 from graftline.backbones import Inputs, Network
-from graftline.onnx_file import INPUT, KEY, OUTPUTS, Facts, Latency
+from graftline.onnx_file import INPUT, KEY, OUTPUTS_OF, Facts, Latency
 from graftline.stored_images import Images
 
 if TYPE_CHECKING:
@@ -26,18 +26,22 @@ _SECONDS = 3.0  # at most, a batch size
 
 
 class Served(nn.Module):
-    """What ships: stored uint8 images in, logits and calibrated probabilities out."""
+    """What ships: stored uint8 images in, logits and calibrated probabilities out, or a regression's values."""
 
     def __init__(self, network: Network, facts: Facts) -> None:
         super().__init__()
         self.inputs = Inputs(facts.input)
         self.network = network
         self.temperature = facts.temperature
+        self.task = facts.task
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) uint8 to (B, K) logits and (B, K) probabilities."""
-        logits = self.network(self.inputs(images))
-        return logits, torch.softmax(logits / self.temperature, dim=1)
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(B, C, H, W) uint8 to (B, K) logits and (B, K) probabilities; of a regression to (B, D) values."""
+        outputs = self.network(self.inputs(images))
+        if self.task == "regression":
+            return (outputs,)
+        scaled = outputs / self.temperature
+        return outputs, torch.sigmoid(scaled) if self.task == "multilabel" else torch.softmax(scaled, dim=1)
 
 
 def served(network: Network, facts: Facts) -> Served:
@@ -62,7 +66,7 @@ def export(model: Served, facts: Facts, file: Path) -> "onnx.ModelProto":
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, on torch's internals
         program = torch.onnx.export(model, (example,), dynamo=True, opset_version=OPSET, external_data=False,
-                                    input_names=[INPUT], output_names=list(OUTPUTS), verbose=False,
+                                    input_names=[INPUT], output_names=list(OUTPUTS_OF[facts.task]), verbose=False,
                                     dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
     assert program is not None  # so with dynamo=True
     proto = program.model_proto
@@ -84,7 +88,7 @@ def _strip(proto: "onnx.ModelProto") -> None:
 
 def logits_of(model: Served, images: Images, progress: Callable[[int, int], None],
               batch_size: int = 64) -> NDArray[np.float32]:
-    """Scores images by PyTorch: (N, C, H, W) to (N, K)."""
+    """Scores images by PyTorch: (N, C, H, W) to logits (N, K), or values."""
     parts = []
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):

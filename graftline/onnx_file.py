@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FILE = "model.onnx"
 INPUT = "images"
 OUTPUTS = ("logits", "probabilities")
+OUTPUTS_OF: dict[str, tuple[str, ...]] = {"classification": OUTPUTS, "multilabel": OUTPUTS, "regression": ("values",)}
+"""By task, in the graph's order."""
 KEY = "graftline"
 _LARGEST = 2**31 - 1  # bytes; protobuf's own limit
 
@@ -37,11 +39,15 @@ class Facts(BaseModel):
 
     schema_version: int = 1
     task: str = "classification"
+    """A key of `OUTPUTS_OF`."""
     classes: list[str]
+    """Of a regression the names of its values, of a multilabel task those of its labels."""
+    deviation: list[float] = []
+    """Of a regression, of each output over the training labels: what a difference is measured in."""
     input: InputContract
     """How the graph makes its network's input from a stored uint8 image; `input.stored` is what to feed."""
     temperature: float
-    """probabilities = softmax(logits / temperature)."""
+    """probabilities = softmax(logits / temperature), multilabel sigmoid(logits / temperature); regression: 1."""
     backbone: str
     chosen: str
     """Digest of the checkpoint's weights."""
@@ -51,6 +57,11 @@ class Facts(BaseModel):
     graftline: str
     """Version that exported it."""
 
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """What a difference of outputs is measured in, (1,) or (D,): 1, for a regression the labels' deviations."""
+        return np.asarray(self.deviation or [1.0], np.float64)
+
 
 class Parity(BaseModel):
     """How far onnxruntime is from PyTorch on the whole test split."""
@@ -59,17 +70,18 @@ class Parity(BaseModel):
     batch_sizes: list[int]
     """Each ran over all examples."""
     max_abs_diff: float
-    """Largest difference of a logit."""
+    """Largest difference of a logit; of a value in deviations of the training labels."""
     tolerance: float
-    """What was allowed: the job's tolerance times the largest logit."""
-    argmax_agreement: float
-    """Share of (image, batch size) pairs with the same label."""
+    """What was allowed: the job's tolerance times the largest logit; of values, times a deviation, and rounding."""
+    argmax_agreement: float | None
+    """Share of (image, batch size) pairs with the same class, or the same labels above 0.5; None for values."""
     ties: int
-    """Pairs that differ where PyTorch's own two best logits lie within a tenth of the tolerance."""
+    """Pairs that differ where PyTorch's own two best logits (a label's logit and 0) lie within a tenth of the
+    tolerance."""
     probabilities_max_abs_diff: float
-    """Largest difference of the file's probabilities from softmax(logits / temperature)."""
+    """Largest difference of the file's probabilities from those of its logits; 0 for values."""
     tested_max_abs_diff: float
-    """Largest difference between PyTorch's logits now and those that `evaluate` scored."""
+    """Largest difference between PyTorch's outputs now and those that `evaluate` scored, as `max_abs_diff`."""
 
 
 class Latency(BaseModel):
@@ -109,9 +121,11 @@ class OnnxManifest(Manifest):
 
     def summary(self) -> str:
         """One line for people."""
+        agree = self.parity.argmax_agreement
+        what = (f"largest difference of a value {self.parity.max_abs_diff:.1e} deviations" if agree is None else
+                f"largest logit difference {self.parity.max_abs_diff:.1e}, labels agree {agree:.2%}")
         return (f"{self.size_bytes / 1e6:.1f} MB, opset {self.opset}, on {self.parity.examples:,} test images at batch "
-                f"sizes {', '.join(map(str, self.parity.batch_sizes))}: largest logit difference "
-                f"{self.parity.max_abs_diff:.1e}, labels agree {self.parity.argmax_agreement:.2%}; "
+                f"sizes {', '.join(map(str, self.parity.batch_sizes))}: {what}; "
                 f"{self.latency.batch_1_ms:.1f} ms an image (PyTorch {self.latency.batch_1_ms_pytorch:.1f} ms)")
 
 
@@ -130,14 +144,15 @@ class OnnxModel:
             batch_size: Images a call.
 
         Returns:
-            Logits and probabilities, each (N, K).
+            Logits and probabilities, each (N, K); of a regression the values, twice.
         """
-        parts = [self.session.run(list(OUTPUTS), {INPUT: np.ascontiguousarray(images[i:i + batch_size])})
+        names = list(OUTPUTS_OF[self.facts.task])
+        parts = [self.session.run(names, {INPUT: np.ascontiguousarray(images[i:i + batch_size])})
                  for i in range(0, len(images), batch_size)]
         if not parts:
             empty = np.empty((0, len(self.facts.classes)), np.float32)
             return empty, empty
-        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[-1] for p in parts])
 
 
 def load(path: Path, *, threads: int | None = None) -> OnnxModel:
@@ -210,13 +225,20 @@ def facts_of(model: "onnx.ModelProto", name: str) -> Facts:
     if facts.schema_version > (known := Facts.model_fields["schema_version"].default):
         raise RefusedError(f"{name}: schema version {facts.schema_version}, this graftline reads up to {known}; "
                            "upgrade graftline")
+    if facts.task not in OUTPUTS_OF:
+        raise RefusedError(f"{name}: its task is {facts.task!r}, this graftline knows {', '.join(OUTPUTS_OF)}; "
+                           "upgrade graftline")
+    if len(facts.deviation) not in ((len(facts.classes),) if facts.task == "regression" else (0,)) or not all(
+            0 < value < float("inf") for value in facts.deviation):
+        raise RefusedError(f"{name}: metadata key {KEY!r}: `deviation` is {facts.deviation[:5]} for "
+                           f"{len(facts.classes)} outputs of a {facts.task}; export it again")
     stored = [d.dim_value for i in model.graph.input for d in i.type.tensor_type.shape.dim][1:]
     shapes = {o.name: o.type.tensor_type.shape.dim[-1].dim_value for o in model.graph.output
               if len(o.type.tensor_type.shape.dim) == 2}
     if [i.name for i in model.graph.input] != [INPUT] or stored != list(facts.input.stored):
         raise RefusedError(f"{name}: its input is not `{INPUT}` of {list(facts.input.stored)} as its metadata says; "
                            "export it again")
-    if shapes != dict.fromkeys(OUTPUTS, len(facts.classes)):
+    if shapes != dict.fromkeys(OUTPUTS_OF[facts.task], len(facts.classes)):
         raise RefusedError(f"{name}: its outputs are {shapes}, its metadata names {len(facts.classes)} classes; "
                            "export it again")
     return facts

@@ -13,6 +13,7 @@ Floats = NDArray[np.float32]
 _TIE = 0.1  # of the tolerance: below that, PyTorch itself changes its label with the batch size
 _RETESTED = 100  # times the tolerance: `evaluate` may have run on a GPU, whose convolutions keep fewer bits
 _PROBABILITY = 1e-4
+_ROUNDING = 16 * float(np.finfo(np.float32).eps)  # of a value: it may be large beside the labels' deviation
 _CHUNK = 256  # images at least between two looks at the figures
 
 
@@ -22,13 +23,16 @@ class ParityError(RefusedError):
     kind: Kind = "bug"
 
 
-def tolerance(reference: Floats, relative: float) -> float:
-    """Largest allowed difference of a logit: `relative` times the largest logit.
+def tolerance(reference: Floats, relative: float, task: str = "classification") -> float:
+    """Largest allowed difference of a logit: `relative` times the largest logit; of a value: times a deviation.
 
     Args:
-        reference: (N, K) logits.
+        reference: (N, K) logits; values (N, D) in deviations of the training labels.
         relative: Share, such as 1e-4; float32 leaves about 1e-6.
+        task: Whose outputs they are.
     """
+    if task == "regression":
+        return relative + _ROUNDING * float(np.abs(reference).max(initial=0.0))
     return relative * max(float(np.abs(reference).max(initial=0.0)), 1e-6)
 
 
@@ -39,10 +43,10 @@ def compare(model: OnnxModel, images: Images, reference: Floats, tested: Floats,
     Args:
         model: The exported file, opened.
         images: (N, C, H, W), the whole test split.
-        reference: (N, K) logits of PyTorch on the same images.
-        tested: (N, K) logits that `evaluate` scored.
+        reference: (N, K) logits, or values, of PyTorch on the same images.
+        tested: (N, K), those that `evaluate` scored.
         batch_sizes: Each runs over all images; the last batch may be smaller.
-        relative: Tolerance as a share of the largest logit.
+        relative: Tolerance as a share of the largest logit; of values, of the training labels' deviation.
         progress: Told (images done, images in all).
 
     Raises:
@@ -51,25 +55,33 @@ def compare(model: OnnxModel, images: Images, reference: Floats, tested: Floats,
     """
     if not len(images):
         raise ParityError("parity: the test split is empty, so nothing shows that the ONNX file equals the model")
-    allowed = tolerance(reference, relative)
-    _same(reference, tested, allowed * _RETESTED, "the logits that `evaluate` scored", 0)
+    task, scale = model.facts.task, model.facts.scale.astype(np.float32)
+    reference, tested = reference / scale, tested / scale
+    allowed = tolerance(reference, relative, task)
+    what = _WHAT[task]
+    _same(reference, tested, allowed * _RETESTED, f"the {what}s that `evaluate` scored", 0, what)
     worst = worst_probability = 0.0
     differ = ties = done = 0
     for size in batch_sizes:
         step = size * max(1, _CHUNK // size)
         for start in range(0, len(images), step):
             part = slice(start, start + step)
-            logits, shares = model.run(images[part], size)
-            worst = max(worst, _same(reference[part], logits, allowed, f"onnxruntime at batch size {size}", start))
-            worst_probability = max(worst_probability, _far(softmax(logits / model.facts.temperature), shares))
-            other = np.flatnonzero(logits.argmax(1) != reference[part].argmax(1))
-            differ += len(other)
-            ties += sum(_is_tie(reference[part][i], logits[i], allowed, start + int(i), size) for i in other)
-            done += len(logits)
+            outputs, shares = model.run(images[part], size)
+            scaled = outputs / scale
+            who = f"onnxruntime at batch size {size}"
+            worst = max(worst, _same(reference[part], scaled, allowed, who, start, what))
+            if task != "regression":
+                own = PROBABILITIES[task](outputs / model.facts.temperature)
+                worst_probability = max(worst_probability, _far(own, shares))
+                other = [start + int(i) for i in _others(reference[part], outputs, task)]
+                differ += len(other)
+                ties += sum(_is_tie(reference[i], outputs[i - start], allowed, i, size, task) for i in other)
+            done += len(outputs)
             if progress:
                 progress(done, len(images) * len(batch_sizes))
     return Parity(examples=len(images), batch_sizes=list(batch_sizes), max_abs_diff=worst, tolerance=allowed,
-                  argmax_agreement=1 - differ / done, ties=ties, probabilities_max_abs_diff=worst_probability,
+                  argmax_agreement=None if task == "regression" else 1 - differ / done, ties=ties,
+                  probabilities_max_abs_diff=worst_probability,
                   tested_max_abs_diff=float(np.abs(reference - tested).max()))
 
 
@@ -80,7 +92,25 @@ def softmax(logits: Floats) -> Floats:
     return shares
 
 
-def _same(reference: Floats, found: Floats, allowed: float, what: str, offset: int) -> float:
+def sigmoid(logits: Floats) -> Floats:
+    """The logistic function, in float64 inside."""
+    shares: Floats = (1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -700, 700)))).astype(np.float32)
+    return shares
+
+
+PROBABILITIES: dict[str, Callable[[Floats], Floats]] = {"classification": softmax, "multilabel": sigmoid}
+"""By task, of logits that are divided by the temperature."""
+_WHAT = {"classification": "logit", "multilabel": "logit", "regression": "value"}
+
+
+def _others(reference: Floats, found: Floats, task: str) -> NDArray[np.int64]:
+    """Rows whose class, or any of whose labels, is another one."""
+    if task == "multilabel":
+        return np.flatnonzero(((reference > 0) != (found > 0)).any(1))
+    return np.flatnonzero(found.argmax(1) != reference.argmax(1))
+
+
+def _same(reference: Floats, found: Floats, allowed: float, what: str, offset: int, output: str) -> float:
     if reference.shape != found.shape:
         raise ParityError(f"parity: {what} has shape {found.shape}, PyTorch gives {reference.shape}; "
                           "the file belongs to another model")
@@ -90,13 +120,16 @@ def _same(reference: Floats, found: Floats, allowed: float, what: str, offset: i
     at = np.unravel_index(int(difference.argmax()), difference.shape)
     worst = float(difference[at])
     if not (worst <= allowed and np.isfinite(worst)):
-        raise ParityError(f"parity: on test image {offset + int(at[0])}, class {int(at[1])}, PyTorch gives logit "
-                          f"{reference[at]:.6g} and {what} {found[at]:.6g}: difference {worst:.3g}, allowed "
+        of, unit = ("class", "") if output == "logit" else ("output", " deviations")
+        raise ParityError(f"parity: on test image {offset + int(at[0])}, {of} {int(at[1])}, PyTorch gives {output} "
+                          f"{reference[at]:.6g} and {what} {found[at]:.6g}: difference {worst:.3g}{unit}, allowed "
                           f"{allowed:.3g}; nothing is exported, please report this with the backbone's name")
     return worst
 
 
-def _is_tie(reference: Floats, found: Floats, allowed: float, image: int, size: int) -> bool:
+def _is_tie(reference: Floats, found: Floats, allowed: float, image: int, size: int, task: str) -> bool:
+    if task == "multilabel":
+        return _is_even(reference, found, allowed, image, size)
     ours, theirs = int(reference.argmax()), int(found.argmax())
     margin = float(reference[ours] - reference[theirs])
     if margin <= allowed * _TIE:
@@ -107,9 +140,20 @@ def _is_tie(reference: Floats, found: Floats, allowed: float, image: int, size: 
                       "backbone's name")
 
 
+def _is_even(reference: Floats, found: Floats, allowed: float, image: int, size: int) -> bool:
+    """Whether each label that differs has a logit of as good as 0, a probability of one half."""
+    margins = np.where((reference > 0) != (found > 0), np.abs(reference), 0)
+    if float(margins.max()) <= allowed * _TIE:
+        return True
+    label = int(margins.argmax())
+    raise ParityError(f"parity: label {label} of test image {image} has logit {reference[label]:.6g} by PyTorch and "
+                      f"{found[label]:.6g} by onnxruntime at batch size {size}; nothing is exported, please report "
+                      "this with the backbone's name")
+
+
 def _far(expected: Floats, found: Floats) -> float:
     worst = float(np.abs(expected - found).max())
     if not worst <= _PROBABILITY:
-        raise ParityError(f"parity: probabilities are up to {worst:.3g} away from softmax(logits / temperature), "
+        raise ParityError(f"parity: probabilities are up to {worst:.3g} away from those of logits / temperature, "
                           f"allowed {_PROBABILITY:g}; the temperature in the file is not the one that was fitted")
     return worst

@@ -1,11 +1,11 @@
-"""What a user of the model does: image files in, labels and probabilities out. Needs no torch.
+"""What a user of the model does: image files in, labels and probabilities (or values) out. Needs no torch.
 
 A file is decoded and brought to the stored shape by the very code that made the training data, and the rest of the
 preprocessing is inside of the ONNX file, so that an image here is the same numbers as it was in training.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from graftline.onnx_file import OnnxModel
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 """What counts as an image inside of a folder; a file that is named itself is always tried."""
 _BATCH = 32
+_THERE = 0.5  # the threshold that training's figures at 0.5 were taken at
 
 
 @dataclass(frozen=True)
@@ -28,31 +29,51 @@ class Answer:
 
     file: str
     probabilities: dict[str, float]
-    """Class to probability, the likeliest first; empty where the file was not readable."""
+    """Class or label to probability, the likeliest first; empty for values, and where the file was not readable."""
     error: str = ""
+    task: str = "classification"
+    values: dict[str, float] = field(default_factory=dict)
+    """Of a regression: output to value, in the outputs' order."""
 
     @property
     def label(self) -> str:
         """The likeliest class; empty where the file was not readable."""
         return next(iter(self.probabilities), "")
 
+    @property
+    def labels(self) -> list[str]:
+        """Of a multilabel task: the labels whose probability is above one half, the likeliest first."""
+        return [name for name, share in self.probabilities.items() if share > _THERE]
+
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: `file`, and either `label`, `probability` and `probabilities`, or `error`."""
+        """For JSON: `file`, and either `label`, `probability` and `probabilities`, or `error`.
+
+        Multilabel: `labels` and `probabilities`; regression: `values`.
+        """
         if self.error:
             return {"file": self.file, "error": self.error}
+        if self.task == "regression":
+            return {"file": self.file, "values": self.values}
+        if self.task == "multilabel":
+            return {"file": self.file, "labels": self.labels, "probabilities": self.probabilities}
         return {"file": self.file, "label": self.label, "probability": self.probabilities[self.label],
                 "probabilities": self.probabilities}
 
     def as_line(self) -> str:
-        """One line for people: file, label, and up to three probabilities."""
+        """One line for people: file, label, and up to three probabilities; all values; all labels above one half."""
         if self.error:
             return f"{_shown(self.file)}: not readable: {self.error}"
+        if self.task == "regression":
+            return f"{_shown(self.file)}: " + ", ".join(f"{_shown(n)} {value:.5g}" for n, value in self.values.items())
+        if self.task == "multilabel":
+            there = [f"{_shown(name)} {self.probabilities[name]:.1%}" for name in self.labels]
+            return f"{_shown(self.file)}: {', '.join(there) or 'no label'}"
         best = islice(self.probabilities.items(), 3)
         return f"{_shown(self.file)}: " + ", ".join(f"{_shown(name)} {share:.1%}" for name, share in best)
 
 
 def predict(model: Path, images: Sequence[Path]) -> Iterator[Answer]:
-    """Labels image files.
+    """Labels image files, or values them.
 
     Args:
         model: A release folder, or a model.onnx that graftline exported.
@@ -91,12 +112,16 @@ def _batch(model: OnnxModel, files: Sequence[Path]) -> Iterator[Answer]:
             errors[file] = str(error)
     shape = model.facts.input.stored
     rows = iter(model.run(np.stack(arrays) if arrays else np.empty((0, *shape), np.uint8))[1])
+    task, names = model.facts.task, model.facts.classes
     for file in files:
         if file in errors:
-            yield Answer(str(file), {}, errors[file])
+            yield Answer(str(file), {}, errors[file], task)
             continue
         row = next(rows)
-        yield Answer(str(file), {model.facts.classes[i]: float(row[i]) for i in np.argsort(-row, kind="stable")})
+        if task == "regression":
+            yield Answer(str(file), {}, task=task, values=dict(zip(names, map(float, row), strict=True)))
+        else:
+            yield Answer(str(file), {names[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}, task=task)
 
 
 def _shown(text: str) -> str:

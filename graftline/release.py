@@ -7,6 +7,7 @@ give), `serving/<name>/` (the layout of Triton and of KServe's ONNX runtime), `m
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from graftline import manifest as manifests
 from graftline.errors import RefusedError
 from graftline.evaluation import Calibration, Figure, Gain
 from graftline.manifest import NAME, Manifest, canonical_json, digest_text
-from graftline.onnx_file import FILE, Facts, Int8, OnnxModel, Parity, load
+from graftline.onnx_file import FILE, OUTPUTS_OF, Facts, Int8, OnnxModel, Parity, load
 from graftline.stored_images import Images
 
 LABELS, CARD, SAMPLE, SERVING = "labels.txt", "MODEL_CARD.md", "sample.safetensors", "serving"
@@ -69,7 +70,8 @@ class ReleaseManifest(Manifest):
     baselines: dict[str, Figure]
     best: str
     gain: Gain
-    calibration: Calibration
+    calibration: Calibration | None
+    """None for regression."""
     parity: Parity
     int8: Int8
     gate: GateVerdict
@@ -91,26 +93,26 @@ def read(folder: Path) -> ReleaseManifest:
     return manifests.read(folder, ReleaseManifest)
 
 
-def write_sample(folder: Path, model: OnnxModel, images: Images, labels: NDArray[np.int64]) -> int:
-    """Stores a few test images, spread over the classes, with the outputs that the file gives for them.
+def write_sample(folder: Path, model: OnnxModel, images: Images, labels: NDArray[Any]) -> int:
+    """Stores a few test images, spread over the classes (or values, or sets of labels), with the outputs that the file
+    gives for them.
 
     Args:
         folder: The release.
         model: The file that ships, opened.
         images: (N, C, H, W) test images.
-        labels: (N,) their classes.
+        labels: (N,) their classes, or (N, K) their values or labels.
 
     Returns:
         How many were stored.
     """
-    firsts = np.unique(labels, return_index=True)[1]
+    firsts = np.unique(labels, return_index=True, axis=0)[1]
     rest = np.setdiff1d(np.arange(len(labels)), firsts)
     spread = firsts[np.linspace(0, len(firsts) - 1, min(_SAMPLES, len(firsts))).astype(int)]
     index = np.sort(np.concatenate([spread, rest[:_SAMPLES - len(spread)]]))
     batch = np.ascontiguousarray(images[index])
-    logits, probabilities = model.run(batch)
-    save_file({"images": batch, "labels": np.ascontiguousarray(labels[index]), "logits": logits,
-               "probabilities": probabilities}, folder / SAMPLE)
+    outputs = dict(zip(OUTPUTS_OF[model.facts.task], model.run(batch), strict=False))
+    save_file({"images": batch, "labels": np.ascontiguousarray(labels[index]), **outputs}, folder / SAMPLE)
     return len(index)
 
 
@@ -143,7 +145,8 @@ def verify(folder: Path) -> Iterator[str]:
     _lineage(folder, manifest, model)
     yield f"model.onnx: one valid file, made from checkpoint {manifest.lineage.checkpoint}"
     shown, worst = _outputs(folder, manifest, model)
-    yield (f"outputs: {shown} stored images give the stored outputs (largest logit difference {worst:.1e}, "
+    what = OUTPUTS_OF[model.facts.task][0].removesuffix("s")
+    yield (f"outputs: {shown} stored images give the stored outputs (largest {what} difference {worst:.1e}, "
            f"allowed {manifest.parity.tolerance:.1e})")
 
 
@@ -162,20 +165,21 @@ def _lineage(folder: Path, manifest: ReleaseManifest, model: OnnxModel) -> None:
 def _outputs(folder: Path, manifest: ReleaseManifest, model: OnnxModel) -> tuple[int, float]:
     try:
         sample = load_file(folder / SAMPLE)
-        images, stored, shares = sample["images"], sample["logits"], sample["probabilities"]
+        first, last = OUTPUTS_OF[model.facts.task][0], OUTPUTS_OF[model.facts.task][-1]
+        images, stored, shares = sample["images"], sample[first], sample[last]
     except (SafetensorError, KeyError) as error:
         raise RefusedError(f"{folder / SAMPLE}: not readable ({error}); get the release again") from None
     if images.dtype != np.uint8 or images.shape[1:] != model.facts.input.stored or not len(images):
         raise RefusedError(f"{folder / SAMPLE}: images are {images.dtype} {images.shape}, expected uint8 "
                            f"{('N', *model.facts.input.stored)}; get the release again")
-    logits, probabilities = model.run(images)
-    worst = float(np.abs(logits - stored).max()) if logits.shape == stored.shape else np.inf
-    off = float(np.abs(probabilities - shares).max()) if probabilities.shape == shares.shape else np.inf
+    outputs, answers = model.run(images)
+    worst = float(np.abs((outputs - stored) / model.facts.scale).max()) if outputs.shape == stored.shape else np.inf
+    off = float(np.abs(answers - shares).max()) if answers.shape == shares.shape else np.inf
     allowed = manifest.parity.tolerance
-    if not (worst <= allowed and off <= _PROBABILITY):
-        raise RefusedError(f"{folder / FILE}: gives other outputs than were stored: logits differ by {worst:.3g} "
-                           f"(allowed {allowed:.3g}), probabilities by {off:.3g} (allowed {_PROBABILITY:g}); "
-                           "do not use it on this machine")
+    if not (worst <= allowed and (off <= _PROBABILITY or first == last)):
+        more = "" if first == last else f", {last} by {off:.3g} (allowed {_PROBABILITY:g})"
+        raise RefusedError(f"{folder / FILE}: gives other outputs than were stored: {first} differ by {worst:.3g} "
+                           f"(allowed {allowed:.3g}){more}; do not use it on this machine")
     return len(images), worst
 
 

@@ -2,6 +2,7 @@
 
 from graftline.checkpoint import Epoch, Row
 from graftline.manifest import Manifest
+from graftline.tournament.race import Stand
 
 
 class Selection(Manifest):
@@ -20,3 +21,9 @@ class Selection(Manifest):
     """Sentences: the best score, what lay within its standard error, what was cheapest."""
     cross_validated: bool
     """Whether scores come from folds over train and validation."""
+    stands: list[Stand] = []
+    """Of a tournament: where each candidate stood at the end of each rung that it trained in."""
+    ends: list[int] = []
+    """Images that each candidate of a tournament had been shown at a rung's end, where it was trained so far."""
+    budget: int = 0
+    """Images that the tournament could show."""

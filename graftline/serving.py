@@ -4,15 +4,14 @@ import os
 import shutil
 from pathlib import Path
 
-from graftline.onnx_file import FILE, INPUT, Facts
+from graftline.onnx_file import FILE, INPUT, OUTPUTS_OF, Facts
 
 _CONFIG = """name: "{name}"
 platform: "onnxruntime_onnx"
 max_batch_size: 64
 input [ {{ name: "{input}", data_type: TYPE_UINT8, dims: [ {shape} ] }} ]
 output [
-  {{ name: "logits", data_type: TYPE_FP32, dims: [ {classes} ] }},
-  {{ name: "probabilities", data_type: TYPE_FP32, dims: [ {classes} ], label_filename: "labels.txt" }}
+{outputs}
 ]
 dynamic_batching {{ }}
 """
@@ -31,7 +30,10 @@ def write(folder: Path, *, name: str, facts: Facts, onnx: Path, labels: Path) ->
     model = folder / name
     (model / "1").mkdir(parents=True)
     shape = ", ".join(map(str, facts.input.stored))
-    text = _CONFIG.format(name=name, input=INPUT, shape=shape, classes=len(facts.classes))
+    *most, last = (f'  {{ name: "{output}", data_type: TYPE_FP32, dims: [ {len(facts.classes)} ]'
+                   for output in OUTPUTS_OF[facts.task])
+    outputs = "\n".join([*(f"{output} }}," for output in most), f'{last}, label_filename: "labels.txt" }}'])
+    text = _CONFIG.format(name=name, input=INPUT, shape=shape, outputs=outputs)
     (model / "config.pbtxt").write_text(text, encoding="utf-8")
     shutil.copyfile(labels, model / "labels.txt")
     _link(onnx, model / "1" / FILE)

@@ -89,6 +89,12 @@ class JpegImages:
         """Returns the images from `start` to before `end`, not decoded."""
         return JpegImages(self._shards, self._index[start:end], self._shape)
 
+    def packed(self, row: int) -> bytes:
+        """Returns one image's JPEG file."""
+        shard, start, size = self._index[row].tolist()
+        found: bytes = self._shards[shard][start:start + size].tobytes()
+        return found
+
     def _decoded(self, row: NDArray[np.int64]) -> NDArray[np.uint8]:
         shard, start, size = row.tolist()
         channels, height, width = self._shape
@@ -193,6 +199,12 @@ def part(images: Images, start: int, end: int) -> Images:
     """Returns some images without reading them."""
     view: Images = images.part(start, end) if isinstance(images, JpegImages) else images[start:end]
     return view
+
+
+def packed(images: Images, row: int) -> bytes:
+    """Returns one image as it is stored: raw pixels, or a JPEG file."""
+    found: bytes = images.packed(row) if isinstance(images, JpegImages) else images[row].tobytes()
+    return found
 
 
 def load_array(path: Path, *, mapped: bool) -> NDArray[Any]:

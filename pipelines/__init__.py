@@ -7,5 +7,5 @@ from kfp.dsl.graph_component import GraphComponent
 from graftline.pipelines.placement import Placement
 from graftline.pipelines.transfer import transfer
 
-PIPELINES: dict[str, Callable[[Placement, bool], GraphComponent]] = {"transfer": transfer}
-"""Every DAG by its name: takes nodes and images, and whether decoding fans out over pods."""
+PIPELINES: dict[str, Callable[[Placement, bool, bool], GraphComponent]] = {"transfer": transfer}
+"""Every DAG by its name: takes nodes and images, whether decoding fans out over pods, and whether candidates race."""

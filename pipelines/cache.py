@@ -10,8 +10,6 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,12 +20,11 @@ import graftline
 import graftline.components
 import graftline.pipelines
 from graftline import manifest
+from graftline.code_version import digest_of
 from graftline.jobs import Candidate, DecodeJob, PretrainJob, SourceJob
 
 Told = Callable[[str, Literal["starts", "cached", "done"], Mapping[str, Any]], None]
 """Takes a step's name, what became of it, and its outputs."""
-
-_NUMERICS = ("torch", "torchvision", "numpy", "scikit-learn", "onnx", "onnxruntime")
 
 
 class ContentCache(kfp.local.cache.LocalCache):  # type: ignore[misc]  # kfp is untyped
@@ -118,6 +115,8 @@ def step_name(component: str, arguments: Mapping[str, Any]) -> str:
         return f"pretrain-{PretrainJob.model_validate_json(arguments['job']).label}"
     if base == "finetune":
         return f"{arguments['phase']}-{Candidate.model_validate_json(arguments['candidate']).name}"
+    if base == "halve":
+        return "halve-2" if arguments.get("before") else "halve-1"
     return base
 
 
@@ -147,12 +146,8 @@ def damage_of(artifact: Path) -> str | None:
 
 def library_digest() -> str:
     """Returns a short hash of graftline's own source and of the versions that numbers depend on."""
-    found = sha256(" ".join(f"{name} {version(name)}" for name in _NUMERICS).encode())
-    for package in (graftline, graftline.components, graftline.pipelines):
-        folder = Path(str(package.__file__)).parent
-        for path in sorted(folder.rglob("*.py")):
-            found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()[:16]
+    return digest_of(*(Path(str(package.__file__)).parent
+                       for package in (graftline, graftline.components, graftline.pipelines)))
 
 
 def _name_only(value: Any) -> Any:

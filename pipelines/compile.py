@@ -14,7 +14,7 @@ from graftline.pipelines.placement import GPU_IMAGE, PROFILES, Placement
 
 
 def compile_pipeline(name: str, *, profile: str = "none", out: Path, image: str | None = None,
-                     training_image: str | None = None, fan_out: bool = False) -> Path:
+                     training_image: str | None = None, fan_out: bool = False, tournament: bool = False) -> Path:
     """Writes a DAG as KFP YAML: one document for the DAG, one for its placement, both of which must travel.
 
     Args:
@@ -25,9 +25,10 @@ def compile_pipeline(name: str, *, profile: str = "none", out: Path, image: str 
         training_image: Image of the steps that train, where it is another one; `graftline-python:gpu` where no image
             is named and the profile has accelerators.
         fan_out: Whether each task's raw data are decoded in as many pods as the run's `shards` says.
+        tournament: Whether the DAG has the rungs of a tournament.
 
     Returns:
-        `out/<name>.yaml`. The same arguments give the same bytes.
+        `out/<name>.yaml`, or `out/<name>-tournament.yaml`. The same arguments give the same bytes.
 
     Raises:
         RefusedError: No DAG or profile of this name.
@@ -38,7 +39,8 @@ def compile_pipeline(name: str, *, profile: str = "none", out: Path, image: str 
     if image is None and PROFILES[profile].count:
         training_image = training_image or GPU_IMAGE
     placement = Placement(image or IMAGE, PROFILES[profile], training_image)
-    return _write(PIPELINES[name](placement, fan_out), out / f"{name}.yaml")
+    path = out / f"{name}{'-tournament' if tournament else ''}.yaml"
+    return _write(PIPELINES[name](placement, fan_out, tournament), path)
 
 
 def compile_components(out: Path, *, image: str | None = None) -> list[Path]:

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from graftline.pipelines.forecast import Forecast
 from graftline.pipelines.watch import Step, Watch
 
 _STYLES = {"done": "green", "cached": "cyan", "failed": "bold red", "running": "yellow", "waiting": "dim"}
@@ -21,8 +22,8 @@ _PLAIN_EVERY = 15.0  # seconds between two lines of a running step where the out
 class Screen:
     """Draws a watched run. On a terminal in place, elsewhere as plain lines."""
 
-    def __init__(self, console: Console, watch: Watch) -> None:
-        self._console, self._watch = console, watch
+    def __init__(self, console: Console, watch: Watch, forecast: Forecast | None = None) -> None:
+        self._console, self._watch, self._forecast = console, watch, forecast
         self._said: set[tuple[str, str]] = set()
         self._plain = 0.0
         self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop",
@@ -72,6 +73,8 @@ class Screen:
                 self._said.add((step.name, "running"))
                 share = f"{step.done / step.total:4.0%}" if step.total else ""
                 self._line(step, f"{_clock(now - step.began):>8}", f"{share} {_told(step.numbers)}".strip())
+        if again and (left := self._left(now)):
+            self._console.print(left, highlight=False)
 
     def _now(self) -> RenderableType:
         now = time.time()
@@ -82,7 +85,14 @@ class Screen:
                 rows.append(self._dim(" " * 9 + note))
         if waiting := self._watch.of("waiting"):
             rows.append(self._dim("waiting  " + ", ".join(step.name for step in waiting)))
+        if left := self._left(now):
+            rows.append(Text(left, no_wrap=True))
         return Group(*rows)
+
+    def _left(self, now: float) -> str:
+        """Says how long all trainings will still take, listed or not."""
+        left = self._forecast.left(self._watch, now) if self._forecast else None
+        return f"in all   about {_clock(left)} of training left" if left is not None else ""
 
     def _dim(self, line: str) -> Text:
         text = Text(line, style="dim", no_wrap=True)

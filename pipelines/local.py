@@ -15,12 +15,13 @@ from kfp.local.config import LocalExecutionConfig
 from rich.console import Console
 
 from graftline import events
-from graftline.cache_home import cache_home
+from graftline.cache_home import cache_home, keeping_states
 from graftline.config import Config
-from graftline.jobs import Candidate, decode_jobs, jobs_of
+from graftline.jobs import Candidate, RaceJob, decode_jobs, jobs_of
 from graftline.manifest import canonical_json
 from graftline.pipelines import PIPELINES, outcome, run_folder
 from graftline.pipelines.cache import ContentCache, serving
+from graftline.pipelines.forecast import Forecast
 from graftline.pipelines.live import Screen
 from graftline.pipelines.placement import Placement
 from graftline.pipelines.runners import Runner, RunnerName, runner_of
@@ -97,14 +98,18 @@ class _Dag(threading.Thread):
         self.stopped, self.over = threading.Event(), threading.Event()
         self._error: Exception | None = None
         self._out, self._watch, self._how = out, watch, how
-        self._build = PIPELINES[pipeline](Placement(how.image), config.shards > 1)
+        self._build = PIPELINES[pipeline](Placement(how.image), config.shards > 1, config.races)
+        self.forecast = Forecast(config.confirm_seeds)
+        self._phases = {"plan": "rung1" if config.races else "finetune", "halve-1": "rung2", "halve-2": "rung3",
+                        "select": "confirm"}
         self._config = canonical_json(config.model_dump(mode="json"))
         self._cache = ContentCache(cache_home() / "entries", salt=how.salt, told=self._told, check=self._check)
 
     def run(self) -> None:
         """Runs the DAG; what goes wrong is kept for `failed`."""
         try:
-            with quiet(self._out / "logs" / "kfp.log"), run_dir(self._out), serving(self._cache):
+            with quiet(self._out / "logs" / "kfp.log"), run_dir(self._out), keeping_states(), \
+                    serving(self._cache):
                 try:
                     local.init(self._how.kfp, pipeline_root=str(cache_home() / "artifacts"), enable_caching=True,
                                cache_root=str(cache_home() / "entries"))
@@ -144,9 +149,14 @@ class _Dag(threading.Thread):
             raise _Stopped("a step failed or the run was stopped, so no further step starts")
 
     def _told(self, name: str, event: Event, outputs: Mapping[str, Any]) -> None:
-        phase = {"plan": "finetune", "select": "confirm"}.get(name)
+        phase = self._phases.get(name)
         listed = outputs.get("Output", []) if phase else []
-        names = [f"{phase}-{Candidate.model_validate_json(text).name}" for text in listed]
+        candidates = [Candidate.model_validate_json(text) for text in listed]
+        if name == "plan" and listed:
+            self.forecast.plan(RaceJob.model_validate_json(outputs["race"]), candidates)
+        if phase and listed:
+            self.forecast.listed(phase, candidates)
+        names = [f"{phase}-{each.name}" for each in candidates]
         made = {key: Path(value.uri) for key, value in outputs.items() if isinstance(value, Artifact)}
         if name in run_folder.TARGET and made:
             run_folder.show_data(self._out, made["dataset"])
@@ -155,7 +165,7 @@ class _Dag(threading.Thread):
 
 def _follow(dag: _Dag, watch: Watch, how: Runner, console: Console) -> None:
     """Draws until the DAG is through; Ctrl-C or SIGTERM stops the steps, a second Ctrl-C stops the waiting."""
-    with Screen(console, watch) as screen, sigterm_interrupts():
+    with Screen(console, watch, dag.forecast) as screen, sigterm_interrupts():
         dag.start()
         while not dag.over.is_set():
             try:
@@ -178,7 +188,8 @@ def _expected(config: Config) -> list[str]:
     else:
         data = ["preprocess-target", *(f"{step}-{source.label}" for source in config.source
                                        for step in ("preprocess", "pretrain"))]
-    return ["fingerprint", *data, "plan", "select", "evaluate", "export-onnx", "gate", "release", "report"]
+    cuts = ["halve-1", "halve-2"] if config.races else []
+    return ["fingerprint", *data, "plan", *cuts, "select", "evaluate", "export-onnx", "gate", "release", "report"]
 
 
 def _sentence(failed: Step, out: Path) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graftline.evaluation import Gain
+from graftline.evaluation import UNITS, Gain
 
 
 def lines(run: Mapping[str, Any], out: Path) -> list[str]:
@@ -17,15 +17,21 @@ def lines(run: Mapping[str, Any], out: Path) -> list[str]:
     told = []
     if "selected" in run and "test" in run:
         chosen = run["selected"]
-        others = {"control": run["control"]["accuracy"], **run["baselines"]}
-        told.append(f"chosen   {chosen['source']} / {chosen['strategy']}, {run['test']['accuracy']:.1%} on test; " +
-                    ", ".join(f"{name} {value:.1%}" for name, value in others.items()))
+        main = Gain.model_validate(run["transfer_gain"]).measure if "transfer_gain" in run else "accuracy"
+        said = "{:.4g}" if main == "rmse" else "{:.1%}"
+        what = "" if main == "accuracy" else f" {UNITS[main].figure}"
+        others = {"control": run["control"][main], **run["baselines"]}
+        value = said.format(run["test"][main])
+        told.append(f"chosen   {chosen['source']} / {chosen['strategy']}, {value}{what} on test; "
+                    + ", ".join(f"{name} {said.format(value)}" for name, value in others.items()))
     if "transfer_gain" in run:
         gain = Gain.model_validate(run["transfer_gain"])
         told.append(f"gain     {gain}")
         told += [f"         {reason}" for reason in gain.reasons if gain.verdict == "undecided"]
     if "best" in run and run["best"] != "chosen":
-        told.append(f"best     {run['best']} scores higher on test than the transfer")
+        rmse = Gain.model_validate(run["transfer_gain"]).measure == "rmse" if "transfer_gain" in run else False
+        how = "has a lower RMSE" if rmse else "scores higher"
+        told.append(f"best     {run['best']} {how} on test than the transfer")
     if "gate" in run:
         told.append(f"gate     {run['gate']['verdict']}")
     if "data" in run:

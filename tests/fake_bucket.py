@@ -125,6 +125,10 @@ class Handler(BaseHTTPRequestHandler):
         name = json.loads(about.split(b"\r\n\r\n", 1)[1])["name"]
         self._faulty("upload", name, lambda: self._store(name, content.split(b"\r\n\r\n", 1)[1][:-2], asked))
 
+    def do_DELETE(self) -> None:
+        name = unquote(urlsplit(self.path).path.rpartition("/o/")[2])
+        self._error(404) if self.bucket.objects.pop(name, None) is None else self._send(204, b"")
+
     def do_PUT(self) -> None:
         asked = parse_qs(urlsplit(self.path).query)
         name = asked["name"][0]
@@ -172,10 +176,11 @@ class Handler(BaseHTTPRequestHandler):
         return {"items": [self.bucket.about(name) for name in inside[:size]], **more}
 
     def _store(self, name: str, content: bytes, asked: dict[str, list[str]]) -> None:
-        if asked.get("ifGenerationMatch") == ["0"] and name in self.bucket.objects:
+        there = self.bucket.about(name)["generation"] if name in self.bucket.objects else "0"
+        if asked.get("ifGenerationMatch", [""])[0] not in ("", "None", there):
             self._error(412)
             return
-        self.bucket.objects[name] = content
+        self.bucket.replace(name, content)
         if self._how == "lost":
             self._how = None
             self._error(503)

@@ -6,9 +6,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graftline.config import Config, Feature, Partial
+from graftline.config import Budget, Config, Feature, Partial
 from graftline.config_file import absolute, check, load
 from graftline.errors import RefusedError
+from graftline.jobs import jobs_of
+from graftline.report.again import to_yaml
 
 LEAST = {"target": {"data": "flowers"}}
 
@@ -32,14 +34,35 @@ MESSAGES = {
     "missing key": ("source: {init: random}", "FILE: target: missing; it has no default"),
     "value out of range": ("target: {data: x}\nconfirm_seeds: -1",
                            "FILE: confirm_seeds: Input should be greater than or equal to 1, found -1"),
-    "a task of later": ("target: {data: x}\ntask: regression",
-                        "FILE: task: 'regression' is not there yet; this version does 'classification'"),
+    "numbers and a map of classes": ("target: {data: x}\ntask: regression\nstrategies: [zero]",
+                                     "FILE: strategies: zero maps the source's classes to the target's, which "
+                                     "regression has none of; take it out"),
+    "a loss of numbers": ("target: {data: x}\nfinetune: {loss: huber}",
+                          "FILE: finetune.loss: huber does not fit classification, which takes cross_entropy or mse"),
+    "a loss of classes": ("target: {data: x}\ntask: multilabel\nfinetune: {loss: mse}",
+                          "FILE: finetune.loss: mse does not fit multilabel, which takes cross_entropy"),
+    "smoothed numbers": ("target: {data: x}\ntask: regression\nfinetune: {label_smoothing: 0.1}",
+                         "FILE: finetune.label_smoothing: it mixes classes, which regression has none of; set 0"),
+    "balanced labels": ("target: {data: x}\ntask: multilabel\nfinetune: {balance: sampler}",
+                        "FILE: finetune.balance: sampler goes by classes, which multilabel has none of; set none"),
+    "numbers a class": ("target: {data: x, train_per_class: 3}\ntask: regression",
+                        "FILE: target: train_per_class counts the images of a class, which regression has none of; "
+                        "give fewer rows"),
+    "classes of numbers": ("target: {data: x, classes: [a]}\ntask: regression",
+                           "FILE: target: classes are set, which regression has none of; name its outputs' columns "
+                           "under columns.labels"),
+    "several columns of classes": ("target: {data: x, columns: {labels: [a, b]}}",
+                                   "FILE: target: columns.labels are for regression and multilabel; classification "
+                                   "takes the one column of columns.label"),
+    "one column and several": ("target: {data: x, columns: {label: a, labels: [b]}}\ntask: regression",
+                               "FILE: target.columns: label and labels are both set; give the one column, or the list "
+                               "of them"),
     "two sources of one name": ("target: {data: x}\nsource: [{init: random}, {init: random}]",
                                 "FILE: source: ['random'] name more than one source; set `name:` on each"),
     "no source": ("target: {data: x}\nsource: []",
                   "FILE: source: an empty list; give at least one source, `init: random` if there is none"),
-    "a strategy of later": ("target: {data: x}\nstrategies: auto",
-                            "FILE: strategies: 'auto' is not there yet; list strategies, such as [feature, staged"),
+    "a budget of nothing": ("target: {data: x}\nbudget: 0",
+                            "FILE: budget.presentations: Input should be greater than or equal to 1"),
     "an even kernel": ("target: {data: x}\nsmall: {kernel: 4}",
                        "FILE: small.kernel: 4 is even; a kernel needs a middle, expected an odd number of pixels"),
     "a section without keys": ("target: {data: x}\nfinetune: 3", "FILE: finetune: expected keys and values, found 3"),
@@ -121,3 +144,17 @@ def test_any_text_is_a_config_or_refused(tmp_path_factory: pytest.TempPathFactor
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with contextlib.suppress(RefusedError):
         assert isinstance(load(path, base=LEAST), Config)
+
+
+def test_a_plain_budget_means_presentations_and_auto_needs_none(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("target: {data: x}\nstrategies: auto")
+    config = load(path)
+    assert config.races
+    assert jobs_of(config, {}).plan.budget == Budget()
+    assert load(path, ["budget=5000"]).budget == Budget(presentations=5000)
+    assert load(path, ["budget.minutes=2.5"]).budget == Budget(minutes=2.5)
+    listed = load(path, ["strategies=[full]"])
+    assert not listed.races
+    assert jobs_of(listed, {}).plan.budget is None
+    assert Config.model_validate(yaml.safe_load(to_yaml(config))) == config

@@ -1,6 +1,6 @@
-"""Networks split into backbone and head, by name: torchvision's classifiers and the articles' mlp, cnn and rnn."""
+"""Networks split into backbone and head, by name: torchvision's, timm's and the articles' mlp, cnn and rnn."""
 
-from graftline.backbones.contract import contract_for, for_images, native_statistics
+from graftline.backbones.contract import at_resolution, contract_for, for_images, native_statistics
 from graftline.backbones.head import new_head
 from graftline.backbones.initial import Initial, initial
 from graftline.backbones.inputs import Inputs, prepare
@@ -15,6 +15,7 @@ __all__ = [
     "Network",
     "Transferred",
     "architecture_of",
+    "at_resolution",
     "build",
     "contract_for",
     "fill",

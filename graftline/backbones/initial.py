@@ -6,14 +6,24 @@ from pathlib import Path
 import torch
 
 from graftline import checkpoint
-from graftline.backbones import names, published, torchvision_models
+from graftline.backbones import names, published, timm_models
 from graftline.backbones.class_names import class_names, name_files
-from graftline.backbones.contract import contract_for, for_images, native_statistics
+from graftline.backbones.contract import (
+    GROWN,
+    SMALLEST,
+    at_resolution,
+    contract_for,
+    for_images,
+    growth,
+    native_least,
+    native_statistics,
+)
+from graftline.backbones.library import library_of
 from graftline.backbones.network import Network, build
 from graftline.backbones.shapes import Unfilled
 from graftline.backbones.small import SMALL
 from graftline.backbones.structure import Architecture
-from graftline.backbones.transfer import transfer
+from graftline.backbones.transfer import Transferred, transfer
 from graftline.backbones.weights import State, read_state
 from graftline.checkpoint import InputContract
 from graftline.config import Head, Small
@@ -21,6 +31,7 @@ from graftline.dataset import DatasetManifest
 from graftline.errors import RefusedError
 from graftline.jobs import PretrainJob
 from graftline.manifest import digest_text
+from graftline.objective import Objective
 from graftline.storage import exists, local
 
 
@@ -61,12 +72,12 @@ def initial(job: PretrainJob, dataset: DatasetManifest, *, cache: Path | None = 
         RefusedError: Not there, not reachable, not readable, or weights of another backbone.
     """
     if job.backbone not in SMALL:
-        torchvision_models.check_name(job.backbone)
+        library_of(job.backbone).check_name(job.backbone)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         start = _start(job, dataset, cache)
-        if not dataset.empty and start.classes != dataset.classes:
-            start = _for_classes(start, dataset.classes, job.head)
+        if not dataset.empty and (start.classes, start.network.objective) != (dataset.classes, Objective.of(dataset)):
+            start = _for_classes(start, dataset, job.head)
     start.network.eval()
     return start
 
@@ -75,7 +86,8 @@ def _start(job: PretrainJob, dataset: DatasetManifest, cache: Path | None) -> In
     if job.init == "random":
         contract = _contract(job, dataset, native=False)
         classes = [] if dataset.empty else dataset.classes
-        network = build(job.backbone, checkpoint.outputs(classes), input=contract, small=job.small, head=job.head)
+        network = build(job.backbone, checkpoint.outputs(classes), input=contract, small=job.small, head=job.head,
+                        objective=None if dataset.empty else Objective.of(dataset))
         return Initial(network, job.backbone, contract, classes, "none: random weights", job.small, job.head,
                        reinitialised=list(network.state_dict()))
     if job.init == "DEFAULT":
@@ -95,7 +107,8 @@ def _start(job: PretrainJob, dataset: DatasetManifest, cache: Path | None) -> In
 
 
 def _from_state(job: PretrainJob, dataset: DatasetManifest, state: State, licence: str, path: Path | None) -> Initial:
-    contract = _contract(job, dataset, native=job.backbone not in SMALL)
+    native = job.backbone not in SMALL
+    contract = _contract(job, dataset, native=native)
     # A head that does not fit is not worth refusing: the backbone is what is transferred.
     kinds = [False] if job.backbone in SMALL else [True, False]
     fits = ((kind, outputs) for kind in kinds if (outputs := _outputs(job, contract, state, source_head=kind)))
@@ -103,16 +116,30 @@ def _from_state(job: PretrainJob, dataset: DatasetManifest, state: State, licenc
     network = build(job.backbone, max(1, outputs), input=contract, small=job.small, head=job.head,
                     source_head=source_head)
     named = names.ours(state, network)
-    notes = names.fit_positions(named, network)
-    done = transfer(named, network, head=outputs > 0)
+    done = _carried(job, named, network, contract, head=outputs > 0)
+    notes = list(done.notes)
+    if timm_models.is_timm(job.backbone):
+        notes += [*timm_models.resized(state, named), *timm_models.settings_note(job.backbone)]
+        licence = "; ".join(filter(None, [licence, timm_models.licence(job.backbone)]))
     classes: list[str] = []
     if outputs and path is None:
         classes = published.default_classes(job.backbone)
     elif outputs and path is not None:
         classes, note = class_names(path, outputs, job.backbone)
         notes.append(note)
+    notes += _on_input(job, contract, native_least(job.backbone) if native else SMALLEST)
     return Initial(network, job.backbone, contract, classes, licence, job.small, job.head, source_head,
                    reinitialised=done.reinitialised, dropped=done.dropped, notes=notes)
+
+
+def _carried(job: PretrainJob, state: State, network: Network, contract: InputContract, *, head: bool) -> Transferred:
+    try:
+        return transfer(state, network, head=head)
+    except RefusedError as error:
+        if job.backbone in SMALL or contract.height == (side := library_of(job.backbone).native_side(job.backbone)):
+            raise
+        # Some networks have weights for each place of an image, which nothing here can resize.
+        raise RefusedError(f"{error}, or set pretrain.resolution to {side}, the size they were made on") from None
 
 
 def _outputs(job: PretrainJob, contract: InputContract, state: State, *, source_head: bool) -> int:
@@ -137,16 +164,20 @@ def _from_checkpoint(job: PretrainJob, dataset: DatasetManifest, folder: Path) -
     if manifest.backbone != job.backbone:
         raise RefusedError(f"source.init: {job.init} is a {manifest.backbone}, the run's backbone is {job.backbone}; "
                            f"set backbone: {manifest.backbone}")
-    contract = for_images(manifest.input, dataset.image_shape)
+    contract, least = for_images(manifest.input, dataset.image_shape), SMALLEST
     if manifest.backbone not in SMALL:
-        contract = contract_for(manifest.backbone, stored=dataset.image_shape, mean=contract.mean, std=contract.std)
+        least = max(SMALLEST, min(GROWN, contract.height, contract.width))
+        contract = contract_for(manifest.backbone, stored=dataset.image_shape, mean=contract.mean, std=contract.std,
+                                least=least)
+    if job.training.resolution:
+        contract = at_resolution(contract, manifest.backbone, job.training.resolution)
     network = build(manifest.backbone, checkpoint.outputs(manifest.classes), input=contract, small=manifest.small,
-                    head=manifest.head, source_head=manifest.source_head, architecture=manifest.architecture)
-    state = parent.state_dict()
-    notes = names.fit_positions(state, network)
-    transfer(state, network, head=True)
+                    head=manifest.head, source_head=manifest.source_head, architecture=manifest.architecture,
+                    objective=parent.objective)
+    done = transfer(parent.state_dict(), network, head=True)
     return Initial(network, manifest.backbone, contract, manifest.classes, manifest.licence, manifest.small,
-                   manifest.head, manifest.source_head, manifest.architecture, parent=manifest.digest, notes=notes)
+                   manifest.head, manifest.source_head, manifest.architecture, parent=manifest.digest,
+                   notes=[*done.notes, *_on_input(job, contract, least)])
 
 
 def _fetched(place: str, cache: Path | None) -> Path:
@@ -161,9 +192,10 @@ def _fetched(place: str, cache: Path | None) -> Path:
     return local(place, folder)
 
 
-def _for_classes(start: Initial, classes: list[str], head: Head) -> Initial:
+def _for_classes(start: Initial, dataset: DatasetManifest, head: Head) -> Initial:
+    classes = dataset.classes
     network = build(start.backbone, len(classes), input=start.input, small=start.small, head=head,
-                    architecture=start.architecture)
+                    architecture=start.architecture, objective=Objective.of(dataset))
     done = transfer(start.network.state_dict(), network)
     return replace(start, network=network, classes=classes, head=head, source_head=False,
                    reinitialised=done.reinitialised, dropped=[*start.dropped, *done.dropped])
@@ -171,8 +203,16 @@ def _for_classes(start: Initial, classes: list[str], head: Head) -> Initial:
 
 def _contract(job: PretrainJob, dataset: DatasetManifest, *, native: bool) -> InputContract:
     mean, std = (dataset.mean, dataset.std) if dataset.mean and dataset.std else ([0.5], [0.25])
+    least = SMALLEST
     if native:
         mean, std = native_statistics(job.backbone)
+        least = native_least(job.backbone)
     # An image set of one colour has no spread to divide by.
-    return contract_for(job.backbone, stored=dataset.image_shape, mean=mean, std=[max(s, 1e-3) for s in std],
-                        channels=dataset.target_channels)
+    contract = contract_for(job.backbone, stored=dataset.image_shape, mean=mean, std=[max(s, 1e-3) for s in std],
+                            channels=dataset.target_channels, least=least)
+    side = job.training.resolution
+    return contract if side is None else at_resolution(contract, job.backbone, side, drawn=True)
+
+
+def _on_input(job: PretrainJob, contract: InputContract, least: int) -> list[str]:
+    return growth(contract, least) if job.training.resolution is None else []

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from torchvision.models.vision_transformer import interpolate_embeddings
 
+from graftline.backbones import timm_models
 from graftline.backbones.network import Network
 from graftline.backbones.torchvision_models import head_child
 
@@ -24,7 +25,8 @@ def ours(state: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
     """Names a state dict's weights as `network.state_dict()` does.
 
     Args:
-        state: A torchvision classifier's state dict, old names included, or one with our names already.
+        state: A torchvision classifier's state dict, old names included, one that timm can read, or one with our names
+            already.
         network: Of the same architecture.
 
     Returns:
@@ -32,6 +34,8 @@ def ours(state: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
     """
     if any(key.startswith("backbone.") for key in state):
         return dict(state)
+    if timm_models.made_by_timm(network.backbone):
+        return timm_models.translated(state, network.backbone)
     known = network.state_dict().keys()
     end = head_child(network.backbone) + "."
     named: dict[str, Tensor] = {}
@@ -43,23 +47,27 @@ def ours(state: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
     return named
 
 
-def fit_positions(state: dict[str, Tensor], network: Network) -> list[str]:
-    """Interpolates ViT's position embeddings, in place, where the network's images are of another size.
+def fit_positions(state: Mapping[str, Tensor], network: Network) -> tuple[dict[str, Tensor], list[str]]:
+    """Interpolates ViT's position embeddings where the network's images are of another size.
 
     Args:
         state: With our names.
         network: The network that takes them.
 
     Returns:
-        A note on what was done, or nothing.
+        The state, and a note on what was done, or none.
     """
+    state = dict(state)
+    if timm_models.made_by_timm(network.backbone):
+        fitted = timm_models.fitted(state, network.backbone)
+        return fitted, timm_models.resized(state, fitted)
     key = f"backbone.{POSITIONS}"
     own, given = network.state_dict().get(key), state.get(key)
     if own is None or given is None or own.shape == given.shape or own.shape[2:] != given.shape[2:]:
-        return []
+        return state, []
     there, wanted = math.isqrt(given.shape[1] - 1), math.isqrt(own.shape[1] - 1)
     if there**2 != given.shape[1] - 1:
-        return []
+        return state, []
     # A 'patch' of 1 makes the image size the number of patches a side.
     state[key] = interpolate_embeddings(wanted, 1, OrderedDict({POSITIONS: given}))[POSITIONS]
-    return [f"position embeddings interpolated from {there}x{there} to {wanted}x{wanted} patches"]
+    return state, [f"position embeddings interpolated from {there}x{there} to {wanted}x{wanted} patches"]

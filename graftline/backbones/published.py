@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from graftline.backbones import torchvision_models
+from graftline.backbones import timm_models, torchvision_models
 from graftline.backbones.weights import State
 from graftline.errors import RefusedError
 
@@ -24,6 +24,8 @@ def default_state(backbone: str) -> State:
     Raises:
         RefusedError: Not in the cache and not reachable, or damaged.
     """
+    if timm_models.is_timm(backbone):
+        return timm_models.default_state(backbone)
     weights = torchvision_models.default_weights(backbone)
     file, cache = Path(weights.url).name, f"{torch.hub.get_dir()}/checkpoints"
     try:
@@ -40,7 +42,11 @@ def default_state(backbone: str) -> State:
 
 
 def default_classes(backbone: str) -> list[str]:
-    """Returns the class names that torchvision lists for the DEFAULT weights, in the order of the outputs."""
+    """Returns the class names that torchvision lists for the DEFAULT weights, in the order of the outputs.
+
+    timm's classifiers of 1,000 outputs have ImageNet's classes in the same order.
+    """
+    backbone = "resnet18" if timm_models.is_timm(backbone) else backbone
     return list(torchvision_models.default_weights(backbone).meta["categories"])
 
 

@@ -48,7 +48,7 @@ def output_shape(net: nn.Module, channels: int, height: int, width: int, *, name
     try:
         with torch.no_grad():
             out: Tensor = torch.func.functional_call(net, state, (image,))
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
         why = str(error).strip().splitlines()[0]
         raise RefusedError(f"backbone: {name} cannot take images of {height}x{width} pixels ({why}); "
                            "set image_size to a larger side, or take another backbone") from None

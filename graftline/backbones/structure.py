@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import nn
 
-from graftline.backbones import torchvision_models
+from graftline.backbones.library import library_of
 from graftline.backbones.shapes import Unfilled
 from graftline.backbones.small import SMALL
 from graftline.config import Structure
@@ -80,17 +80,18 @@ def _replace(net: nn.Module, name: str, part: nn.Module) -> None:
 
 def _has_stem(backbone: str) -> bool:
     with Unfilled():
-        net = torchvision_models.construct(backbone, 2)
-    first = next(part for part in net.modules() if isinstance(part, nn.Conv2d))
+        net = library_of(backbone).construct(backbone, 2)
+    first = next((part for part in net.modules() if isinstance(part, nn.Conv2d)), None)
     # Stride 1 has nothing to shrink; a kernel no larger than its stride cuts patches; a grid fixed by the
     # constructor (MaxViT) does not follow.
-    return torchvision_models.step_of(net) is None and 1 < first.stride[0] < first.kernel_size[0]
+    return (first is not None and library_of(backbone).squares(backbone, 1) is None
+            and 1 < first.stride[0] < first.kernel_size[0])
 
 
 def _has_width(backbone: str) -> bool:
     def sizes(width: float) -> list[int]:
         with Unfilled():
-            return [weight.numel() for weight in torchvision_models.construct(backbone, 2, width=width).parameters()]
+            return [weight.numel() for weight in library_of(backbone).construct(backbone, 2, width=width).parameters()]
 
     try:
         return sizes(0.5) != sizes(1.0)

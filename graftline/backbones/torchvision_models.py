@@ -9,6 +9,7 @@ from typing import Any
 import torchvision
 from torch import nn
 
+from graftline.backbones.shapes import Unfilled
 from graftline.errors import RefusedError
 
 
@@ -26,8 +27,8 @@ def check_name(name: str) -> None:
     if name in (known := names()):
         return
     near = difflib.get_close_matches(name, [*known, "mlp", "cnn", "rnn"], n=3) or known[:3]
-    raise RefusedError(f"backbone: {name!r} is not known; expected mlp, cnn, rnn or a torchvision classifier, "
-                       f"such as {', '.join(near)}")
+    raise RefusedError(f"backbone: {name!r} is not known; expected mlp, cnn, rnn, timm/NAME or a torchvision "
+                       f"classifier, such as {', '.join(near)}")
 
 
 def knobs(name: str) -> set[str]:
@@ -72,6 +73,35 @@ def step_of(net: Any) -> int | None:
     if hasattr(net, "partition_size"):
         return 32 * int(net.partition_size)
     return None
+
+
+def squares(name: str, side: int) -> list[int] | None:
+    """Returns the least side, of at least `side`, that a constructor which fixes the side can take; else None."""
+    with Unfilled():
+        step = step_of(construct(name, 2))
+    return None if step is None else [-(-side // step) * step]
+
+
+def native_side(name: str) -> int:
+    """Returns the side in pixels of the images that the DEFAULT weights were trained on."""
+    return int(default_weights(name).transforms().crop_size[0])
+
+
+def least_side(name: str) -> int:
+    """Returns the least side in pixels that torchvision says the network takes."""
+    return int(max(default_weights(name).meta["min_size"]))
+
+
+def statistics(name: str) -> tuple[list[float], list[float]]:
+    """Returns mean and std, per channel in 0..1, of the input that the DEFAULT weights were trained on.
+
+    Two architectures (GoogLeNet, Inception) turn ImageNet's statistics into 0.5 and 0.5 inside, if told to;
+    here the contract says 0.5 and the network is not told.
+    """
+    if "transform_input" in knobs(name):
+        return [0.5] * 3, [0.5] * 3
+    transforms = default_weights(name).transforms()
+    return list(transforms.mean), list(transforms.std)
 
 
 def head_child(net: nn.Module) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from graftline.backbones.names import fit_positions
 from graftline.backbones.network import Network
 from graftline.errors import RefusedError
 
@@ -25,6 +26,8 @@ class Transferred:
     """The network's, drawn anew: the source had no fit for them, or they were not asked for."""
     dropped: list[str] = field(default_factory=list)
     """The source's, not taken over."""
+    notes: list[str] = field(default_factory=list)
+    """On position embeddings that were resized."""
 
 
 def transfer(state: Mapping[str, Tensor], network: Network, *, head: bool = False,
@@ -33,7 +36,8 @@ def transfer(state: Mapping[str, Tensor], network: Network, *, head: bool = Fals
 
     Every weight of the backbone has to be there in the same shape. A source may have parts that the network
     has not at all (auxiliary heads, a projection head): these are dropped and named. It may not have more
-    layers inside a part that the network has: then it is another architecture.
+    layers inside a part that the network has: then it is another architecture. Position embeddings of another image
+    size are resized.
 
     Args:
         state: Names as in `Network.state_dict()`: `backbone.` and `head.`.
@@ -45,6 +49,7 @@ def transfer(state: Mapping[str, Tensor], network: Network, *, head: bool = Fals
     Raises:
         RefusedError: The source does not fit; lists both sides.
     """
+    state, notes = fit_positions(state, network)
     own = network.state_dict()
     prefixes = ("backbone.", "head.") if head else ("backbone.",)
     wanted = [key for key in own if key.startswith(prefixes)]
@@ -55,7 +60,8 @@ def transfer(state: Mapping[str, Tensor], network: Network, *, head: bool = Fals
         for key in carried:
             own[key].copy_(state[key])
     taken = set(carried)
-    return Transferred(carried, [key for key in own if key not in taken], [key for key in state if key not in taken])
+    return Transferred(carried, [key for key in own if key not in taken], [key for key in state if key not in taken],
+                       notes)
 
 
 def fill(network: Network, state: Mapping[str, Tensor]) -> None:

@@ -3,12 +3,14 @@
 The steps, the DAGs, the command line and `docs/config.md` all read this folder. It imports no torch and no kfp.
 """
 
-from graftline.config.data import Columns, Data, Source, Target
+from graftline.config.data import Columns, Data, Predicted, Source, Target
 from graftline.config.knobs import Count, Fraction, Kernel, Knobs, NotNegative, Positive
 from graftline.config.run import Config, Gate
 from graftline.config.strategies import Feature, Full, Partial, Staged, Strategy, Structure, Zero
+from graftline.config.tournament import Asked, Auto, Budget, named
 from graftline.config.training import Augmentation, Control, Head, Loss, Optimizer, Small, Training
 
-__all__ = ["Augmentation", "Columns", "Config", "Control", "Count", "Data", "Feature", "Fraction", "Full",
-           "Gate", "Head", "Kernel", "Knobs", "Loss", "NotNegative", "Optimizer", "Partial", "Positive",
-           "Small", "Source", "Staged", "Strategy", "Structure", "Target", "Training", "Zero"]
+__all__ = ["Asked", "Augmentation", "Auto", "Budget", "Columns", "Config", "Control", "Count", "Data", "Feature",
+           "Fraction", "Full", "Gate", "Head", "Kernel", "Knobs", "Loss", "NotNegative", "Optimizer",
+           "Partial", "Positive", "Predicted", "Small", "Source", "Staged", "Strategy", "Structure",
+           "Target", "Training", "Zero", "named"]

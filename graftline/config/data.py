@@ -2,9 +2,9 @@
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from graftline.config.knobs import Count, Fraction, Knobs
 
@@ -25,11 +25,25 @@ class Columns(Knobs):
     path: str | None = None
     """The image's file, relative to the table, or its gs:// URI; else `path`, `file`, `file_name`, `image`, ..."""
     label: str | None = None
-    """The class; else `label`, `class`, `category`, `target`, ...; needed where several columns could be it."""
+    """The class; else `label`, `class`, `category`, `target`, ...; needed where several columns could be it. For
+    regression a number; for multilabel names between `|` or `;`, or a JSON list of names."""
+    labels: Annotated[list[str], Field(min_length=1)] | None = None
+    """Several columns instead: for regression an output each, for multilabel a label of 0 and 1 each."""
     split: str | None = None
     """train, val or test; else `split`, `set`, `subset`, `partition`; without such a column splits are drawn."""
     group: str | None = None
     """What must not be split over train and test (patient, camera, video); else `group`, `group_id`."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Columns":
+        if self.label is not None and self.labels is not None:
+            raise ValueError("label and labels are both set; give the one column, or the list of them")
+        if self.labels is not None and len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels: {self.labels} names one twice")
+        return self
+
+
+Predicted = Literal["classification", "regression", "multilabel"]
 
 
 class Data(Knobs):
@@ -82,18 +96,41 @@ class Target(Data):
         return self.name or _stem(self.data)
 
 
+SHARE = "share-of-target"
+"""Label of a source that is a share of the target's training split."""
+
+
 class Source(Data):
     """Where the first weights come from: `init`, then, if `data` is given, training on it."""
 
     init: str = "random"
     """`random`, `DEFAULT` (torchvision's own weights), a state dict file, or a graftline checkpoint; local or gs://."""
+    target_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Instead of `data`: pretrain on this share of the target's own training split, stratified by class and drawn by
+    `seed`. Fine-tuning still uses the whole training split; validation and test are not touched."""
     backbone: str | None = None
-    """Another backbone than the run's."""
+    """Another backbone than the run's; `timm/NAME` with the extra `timm`."""
+    task: Predicted | None = None
+    """What its labels are; by default the run's task."""
 
     @property
     def label(self) -> str:
         """Short name for tables, logs and file names: `name`, else made from `data` or `init`."""
-        return self.name or _stem(self.data or self.init)
+        return self.name or (SHARE if self.target_share else _stem(self.data or self.init))
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Source":
+        if self.target_share is None:
+            return self
+        if self.data is not None:
+            raise ValueError(f"data: {self.data} and target_share are both set; give one of them, the other "
+                             "as a source of its own")
+        fields = {**Data.model_fields, "task": Source.model_fields["task"]}
+        free = ("name", "val_fraction")
+        if strange := [key for key, field in fields.items() if key not in free and getattr(self, key) != field.default]:
+            raise ValueError(f"target_share: its images are the target's, as the target was read, so {strange[0]!r} "
+                             "means nothing here; set it on the target")
+        return self
 
 
 def _stem(place: str) -> str:

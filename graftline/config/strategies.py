@@ -120,7 +120,7 @@ class CoTuning(Knobs):
 
 
 class Lora(Knobs):
-    """Low-rank changes to linear layers and 1x1 convolutions, merged into the weights at the end; needs graftline[lora]."""
+    """Low-rank changes to linear layers and 1x1 convolutions, merged at the end; needs graftline[lora]."""
 
     name: Literal["lora"] = "lora"
     rank: Count = 8
@@ -158,8 +158,8 @@ class Distill(Knobs):
 
 
 Strategy = Annotated[
-    Zero | Feature | Partial | Staged | Full | Structure | L2 | L2SP | Delta | BSS | StochNorm | CoTuning | Lora | BitFit
-    | Wise | Distill, Field(discriminator="name")]
+    Zero | Feature | Partial | Staged | Full | Structure | L2 | L2SP | Delta | BSS | StochNorm | CoTuning | Lora
+    | BitFit | Wise | Distill, Field(discriminator="name")]
 
 
 def long_strategy(item: Any) -> Any:

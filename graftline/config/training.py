@@ -7,7 +7,7 @@ from pydantic import Field
 from graftline.config.knobs import Count, Kernel, Knobs, NotNegative, Positive
 
 Optimizer = Literal["adamw", "adam", "sgd", "gd", "rmsprop"]
-Loss = Literal["cross_entropy", "mse"]
+Loss = Literal["cross_entropy", "mse", "huber"]
 Augmentation = Literal["none", "shift", "flip", "crop"]
 Balance = Literal["none", "weights", "sampler"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -42,7 +42,13 @@ class Training(Knobs):
     optimizer: Optimizer = "adamw"
     """`gd` is plain gradient descent: every step sees the whole training split, no momentum."""
     learning_rate: Positive | None = None
-    """Peak rate; by default 1e-3 for new layers and 1e-4 for carried ones with adaptive optimizers, 10x that else."""
+    """Peak rate, of carried layers too unless `carried_rate` is set; by default 1e-3 with adaptive optimizers, 10x that
+    else."""
+    carried_rate: Positive | None = None
+    """Peak rate of layers with a source's weights; by default 2e-4 (small networks 3e-4, attention 3e-5) with adaptive
+    optimizers, 10x that else."""
+    rate_factor: Positive = 1.0
+    """On the peak rates, chosen or given; what a tournament varies."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """For sgd and rmsprop."""
     epochs: Count | None = None
@@ -55,7 +61,9 @@ class Training(Knobs):
     l2: NotNegative = 0.0
     """lambda of loss + lambda |w|^2 over all trained weights; the articles' lambda is this times the image count."""
     loss: Loss = "cross_entropy"
-    """`mse` compares softmax probabilities with one-hot (or soft) labels."""
+    """`cross_entropy` stands for the task's own loss: regression takes mean squared errors, multilabel binary cross
+    entropy. `mse` compares softmax probabilities with one-hot (or soft) labels; `huber` is for regression whose labels
+    have outliers."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of each label spread over all classes: soft labels; by default from the number of images and classes."""
     augment: Augmentation | None = None

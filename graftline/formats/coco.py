@@ -21,6 +21,7 @@ from graftline.formats.members import Files, Member
 from graftline.formats.place import Place
 from graftline.formats.raw import Format, Raw, Sample
 from graftline.formats.split_names import split_of
+from graftline.labels import names_of
 
 _Find = Callable[[str], Member | str | None]
 """The file of a relative name, or why it may not be read; None where there is none."""
@@ -78,7 +79,8 @@ def _raw(place: Place, jsons: list[Member], find: _Find) -> Raw:
     samples: dict[str, Sample] = {}
     faults: list[Dropped] = []
     for member in jsons:
-        images, dropped = read_json(f"{place}: {member.name}" if place.is_folder else place.uri, member, place.columns)
+        images, dropped = read_json(f"{place}: {member.name}" if place.is_folder else place.uri, member, place.columns,
+                                    place.task)
         faults += dropped
         split, folders = split_of(member.name), folders_of(member.name)
         for image in images:
@@ -94,8 +96,11 @@ def _raw(place: Place, jsons: list[Member], find: _Find) -> Raw:
     if not samples:
         first = f"; the first: {faults[0].file}: {faults[0].why}" if faults else ""
         raise RefusedError(f"{place}: no image with exactly one category among {len(faults):,}{first}")
-    return Raw(sorted({sample.label for sample in samples.values()}), list(samples.values()), faults,
-               fetch=partial(fetch_members, place))
+    labels = {sample.label for sample in samples.values()}
+    several = place.task == "multilabel"
+    classes = sorted({name for label in labels for name in names_of(label)} if several else labels)
+    return Raw(classes, list(samples.values()), faults, fetch=partial(fetch_members, place),
+               task="multilabel" if several else "classification")
 
 
 def _names(place: Place) -> list[str]:
@@ -105,5 +110,5 @@ def _names(place: Place) -> list[str]:
     return sorted(str(_root(place) / sample.key) for sample in _alone(place).samples)
 
 
-FORMAT = Format("coco", "COCO JSON with its images, each image's class the one category that its annotations name",
-                found, _read, _names)
+FORMAT = Format("coco", "COCO JSON with its images, each image's class the one category that its annotations name "
+                "(multilabel: all of them)", found, _read, _names)

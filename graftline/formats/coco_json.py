@@ -1,4 +1,5 @@
-"""One COCO JSON to image-level labels: an image has a class when all its annotations name one category."""
+"""One COCO JSON to image-level labels: an image has a class when all its annotations name one category; for multilabel
+it has all the categories that they name."""
 
 import io
 import json
@@ -8,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from graftline.config import Columns
+from graftline.config import Columns, Predicted
 from graftline.dataset import Dropped, SplitName
 from graftline.errors import RefusedError
 from graftline.formats.members import Member
 from graftline.formats.record_fields import UnfitError, bad_label, brief, group_of_record, shown, split_of_record
+from graftline.labels import text_of_names
 from graftline.names import bad_name
 
 MAX_BYTES = 512 * 2**20
@@ -36,6 +38,7 @@ class Named:
     file: str
     """As the JSON has it; it leaves no folder."""
     label: str
+    """Its class; for multilabel the text of all its categories."""
     split: SplitName | None
     group: str | None
 
@@ -48,13 +51,15 @@ def looks_like(head: bytes, tail: bytes) -> bool:
     return len(lists) >= 2 or (b"annotations" in lists and b'"image_id"' in head and b'"category_id"' in head)
 
 
-def read_json(where: str, member: Member, columns: Columns) -> tuple[list[Named], list[Dropped]]:
+def read_json(where: str, member: Member, columns: Columns,
+              task: Predicted = "classification") -> tuple[list[Named], list[Dropped]]:
     """Reads the labels of one JSON.
 
     Args:
         where: The JSON, for messages.
         member: The JSON.
         columns: `split` and `group` name keys of the records under `images`.
+        task: For multilabel an image may have any number of categories, also none.
 
     Returns:
         The images with exactly one category, and what the others lack.
@@ -70,7 +75,7 @@ def read_json(where: str, member: Member, columns: Columns) -> tuple[list[Named]
     found = []
     for key, record in records.items():
         try:
-            found.append(_named(record, [names.get(each) for each in of_image[key]], columns))
+            found.append(_named(record, [names.get(each) for each in of_image[key]], columns, task))
         except UnfitError as error:
             faults.append(Dropped(file=shown(record["file_name"]), why=str(error)))
     return found, faults
@@ -153,7 +158,7 @@ def _categories(file: str, records: Mapping[_Id, object],
     return of_image, [Dropped(file=file, why=f"{count:,} annotations {reason}") for reason, count in why.items()]
 
 
-def _named(record: Mapping[str, Any], categories: Sequence[str | None], columns: Columns) -> Named:
+def _named(record: Mapping[str, Any], categories: Sequence[str | None], columns: Columns, task: Predicted) -> Named:
     file = record["file_name"]
     if why := bad_name(file):
         raise UnfitError(why)
@@ -162,9 +167,10 @@ def _named(record: Mapping[str, Any], categories: Sequence[str | None], columns:
     if None in categories:
         raise UnfitError("an annotation of it names a category_id that is not under categories")
     labels = sorted(name for name in categories if name is not None)
-    if not labels:
+    if task != "multilabel" and not labels:
         raise UnfitError("no annotation")
-    if len(labels) > 1:
+    if task != "multilabel" and len(labels) > 1:
         raise UnfitError(f"{len(labels)} categories: {', '.join(labels[:5])}{', ...' if len(labels) > 5 else ''}; "
-                         "classification needs one")
-    return Named(file, labels[0], split_of_record(record, columns.split), group_of_record(record, columns.group))
+                         "classification needs one, `task: multilabel` takes any number")
+    label = text_of_names(labels) if task == "multilabel" else labels[0]
+    return Named(file, label, split_of_record(record, columns.split), group_of_record(record, columns.group))

@@ -80,7 +80,7 @@ def _fits(place: Place, files: RowFiles, name: str) -> bool:
         if roles is None:
             return False
         with closing(Images(None)) as images:
-            table = _rows_of(path, name, roles, images)
+            table = _rows_of(place, path, name, roles, images)
             return usable(table, files, list(islice(table.rows(), _LOOK_ROWS)))
     except RefusedError:
         return True
@@ -90,23 +90,24 @@ def _table(place: Place, path: Path, name: str, split: SplitName | None, images:
     where = f"{place}: {name}" if place.is_folder else place.uri
     with opened(path) as file:
         roles = choose(where, header(file, path), place.columns)
-    return replace(_rows_of(path, name, roles, images), split=split)
+    return replace(_rows_of(place, path, name, roles, images), split=split)
 
 
-def _rows_of(path: Path, name: str, roles: Roles, images: Images) -> Table:
+def _rows_of(place: Place, path: Path, name: str, roles: Roles, images: Images) -> Table:
     with opened(path) as file, reading(path):
         column = image_column(file, roles.path)
         declared = classes(file, roles.label)
         groups = group_rows(file)
     if column.content is None:
-        return Table(name, "row", partial(rows, path, roles, column), classes=declared)
+        return Table(name, "row", partial(rows, path, roles, column), classes=declared, task=place.task,
+                     labels=roles.labels)
     number = images.add(path, column.content, groups)
 
     def held() -> Iterator[Row]:
         for row in rows(path, roles, column):
             yield row._replace(image=partial(images.load, number, row.number))
 
-    return Table(name, "row", held, classes=declared, images=True)
+    return Table(name, "row", held, classes=declared, images=True, task=place.task, labels=roles.labels)
 
 
 FORMAT = Format("parquet", "Parquet files with images in their rows, as Hugging Face's datasets writes them, or with "

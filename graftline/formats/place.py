@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from graftline import storage
-from graftline.config import Columns
+from graftline.config import Columns, Predicted
 from graftline.errors import RefusedError
 from graftline.storage import Entry
 
@@ -27,6 +27,8 @@ class Place:
     columns: Columns = field(default_factory=Columns)
     scratch: Path | None = None
     """Folder for what rows of a table name by their own URIs; None where nothing may be fetched."""
+    task: Predicted = "classification"
+    """What labels are to be read as, by the formats that can hold others than classes."""
 
     def __str__(self) -> str:
         return self.uri
@@ -76,7 +78,7 @@ class Place:
 
 
 def place_of(uri: str, scratch: Path | None, columns: Columns | None = None,
-             entries: list[Entry] | None = None) -> Place:
+             entries: list[Entry] | None = None, task: Predicted = "classification") -> Place:
     """Looks at a place; a bucket's prefix costs a listing, a single object is fetched.
 
     Args:
@@ -84,20 +86,21 @@ def place_of(uri: str, scratch: Path | None, columns: Columns | None = None,
         scratch: Folder on disk that a bucket's objects come to; without it a bucket is refused.
         columns: For tables.
         entries: The bucket's listing, where it has been asked for already.
+        task: What labels are to be read as.
 
     Raises:
         RefusedError: Missing, not well formed, or not permitted.
     """
     columns = columns or Columns()
     if uri.startswith(BUILTIN):
-        return Place(uri, Path(uri), None, columns)
+        return Place(uri, Path(uri), None, columns, task=task)
     if not storage.is_remote(uri):
-        return Place(uri, storage.local(uri, None), None, columns, scratch)
+        return Place(uri, storage.local(uri, None), None, columns, scratch, task)
     if scratch is None:
         raise RefusedError(f"{uri}: in a bucket; give a local copy here")
     entries = storage.listing(uri) if entries is None else entries
     name = uri.rstrip("/").rpartition("/")[2]
     if len(entries) == 1 and entries[0].name == name and not uri.endswith("/"):
         storage.fetch(uri, entries, scratch)
-        return Place(uri, scratch / name, None, columns, scratch)
-    return Place(uri, scratch / "files", tuple(entries), columns, scratch)
+        return Place(uri, scratch / name, None, columns, scratch, task)
+    return Place(uri, scratch / "files", tuple(entries), columns, scratch, task)

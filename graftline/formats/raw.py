@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from graftline.config import Predicted
 from graftline.dataset import Dropped, SplitName
 from graftline.formats.place import Place
 
@@ -19,7 +20,7 @@ class Sample:
     key: str
     """Where it comes from, for people, no two alike: `train/ants/7.jpg`, `train-images-idx3-ubyte.gz#7`."""
     label: str
-    """Its class; empty where there are no labels."""
+    """Its class, or its label's text as `graftline.labels` writes it; empty where there are no labels."""
     split: SplitName | None
     """The split that the data give it, None where the data give none."""
     load: Callable[[], BinaryIO | NDArray[np.uint8]]
@@ -37,7 +38,8 @@ class Raw:
     """Raw data, opened."""
 
     classes: list[str]
-    """In the order of their indices; a class may have no sample, which is refused later, by name. Empty: no labels."""
+    """In the order of their indices; a class may have no sample, which is refused later, by name. Empty: no labels. For
+    regression the names of the outputs, for multilabel those of the labels."""
     samples: list[Sample]
     faults: list[Dropped] = field(default_factory=list)
     """What cannot become a sample, known without decoding it."""
@@ -47,6 +49,8 @@ class Raw:
     """What may well be wrong: read in another way than meant."""
     fetch: Callable[[list[Sample]], None] = _here
     """Brings the files of these samples here in one go, before their `load` is called. Raises RefusedError."""
+    task: Predicted = "classification"
+    """What the samples' labels are: most formats hold classes alone."""
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def _picked(place: Place, files: RowFiles) -> list[tuple[str, SplitName | None]]
             return False
         if form is None or roles is None:
             return False
-        table = Table(name, "line", partial(rows, place.path / name, form, roles))
+        table = Table(name, "line", partial(rows, place.path / name, form, roles), task=place.task, labels=roles.labels)
         try:
             return usable(table, files, list(islice(table.rows(), _LOOK_ROWS)))
         except RefusedError:
@@ -88,7 +88,8 @@ def _table(place: Place, path: Path, name: str, split: SplitName | None) -> Tabl
         raise RefusedError(f"{where}: not a table of text; expected CSV, TSV or a JSON object a line, in UTF-8")
     if not form.header.columns and form.separator is not None:
         raise RefusedError(f"{where}: an empty table; expected a header such as path,label and rows below it")
-    return Table(name, "line", partial(rows, path, form, choose(where, form.header, place.columns)), split)
+    roles = choose(where, form.header, place.columns)
+    return Table(name, "line", partial(rows, path, form, roles), split, task=place.task, labels=roles.labels)
 
 
 FORMAT = Format("table", "a CSV, TSV or JSON-lines file of path (or gs:// URI), label[, split, group], by itself or "

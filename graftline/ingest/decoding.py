@@ -55,7 +55,7 @@ def decode_part(job: DecodeJob, place: Place, *, out: Path, side: tuple[int, int
                            "set format: table to read a table, or say why it cannot be read")
     with known.read(place) as opened:
         raw = keep(opened, place.uri, data.classes)
-        check(raw, place.uri, labelled=job.data.labelled)
+        check(raw, place.uri, labelled=job.data.labelled, task=job.data.task)
         mine = [sample for sample in raw.samples if _mine(job, sample.key)]
         raw.fetch(mine)
         shape = sample_shape(mine, job.data.image_size, side, data.min_side)
@@ -144,7 +144,7 @@ def _decoded(samples: Sequence[Sample], pixels: Pixels, shape: tuple[int, int, i
         start, size = pixels.put(image)
         return Record(key=sample.key, label=sample.label, split=sample.split, group=group(sample),
                       sha256=sample_digest(image), phash=perceptual_hash(image).hex() if data.near_duplicates else "",
-                      side=side, sums=_sums(image), start=start, size=size)
+                      side=side, sums=sums(image), start=start, size=size)
 
     def chunk(start: int) -> list[Record | Dropped]:
         return [one(sample) for sample in samples[start:start + _CHUNK]]
@@ -159,6 +159,7 @@ def _decoded(samples: Sequence[Sample], pixels: Pixels, shape: tuple[int, int, i
             events.progress(min(number * _CHUNK, len(samples)), len(samples), "decoding")
 
 
-def _sums(image: NDArray[np.uint8]) -> tuple[int, ...]:
+def sums(image: NDArray[np.uint8]) -> tuple[int, ...]:
+    """Per channel of an image (C, H, W) the sum of its values, then per channel the sum of their squares."""
     counts = np.array([Image.fromarray(channel).histogram() for channel in image])
     return (*(counts @ _VALUES).tolist(), *(counts @ _VALUES**2).tolist())

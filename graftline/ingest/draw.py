@@ -46,14 +46,15 @@ def draw(label_of: Mapping[str, str], unit_of: Mapping[str, int], known: Mapping
     have: _Have = Counter((label_of[digest], split) for digest, split in splits.items())
     total = Counter(label_of.values())
     for label, units in sorted(_fresh(label_of, unit_of, known, seed).items()):
-        test = _share(total[label], test_fraction, total[label] - 1)
-        val = _share(total[label], val_fraction, total[label] - 1 - test)
+        test = share(total[label], test_fraction, total[label] - 1)
+        val = share(total[label], val_fraction, total[label] - 1 - test)
         for unit, split in zip(units, _place(label, units, {"test": test, "val": val}, have), strict=True):
             splits.update(dict.fromkeys(unit.digests, split))
     return splits
 
 
-def _share(count: int, fraction: float, most: int) -> int:
+def share(count: int, fraction: float, most: int) -> int:
+    """Returns how many of `count` images a split wants: at least one where it may have one, `most` at most."""
     return min(max(1, round(fraction * count)), most) if fraction > 0 and most > 0 else 0
 
 

@@ -21,18 +21,21 @@ _WORDS = {"val": "validation", "test": "test"}
 _UNKNOWN = {"val": "choosing and stopping do not see it", "test": "how well it is told apart stays unknown"}
 
 
-def warnings(counts: Mapping[str, Mapping[SplitName, int]], classes: Sequence[str]) -> list[str]:
+def warnings(counts: Mapping[str, Mapping[SplitName, int]], classes: Sequence[str],
+             task: str = "classification") -> list[str]:
     """Says what looks wrong with the classes, one sentence each.
 
     Args:
         counts: Images of each class in each split.
         classes: Names as stored; empty where there are no labels.
+        task: For multilabel the counts are those of images with a label, which need not be alike.
 
     Returns:
         Sentences without a capital or a full stop; none where nothing looks wrong.
     """
     trained = {label: counts.get(label, {}).get("train", 0) for label in classes}
-    return [*_alike(classes), *_few(trained), *_imbalance(trained), *_absent(counts, classes)]
+    return [*_alike(classes), *_few(trained),
+            *(_imbalance(trained) if task == "classification" else []), *_absent(counts, classes)]
 
 
 def _alike(classes: Sequence[str]) -> list[str]:

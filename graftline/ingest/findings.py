@@ -9,6 +9,7 @@ from graftline.dataset import SPLIT_NAMES, SplitName
 from graftline.errors import RefusedError
 from graftline.ingest.ledger import Ledger
 from graftline.ingest.units import Item, Units
+from graftline.labels import names_of
 
 _Kind = Literal["the same", "nearly the same", "of the same group"]
 _PICTURE: tuple[_Kind, ...] = ("the same", "nearly the same")
@@ -59,13 +60,19 @@ def notes(placed: Placed, previous: Ledger | None) -> list[str]:
     return found
 
 
-def warnings(placed: Placed) -> list[str]:
+def warnings(placed: Placed, task: str = "classification") -> list[str]:
     """Says what is likely to be wrong with the data."""
-    return [*_leakage(placed), *_torn_groups(placed), *_two_classes(placed), *_large_cluster(placed)]
+    return [*_leakage(placed), *_torn_groups(placed), *_two_labels(placed, task), *_large_cluster(placed)]
 
 
-def check(placed: Placed, place: str, needs_test: bool) -> None:
-    """Refuses a class without a training or test image, and says why it has none."""
+def check(placed: Placed, place: str, needs_test: bool, task: str = "classification") -> None:
+    """Refuses a class without a training or test image, and says why it has none.
+
+    Where labels are numbers the data count as a whole; of several labels each needs a training image.
+    """
+    if task in ("regression", "multilabel"):
+        _check_others(placed, place, needs_test, task)
+        return
     have = Counter((item.label, split) for item, split in zip(placed.items, placed.splits, strict=True))
     for label in sorted({item.label for item in placed.items}):
         found = {name: have[label, name] for name in SPLIT_NAMES}
@@ -73,6 +80,22 @@ def check(placed: Placed, place: str, needs_test: bool) -> None:
             if not found[name]:
                 what = f"class {label!r}" if label else "the data"
                 raise RefusedError(f"{place}: {what} has no {name} image left ({found}); {_why(placed, label)}")
+
+
+def _check_others(placed: Placed, place: str, needs_test: bool, task: str) -> None:
+    have = Counter(placed.splits)
+    for name in ("train", "test") if needs_test else ("train",):
+        if not have[name]:
+            raise RefusedError(f"{place}: no {name} image is left; give at least two different pictures that no group "
+                               "ties together, and one in each given split")
+    if task == "multilabel":
+        every = {name for item in placed.items for name in names_of(item.label)}
+        trained = {name for item, split in zip(placed.items, placed.splits, strict=True) if split == "train"
+                   for name in names_of(item.label)}
+        if gone := sorted(every - trained):
+            raise RefusedError(f"{place}: no training image has the label {', '.join(map(repr, gone[:10]))}"
+                               f"{', ...' if len(gone) > 10 else ''}; add some, or name the other labels under "
+                               "`classes:`")
 
 
 def _why(placed: Placed, label: str) -> str:
@@ -158,7 +181,7 @@ def _torn_groups(placed: Placed) -> list[str]:
             "only"] if torn else []
 
 
-def _two_classes(placed: Placed) -> list[str]:
+def _two_labels(placed: Placed, task: str) -> list[str]:
     labels: dict[str, set[str]] = defaultdict(set)
     for item in placed.items:
         labels[item.digest].add(item.label)
@@ -169,7 +192,8 @@ def _two_classes(placed: Placed) -> list[str]:
     other = min((item for item in torn if item.digest == one.digest and item.label != one.label),
                 key=lambda item: item.key)
     count = len({item.digest for item in torn})
-    return [f"{count:,} pictures stand in more than one class, such as {one.key!r} ({one.label}) and {other.key!r} "
+    what = "have more than one label" if task in ("regression", "multilabel") else "stand in more than one class"
+    return [f"{count:,} pictures {what}, such as {one.key!r} ({one.label}) and {other.key!r} "
             f"({other.label})"]
 
 

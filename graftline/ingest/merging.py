@@ -15,12 +15,13 @@ import numpy as np
 from graftline import dataset, events, manifest
 from graftline.dataset import SPLIT_NAMES, UNLABELLED, DatasetManifest, Dropped, SplitName, StoredSample
 from graftline.errors import RefusedError
-from graftline.ingest import faults
+from graftline.ingest import faults, numbers
 from graftline.ingest.ledger import Ledger
 from graftline.ingest.page import page
 from graftline.ingest.part import PIXELS, PartManifest, Record, read_records
 from graftline.ingest.splits import Assigned, Item, assign, leaked
 from graftline.jobs import PreprocessJob
+from graftline.labels import names_of, to_array
 from graftline.manifest import digest_text
 
 
@@ -87,9 +88,10 @@ def _chosen(job: PreprocessJob, parts: _Parts, target: Target | None,
              for _, record in parts.records]
     out_of = leaked(items, target.tested, parts.shape[1:]) if target else [False] * len(items)
     kept = [row for row, leaks in enumerate(out_of) if not leaks]
-    _none_gone(place, parts.manifests[0].classes, {items[row].label for row in kept})
+    _none_gone(place, [] if job.task == "regression" else parts.manifests[0].classes,
+               _named({items[row].label for row in kept}, job.task))
     assigned = assign([items[row] for row in kept], job.data, place=place, seed=job.seed, side=parts.shape[1:],
-                      needs_test=target is None, previous=ledger)
+                      needs_test=target is None, previous=ledger, task=job.task)
     chosen = [(parts.records[row], split) for row, split in zip(kept, assigned.splits, strict=True) if split]
     chosen.sort(key=lambda pair: (SPLIT_NAMES.index(pair[1]), pair[0][1].sha256, pair[0][1].label, pair[0][1].key))
     return chosen, assigned, sum(out_of)
@@ -141,26 +143,54 @@ def _manifest(job: PreprocessJob, parts: _Parts, samples: Sequence[StoredSample]
               assigned: Assigned, target: Target | None, leaks: int) -> DatasetManifest:
     first = parts.manifests[0]
     shape, layout = parts.shape, first.layout
-    number = Counter((sample.label, sample.split) for sample in samples)
-    counts: dict[str, dict[SplitName, int]] = {label: {name: number[label, name] for name in SPLIT_NAMES}
-                                               for label in first.classes}
+    task = job.task if first.classes else UNLABELLED
+    counts = {} if task == "regression" else _counts(samples, task, first.classes)
     mean, std = _statistics(trained, shape)
+    target_mean, target_std = _target(job, [record.label for record in trained], first.classes)
     sides = np.array([record.side for _, record in parts.records])
     small = int((sides < min(shape[1:])).sum())
     notes = [*first.notes, f"stored at {shape[1]}x{shape[2]}: what has another size is scaled to cover it and cut to "
              "its centre", *([f"{small:,} images are smaller than that and were enlarged"] if small else []),
              *(["stored as JPEG of quality 95, because raw pixels would take more than packed_above"]
                if layout == "jpeg" else []), *assigned.notes]
-    warnings = [*first.warnings, *_ungrouped(job, parts), *assigned.warnings, *faults.warnings(counts, first.classes)]
+    warnings = [*first.warnings, *_ungrouped(job, parts), *assigned.warnings,
+                *(numbers.warnings(samples, first.classes, target_mean, target_std) if task == "regression" else
+                  faults.warnings(counts, first.classes, task))]
     return DatasetManifest(
-        label=job.label, task="classification" if first.classes else UNLABELLED, format=first.format,
-        classes=first.classes, sizes={name: sum(sample.split == name for sample in samples) for name in SPLIT_NAMES},
+        label=job.label, task=task, format=first.format, classes=first.classes, target_mean=target_mean,
+        target_std=target_std, sizes={name: sum(sample.split == name for sample in samples) for name in SPLIT_NAMES},
         counts=counts, layout=layout, image_shape=shape, target_channels=target.shape[0] if target else None, mean=mean,
         std=std, dropped=parts.dropped, leaked=leaks, notes=notes,
         warnings=warnings,
         original_sides=[int(side) for side in np.quantile(sides, (0, 0.25, 0.5, 0.75, 1), method="nearest")],
         seed=job.seed, ledger=assigned.ledger.digest, fingerprint=job.fingerprint,
-        digest=dataset.content_digest(samples))
+        digest=dataset.content_digest(samples, task))
+
+
+def _named(labels: set[str], task: str) -> set[str]:
+    """The classes that some labels name."""
+    return {name for text in labels for name in names_of(text)} if task == "multilabel" else labels
+
+
+def _counts(samples: Sequence[StoredSample], task: str, classes: Sequence[str]) -> dict[str, dict[SplitName, int]]:
+    """Images of each class, or with each label, in each split."""
+    found: Counter[tuple[str, SplitName]] = Counter()
+    for (label, split), number in Counter((sample.label, sample.split) for sample in samples).items():
+        for name in names_of(label) if task == "multilabel" else (label,):
+            found[name, split] += number
+    return {label: {name: found[label, name] for name in SPLIT_NAMES} for label in classes}
+
+
+def _target(job: PreprocessJob, trained: Sequence[str], outputs: Sequence[str]) -> tuple[list[float], list[float]]:
+    """Mean and deviation of a regression's outputs over the training split; nothing for other tasks."""
+    if job.task != "regression" or not outputs:
+        return [], []
+    values = to_array(trained, job.task, outputs).astype(np.float64)
+    mean, std = values.mean(0), values.std(0)
+    if still := [name for name, own, at in zip(outputs, std, mean, strict=True) if own <= 1e-7 * abs(at)]:
+        raise RefusedError(f"{job.data.data}: {', '.join(map(repr, still))} is the same in all {len(trained):,} "
+                           "training images, so there is nothing to learn; leave it out of columns.labels")
+    return mean.tolist(), std.tolist()
 
 
 def _ungrouped(job: PreprocessJob, parts: _Parts) -> list[str]:

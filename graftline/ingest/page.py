@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from graftline.dataset import SPLIT_NAMES, UNLABELLED, DatasetManifest, Dropped, SplitName, StoredSample
+from graftline.ingest import numbers
 from graftline.ingest.faults import FEW
 from graftline.ingest.pictures import EACH, Gallery, Picture, first_rows, galleries, some
 from graftline.report import words
@@ -55,14 +56,16 @@ class Balance:
     curve: str
     """All sizes as an SVG path in a box of 100 x 100; empty where all classes are drawn."""
 
+    noun: str = "class"
+
     @property
     def spread(self) -> str:
         """The largest against the smallest class, as a sentence."""
         most, least = self.sizes[0], self.sizes[-1]
         if most == least:
-            return f"Every class has {words.plural(most, 'training image')}."
+            return f"Every {self.noun} has {words.plural(most, 'training image')}."
         ratio = f" ({most / least:,.{int(most < 10 * least)}f} to 1)" if least else ""
-        return f"The largest class has {most:,} training images, the smallest {least:,}{ratio}."
+        return f"The largest {self.noun} has {most:,} training images, the smallest {least:,}{ratio}."
 
 
 @dataclass(frozen=True)
@@ -86,17 +89,26 @@ def page(manifest: DatasetManifest, images: Images, samples: Sequence[StoredSamp
     Returns:
         HTML; all that came from outside is escaped.
     """
-    balance = _balance(manifest) if manifest.classes else None
+    spreads = numbers.spreads(manifest, samples) if manifest.task == "regression" else []
+    balance = _balance(manifest) if manifest.classes and not spreads else None
     drawn: dict[str, Gallery] = {}
     plain: list[Picture] = []
-    if balance:
-        drawn = galleries(images, samples, first_rows(samples, [row.label for row in balance.rows]))
+    if spreads:
+        plain = some(images, samples, numbers.rows_by_value(manifest, samples, _UNLABELLED))
+    elif balance:
+        several = manifest.task == "multilabel"
+        drawn = galleries(images, samples, first_rows(samples, [row.label for row in balance.rows], several=several))
     elif manifest.task == UNLABELLED:
         plain = some(images, samples, range(min(_UNLABELLED, len(samples))))
     return _environment().get_template("page.html").render(
-        data=manifest, css=_css(), balance=balance, galleries=drawn, plain=plain, reasons=_reasons(manifest.dropped),
-        few=FEW, each=EACH, largest=_LARGEST, listed=_LISTED, name=_NAME, file=_FILE, plural=words.plural,
-        count=words.count)
+        data=manifest, css=_css(), balance=balance, galleries=drawn, plain=plain, spreads=spreads,
+        nouns=_nouns(manifest.task), reasons=_reasons(manifest.dropped), few=FEW, each=EACH, largest=_LARGEST,
+        listed=_LISTED, name=_NAME, file=_FILE, plural=words.plural, count=words.count)
+
+
+def _nouns(task: str) -> tuple[str, str]:
+    """What the manifest's classes are called, one and many."""
+    return {"regression": ("output", "outputs"), "multilabel": ("label", "labels")}.get(task, ("class", "classes"))
 
 
 def _balance(manifest: DatasetManifest) -> Balance:
@@ -107,7 +119,8 @@ def _balance(manifest: DatasetManifest) -> Balance:
     widest = max(1, *(sum(counts[label].values()) for label in shown))
     sizes = [counts[label]["train"] for label in order]
     return Balance([_row(label, counts[label], widest) for label in shown], len(order) - len(shown), sizes,
-                   sum(size < FEW for size in sizes), _curve(sizes) if len(shown) < len(order) else "")
+                   sum(size < FEW for size in sizes), _curve(sizes) if len(shown) < len(order) else "",
+                   _nouns(manifest.task)[0])
 
 
 def _row(label: str, counts: Mapping[SplitName, int], widest: int) -> Row:

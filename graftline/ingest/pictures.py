@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from graftline.dataset import StoredSample
+from graftline.labels import names_of
 from graftline.stored_images import Images
 
 EACH = 6
@@ -47,12 +48,14 @@ class Gallery:
     samples: list[Picture]
 
 
-def first_rows(samples: Iterable[StoredSample], labels: Sequence[str]) -> dict[str, list[int]]:
+def first_rows(samples: Iterable[StoredSample], labels: Sequence[str], *,
+               several: bool = False) -> dict[str, list[int]]:
     """Finds each class's first training images: as they stand by digest, a random draw that stays the same.
 
     Args:
         samples: All, in the order of the images.
         labels: Classes that are wanted.
+        several: Whether a sample may have several of them.
 
     Returns:
         Rows by label, at most `MEAN_OF` each, fewer where there are many classes; no label without an image.
@@ -60,8 +63,10 @@ def first_rows(samples: Iterable[StoredSample], labels: Sequence[str]) -> dict[s
     most = min(MEAN_OF, _READ // max(1, len(labels)))
     rows: dict[str, list[int]] = {label: [] for label in labels}
     for row, sample in enumerate(samples):
-        if sample.split == "train" and sample.label in rows and len(rows[sample.label]) < most:
-            rows[sample.label].append(row)
+        if sample.split == "train":
+            for label in names_of(sample.label) if several else (sample.label,):
+                if label in rows and len(rows[label]) < most:
+                    rows[label].append(row)
     return {label: found for label, found in rows.items() if found}
 
 

@@ -12,9 +12,9 @@ from graftline.config import Data
 from graftline.dataset import SPLIT_NAMES, SplitName
 from graftline.errors import RefusedError
 from graftline.ingest import findings
-from graftline.ingest.draw import draw
 from graftline.ingest.findings import Placed
 from graftline.ingest.ledger import Ledger, rank, stricter, strictest
+from graftline.ingest.stratify import draw_task
 from graftline.ingest.units import Item, Units, find, leaked
 
 __all__ = ["Assigned", "Item", "assign", "leaked"]
@@ -34,7 +34,7 @@ class Assigned:
 
 
 def assign(items: Sequence[Item], data: Data, *, place: str, seed: int, side: tuple[int, int],
-           needs_test: bool = True, previous: Ledger | None = None) -> Assigned:
+           needs_test: bool = True, previous: Ledger | None = None, task: str = "classification") -> Assigned:
     """Gives each item its split, whatever their order.
 
     Args:
@@ -45,6 +45,7 @@ def assign(items: Sequence[Item], data: Data, *, place: str, seed: int, side: tu
         side: (H, W) of the decoded samples.
         needs_test: Whether a test split is drawn where none is given: not for a source, on which nothing is tested.
         previous: The ledger of an earlier run, whose entries do not change.
+        task: What the labels are, which decides how the draw is stratified.
 
     Raises:
         RefusedError: No training split among those given, a previous ledger made at another size, or a class left
@@ -55,11 +56,11 @@ def assign(items: Sequence[Item], data: Data, *, place: str, seed: int, side: tu
         raise RefusedError(f"{place}: the ledger was drawn on images of {_size(before.image_size)}, these have "
                            f"{_size(side)}: its entries would not be found again; set image_size to the ledger's")
     given, notes = _roles(items, place, needs_test)
-    placed = _placed(items, given, find(items, previous, side), data, before, needs_test)
-    findings.check(placed, place, needs_test)
+    placed = _placed(items, given, find(items, previous, side), data, before, needs_test, task)
+    findings.check(placed, place, needs_test, task)
     splits, limited = _limit(items, placed.splits, data, before.seed)
     notes += findings.notes(placed, before if previous else None) + limited
-    return Assigned(splits, _ledger(placed, before), notes, findings.warnings(placed))
+    return Assigned(splits, _ledger(placed, before), notes, findings.warnings(placed, task))
 
 
 def _size(side: tuple[int, int]) -> str:
@@ -84,7 +85,7 @@ def _roles(items: Sequence[Item], place: str, needs_test: bool) -> tuple[list[Sp
 
 
 def _placed(items: Sequence[Item], given: Sequence[SplitName | None], units: Units, data: Data, before: Ledger,
-            needs_test: bool) -> Placed:
+            needs_test: bool, task: str) -> Placed:
     claims, label_of = _pictures(items, given)
     names = {split for split in given if split}
     # Where splits are given, only what they call train is divided further, and not at all where they have val.
@@ -100,9 +101,9 @@ def _placed(items: Sequence[Item], given: Sequence[SplitName | None], units: Uni
             own[digest] = split if kept else None
     pool = {digest: label for digest, label in label_of.items()
             if claims[digest] in (None, "train") and own.get(digest, "train")}
-    drawn = draw(pool, units.of, {digest: split for digest, split in own.items() if split}, seed=before.seed,
-                 val_fraction=0 if "val" in names else data.val_fraction,
-                 test_fraction=0 if "test" in names or not needs_test else data.test_fraction)
+    drawn = draw_task(task, pool, units.of, {digest: split for digest, split in own.items() if split}, seed=before.seed,
+                      val_fraction=0 if "val" in names else data.val_fraction,
+                      test_fraction=0 if "test" in names or not needs_test else data.test_fraction)
     own.update(drawn)
     standing.update({units.of[digest]: split for digest, split in drawn.items()})
     splits = [None if _laxer(split, claims[item.digest], own[item.digest]) else own[item.digest]

@@ -40,18 +40,33 @@ def figures(logits: Floats, labels: Labels) -> dict[str, float]:
 
 
 def bins_of(logits: Floats, labels: Labels) -> Bins:
-    """Sorts samples into at most 15 bins of equal mass; equal confidences share a bin, so order is of no matter."""
+    """Sorts samples into at most 15 bins of equal mass by the probability of the predicted class."""
     probabilities = softmax(logits.astype(np.float64), axis=1)
-    confidence = probabilities.max(1)
-    n = len(labels)
-    bins = max(1, min(MOST_BINS, n // SAMPLES_A_BIN))
-    edges = np.unique(np.sort(confidence)[np.arange(1, bins) * n // bins])
+    return bins_by(probabilities.max(1), probabilities.argmax(1) == labels)
+
+
+def bins_by(confidence: Floats, right: NDArray[np.bool_]) -> Bins:
+    """Sorts answers into at most 15 bins of equal mass; equal confidences share a bin, so order is of no matter.
+
+    Args:
+        confidence: (N,) stated probabilities, N at least 1.
+        right: (N,), whether what was stated came true.
+    """
+    edges = edges_of(confidence)
     place = np.searchsorted(edges, confidence, side="right")
     count = np.bincount(place, minlength=len(edges) + 1).astype(np.float64)
-    right = np.bincount(place, probabilities.argmax(1) == labels, minlength=len(edges) + 1).astype(np.float64)
+    hits = np.bincount(place, right, minlength=len(edges) + 1).astype(np.float64)
     total = np.bincount(place, confidence, minlength=len(edges) + 1)
     full = count > 0
-    return Bins(count[full], right[full], total[full] / count[full])
+    return Bins(count[full], hits[full], total[full] / count[full])
+
+
+def edges_of(confidence: Floats) -> Floats:
+    """Where bins of equal mass begin, but the first; `np.searchsorted(edges, confidence, side="right")` is the bin."""
+    n = len(confidence)
+    bins = max(1, min(MOST_BINS, n // SAMPLES_A_BIN))
+    edges: Floats = np.unique(np.sort(confidence)[np.arange(1, bins) * n // bins])
+    return edges
 
 
 def squared_error(bins: Bins) -> float:

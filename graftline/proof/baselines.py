@@ -1,8 +1,11 @@
-"""What the target's images give away without any network: the majority class, and a forest on histograms."""
+"""What the target's images give away without any network: the majority class, and a forest on histograms.
+
+Of a regression the mean, of a multilabel task each label's share, and a forest too.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.model_selection import train_test_split
 
 from graftline.dataset import Split
@@ -37,11 +40,35 @@ def forest(train: Split, test: Split, *, seed: int) -> tuple[Labels, list[str]]:
         Predicted classes (N,), and notes for the report.
     """
     keep = _draw(np.asarray(train.labels), seed)
-    part = f"The forest was trained on {len(keep):,} of {len(train):,} training images"
     model = RandomForestClassifier(TREES, random_state=seed, n_jobs=-1)
     model.fit(histograms(train.images, keep), train.labels[keep])
     predicted: Labels = model.predict(histograms(test.images, np.arange(len(test)))).astype(np.int64)
-    return predicted, [part] if len(keep) < len(train) else []
+    return predicted, _notes(keep, train)
+
+
+def forest_values(train: Split, test: Split, *, seed: int) -> tuple[NDArray[np.float32], list[str]]:
+    """Predicts numbers, or shares of labels, with a forest of regression trees on the same histograms.
+
+    Over labels of 0 and 1 such a tree splits as a classifying one does, by Gini impurity, and answers with shares.
+
+    Args:
+        train: Labels (M, D); over 5,000 images, a draw of so many is trained on.
+        test: Predicted.
+        seed: Draws the images and the trees.
+
+    Returns:
+        Predictions (N, D), and notes for the report.
+    """
+    labels = np.asarray(train.labels, np.float64)
+    keep = _draw(np.zeros(len(train), np.int64), seed)
+    deviation = labels[keep].std(0)
+    deviation[deviation == 0] = 1  # so that no output's unit outweighs the others'
+    model = RandomForestRegressor(TREES, max_features=1 / 3, min_samples_leaf=2, random_state=seed, n_jobs=-1)
+    targets = labels[keep] / deviation
+    model.fit(histograms(train.images, keep), targets if targets.shape[1] > 1 else targets[:, 0])
+    predicted = model.predict(histograms(test.images, np.arange(len(test)))).reshape(len(test), -1)
+    values: NDArray[np.float32] = (predicted * deviation).astype(np.float32)
+    return values, _notes(keep, train)
 
 
 def histograms(images: Images, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -67,6 +94,12 @@ def _draw(labels: Labels, seed: int) -> NDArray[np.int64]:
     strata = labels if counts[counts > 0].min() > 1 and np.count_nonzero(counts) <= MOST_TRAIN // 2 else None
     kept, _ = train_test_split(rows, train_size=MOST_TRAIN, stratify=strata, random_state=seed)
     return np.sort(np.asarray(kept))
+
+
+def _notes(keep: NDArray[np.int64], train: Split) -> list[str]:
+    if len(keep) == len(train):
+        return []
+    return [f"The forest was trained on {len(keep):,} of {len(train):,} training images"]
 
 
 def _histograms(images: NDArray[np.uint8]) -> NDArray[np.float32]:

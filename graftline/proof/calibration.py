@@ -35,12 +35,17 @@ def calibrate(val: tuple[Floats, Labels], test: tuple[Floats, Labels]) -> Calibr
         test: Logits (N, K) and labels (N,).
     """
     logits, labels = val
-    if len(labels) < FEWEST:
-        temperature, fitted_on = 1.0, f"not fitted: {len(labels)} validation samples, {FEWEST} are needed"
-    else:
-        temperature = fit_temperature(logits, labels)
-        fitted_on = f"{len(labels):,} validation samples, which also chose the candidate"
-        if not 1.01 * COLDEST < temperature < 0.99 * HOTTEST:
-            fitted_on += f"; the search ended at its bound {temperature:.2g}"
+    temperature = fit_temperature(logits, labels) if len(labels) >= FEWEST else 1.0
     before, after = (calibration.figures(test[0] / t, test[1])["ece"] for t in (1.0, temperature))
-    return Calibration(temperature=temperature, ece_before=before, ece_after=after, fitted_on=fitted_on)
+    return Calibration(temperature=temperature, ece_before=before, ece_after=after,
+                       fitted_on=words_of(len(labels), temperature))
+
+
+def words_of(samples: int, temperature: float) -> str:
+    """What a temperature was fitted on, and whether the search met a bound, in words."""
+    if samples < FEWEST:
+        return f"not fitted: {samples} validation samples, {FEWEST} are needed"
+    words = f"{samples:,} validation samples, which also chose the candidate"
+    if not 1.01 * COLDEST < temperature < 0.99 * HOTTEST:
+        words += f"; the search ended at its bound {temperature:.2g}"
+    return words

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from graftline.config import Gate
-from graftline.evaluation import Figure, Gain
+from graftline.evaluation import UNITS, Figure, Gain, Unit
 from graftline.manifest import Manifest
-from graftline.proof.gain import paired_difference
+from graftline.proof.gain import Difference, paired_difference
 from graftline.proof.intervals import holm, wilson
 
 Judgement = Literal["promote", "hold", "reject"]
@@ -28,7 +28,8 @@ class GateResult(Manifest):
     reasons: list[str]
     """Plain sentences, those against a release first."""
     figures: dict[str, Figure]
-    """Of the file that ships; `recall/CLASS` for each class with samples. Empty where the file gave no numbers."""
+    """Of the file that ships; `recall/CLASS` for each class (multilabel: also `ap/LABEL`; regression:
+    `rmse/OUTPUT` in its own unit) with samples. Empty where the file gave no numbers."""
     champion: str | None = None
     """Release that the file was compared with; None where there was none."""
     onnx_digest: str
@@ -62,15 +63,17 @@ def conclude(findings: Sequence[Finding]) -> tuple[Judgement, list[str]]:
 
 
 def floor_findings(policy: Gate, figures: dict[str, Figure]) -> list[Finding]:
-    """Accuracy, macro F1 and calibration against the policy's floors; what is None is not judged.
+    """Accuracy, macro F1, average precision, RMSE and calibration against the policy; what is None is not judged.
 
     Args:
         policy: The floors.
         figures: The file's, with intervals.
     """
-    asked = {"accuracy": policy.min_accuracy, "macro_f1": policy.min_macro_f1}
-    found = [_floor(name.replace("_f1", " F1"), figures.get(name), floor)
-             for name, floor in asked.items() if floor is not None]
+    asked = {"accuracy": ("accuracy", policy.min_accuracy), "macro_f1": ("macro F1", policy.min_macro_f1),
+             "macro_ap": ("macro average precision", policy.min_macro_ap)}
+    found = [_floor(words, figures.get(name), floor) for name, (words, floor) in asked.items() if floor is not None]
+    if policy.max_rmse is not None:
+        found.append(_most(figures.get("rmse"), policy.max_rmse))
     if policy.max_ece is not None:
         found.append(_ceiling(figures.get("ece"), policy.max_ece))
     return found
@@ -84,9 +87,21 @@ def class_findings(floor: float | None, confusion: NDArray[np.int64], classes: l
         confusion: (K, K), rows are true classes.
         classes: Names (K).
     """
+    return recall_findings(floor, np.diag(confusion), confusion.sum(1), classes)
+
+
+def recall_findings(floor: float | None, hits: NDArray[np.int64], counts: NDArray[np.int64],
+                    classes: list[str]) -> list[Finding]:
+    """The same from counts.
+
+    Args:
+        floor: Recall; None is not judged.
+        hits: (K,), samples of each class or label that were found.
+        counts: (K,), samples of each.
+        classes: Names (K).
+    """
     if floor is None:
         return []
-    counts, hits = confusion.sum(1), np.diag(confusion)
     small = [f"{name} ({n})" for name, n in zip(classes, counts, strict=True) if n < SLICE]
     judged = [k for k in range(len(classes)) if counts[k] >= SLICE]
     clear = holm([float(binom.cdf(hits[k], counts[k], floor)) for k in judged], _ONE_SIDED)
@@ -106,26 +121,38 @@ def class_findings(floor: float | None, confusion: NDArray[np.int64], classes: l
 
 
 def baseline_findings(hits: NDArray[np.bool_], baselines: dict[str, NDArray[np.bool_]], delta: float) -> list[Finding]:
-    """The file against each baseline on the same samples.
-
-    What is not clearly better than always saying the most frequent class has learned nothing that is proven, and is
-    held back; so is what is clearly worse than another baseline, by more than delta.
+    """A classifier's file against each baseline on the same samples; see `beside_findings`.
 
     Args:
         hits: (N,), which samples the file has right.
         baselines: Name to (N,), likewise.
         delta: Difference in accuracy that counts.
     """
-    if not baselines:
+    return beside_findings({name: paired_difference(hits[None], theirs[None], seed=0)
+                            for name, theirs in baselines.items()}, MAJORITY, UNITS["accuracy"], delta)
+
+
+def beside_findings(differences: dict[str, Difference], trivial: str, unit: Unit, delta: float) -> list[Finding]:
+    """What the file's differences to the baselines say.
+
+    What is not clearly better than the answer that is the same for all samples has learned nothing that is proven,
+    and is held back; so is what is clearly worse than another baseline, by more than delta.
+
+    Args:
+        differences: By baseline; positive where the file is better.
+        trivial: Name of the baseline that looks at no sample.
+        unit: Of the differences.
+        delta: Difference that counts.
+    """
+    if not differences:
         return [Finding("hold", "The evaluation holds no baselines, though the policy asks to beat them.")]
     found = []
-    for name, theirs in baselines.items():
-        difference = paired_difference(hits[None], theirs[None], seed=0)
-        better, worse = difference.low > 0, difference.high < -delta
+    for name, gap in differences.items():
+        better, worse = gap.low > 0, gap.high < -delta
         how = "clearly worse" if worse else "clearly better" if better else "neither clearly better nor clearly worse"
-        found.append(Finding("hold" if worse or (name == MAJORITY and not better) else "promote",
-                             f"The file is {how} than the {name} baseline: {difference.value * 100:+.1f} points "
-                             f"[{difference.low * 100:+.1f}, {difference.high * 100:+.1f}]."))
+        found.append(Finding("hold" if worse or (name == trivial and not better) else "promote",
+                             f"The file is {how} than the {name} baseline: {unit.say(gap.value)} {unit.name} "
+                             f"[{unit.say(gap.low)}, {unit.say(gap.high)}]."))
     return found
 
 
@@ -133,7 +160,7 @@ def gain_findings(required: bool, gain: Gain) -> list[Finding]:
     """The transfer gain, where the policy asks for a positive one."""
     if not required:
         return []
-    text = f"The transfer gain is {gain.verdict}, {gain.value * 100:+.1f} points"
+    text = f"The transfer gain is {gain.verdict}, {gain.unit.say(gain.value)} {gain.unit.name}"
     if gain.verdict == "positive":
         return [Finding("promote", f"{text}, as the policy asks.")]
     return [Finding("hold", f"{text}, and the policy asks for a positive one.")]
@@ -148,6 +175,17 @@ def _floor(name: str, figure: Figure | None, floor: float) -> Finding:
     if figure.value < floor:
         return Finding("hold", f"{text}, under the floor {floor:g}, though not clearly.")
     return Finding("promote", f"{text}, which holds the floor {floor:g}.")
+
+
+def _most(figure: Figure | None, ceiling: float) -> Finding:
+    if figure is None or figure.low is None or not np.isfinite([figure.value, figure.low]).all():
+        return Finding("hold", f"The file has no RMSE, so the ceiling {ceiling:g} cannot be judged.")
+    text = f"RMSE is {figure.value:.4g} [{figure.low:.4g}, {figure.high:.4g}]"
+    if figure.low > ceiling:
+        return Finding("reject", f"{text}, clearly over the ceiling {ceiling:g}.")
+    if figure.value > ceiling:
+        return Finding("hold", f"{text}, over the ceiling {ceiling:g}, though not clearly.")
+    return Finding("promote", f"{text}, which holds the ceiling {ceiling:g}.")
 
 
 def _ceiling(figure: Figure | None, ceiling: float) -> Finding:

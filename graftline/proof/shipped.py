@@ -1,6 +1,6 @@
 """Is the file that ships the model that was tested? Checked on what both answered on the same test samples."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from graftline.proof.gate import Finding
 
 TOLERANCE = 1e-3
 """Of the largest logit: what a GPU and a CPU may differ by in float32, and how close two classes are a tie."""
-_PROBABILITY = 1e-4
+PROBABILITY = 1e-4
 _ECE = 5e-3  # a sample that changes its bin by a rounding moves the error by about so much
 
 Logits = NDArray[np.float32]
@@ -33,11 +33,8 @@ def same_model(logits: Logits, probabilities: Logits, evaluated: Logits, *,
         Findings, a rejection for each difference that is more than float noise; and the rows where the class differs
         though the two classes are as good as tied.
     """
-    bad = int((~np.isfinite(logits) | ~np.isfinite(probabilities)).any(1).sum())
-    if bad or logits.shape != evaluated.shape:
-        why = f"{bad} of {len(logits)} samples got NaN or infinite numbers" if bad else (
-            f"its answers have the shape {logits.shape}, the evaluated model's {evaluated.shape}")
-        return [Finding("reject", f"The file is broken: {why}.")], []
+    if wrong := broken(logits, probabilities, evaluated):
+        return wrong, []
     allowed = TOLERANCE * float(np.abs(evaluated).max())
     worst = float(np.abs(logits - evaluated).max())
     found = []
@@ -45,7 +42,7 @@ def same_model(logits: Logits, probabilities: Logits, evaluated: Logits, *,
         found.append(Finding("reject", f"The file is not the tested model: its logits differ by up to {worst:.3g}, "
                                        f"float noise allows {allowed:.3g}."))
     apart = float(np.abs(softmax(logits.astype(np.float64) / temperature, axis=1) - probabilities).max())
-    if apart > _PROBABILITY:
+    if apart > PROBABILITY:
         found.append(Finding("reject", f"The file's probabilities are not softmax(logits / {temperature:.4g}), the "
                                        f"temperature that was fitted: they differ by up to {apart:.3g}."))
     ours, theirs = logits.argmax(1), evaluated.argmax(1)
@@ -54,14 +51,24 @@ def same_model(logits: Logits, probabilities: Logits, evaluated: Logits, *,
     real = rows[margin > allowed].tolist()
     if real:
         found.append(Finding("reject", f"The file answers another class than the tested model on {len(real)} samples "
-                                       f"where that was no tie: rows {_some(real)} of the test split."))
+                                       f"where that was no tie: rows {some(real)} of the test split."))
     elif len(rows):
         found.append(Finding("promote", f"The file answers another class on {len(rows)} samples that the tested model "
-                                        f"held for a tie: rows {_some(rows.tolist())} of the test split."))
+                                        f"held for a tie: rows {some(rows.tolist())} of the test split."))
     if not found:
         found.append(Finding("promote", f"The file answers as the tested model does on all {len(logits):,} test "
                                         f"samples; largest logit difference {worst:.1e}."))
     return found, rows.tolist()
+
+
+def broken(outputs: Logits, answers: Logits, evaluated: Logits) -> list[Finding]:
+    """A rejection where the file gives no numbers, or other than one answer a sample and output."""
+    bad = int((~np.isfinite(outputs) | ~np.isfinite(answers)).any(1).sum())
+    if not bad and outputs.shape == evaluated.shape:
+        return []
+    why = f"{bad} of {len(outputs)} samples got NaN or infinite numbers" if bad else (
+        f"its answers have the shape {outputs.shape}, the evaluated model's {evaluated.shape}")
+    return [Finding("reject", f"The file is broken: {why}.")]
 
 
 def same_figures(logits: Logits, labels: NDArray[np.int64], stated: dict[str, Figure],
@@ -96,6 +103,36 @@ def same_figures(logits: Logits, labels: NDArray[np.int64], stated: dict[str, Fi
     return found
 
 
-def _some(rows: Iterable[int]) -> str:
+def same_stated(compared: Sequence[tuple[str, float, float]], stated: dict[str, Figure],
+                rows: list[dict[str, float | int | str]]) -> list[Finding]:
+    """Compares the evaluation's figures with those of the file, and of the answers that evaluate stored.
+
+    A file that is the tested model but for float noise may rank two samples the other way round; what that moves,
+    the stored answers show.
+
+    Args:
+        compared: Name, the file's figure, the stored answers' figure; `ap/cat` is `ap` in the row of the class `cat`.
+        stated: The evaluation's `test`.
+        rows: The evaluation's `per_class`.
+
+    Returns:
+        A hold for a figure that is missing, a rejection for one that differs.
+    """
+    by_class = {str(row["class"]): row for row in rows}
+    found = []
+    for name, ours, stored in compared:
+        figure, _, of = name.partition("/")
+        said = by_class.get(of, {}).get(figure) if of else stated[name].value if name in stated else None
+        shown = f"{figure} of {of!r}" if of else name
+        if said is None:
+            found.append(Finding("hold", f"The evaluation does not state {shown}, so the file's cannot be compared."))
+        elif not abs(ours - float(said)) <= abs(ours - stored) + 1e-5 * max(1.0, abs(stored)):
+            found.append(Finding("reject", f"The file's {shown} is {ours:.4g}, the evaluation states "
+                                           f"{float(said):.4g}."))
+    return found
+
+
+def some(rows: Iterable[int]) -> str:
+    """The first ten row numbers."""
     listed = list(rows)
     return ", ".join(map(str, listed[:10])) + (" ..." if len(listed) > 10 else "")

@@ -23,9 +23,9 @@ class Model:
 
     manifest: CheckpointManifest
     test: NDArray[np.float32]
-    """Logits (N, K) on the test split."""
+    """Logits (N, K) on the test split, or a regression's values."""
     val: NDArray[np.float32]
-    """Logits (M, K) on the validation split; no rows for confirmations, which need none."""
+    """Likewise, (M, K), on the validation split; no rows for confirmations, which need none."""
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,20 @@ def gather(chosen: Path, control: Path, confirmations: Sequence[Path], data: Dat
     return Sides({seed: ours[seed] for seed in common}, {seed: theirs[seed] for seed in common}, notes)
 
 
-def right(models: dict[int, Model], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Returns which test samples each seed had right, (S, N)."""
-    return np.stack([model.test.argmax(1) == labels for model in models.values()])
+def outputs(models: dict[int, Model]) -> NDArray[np.float32]:
+    """Returns what each seed says of test, (S, N, K)."""
+    return np.stack([model.test for model in models.values()])
 
 
-def side(models: dict[int, Model], labels: NDArray[np.int64]) -> Side:
-    """Returns a side's cost and accuracy, seed by seed; converged only where every seed did."""
+def side(models: dict[int, Model], scores: list[float], task: str) -> Side:
+    """Returns a side's cost and main figure, seed by seed; converged only where every seed did."""
     rows = [model.manifest.row for model in models.values()]
     first = next(iter(models.values())).manifest
     converged = [row.converged for row in rows]
-    return Side(name=first.name, seeds=list(models), accuracy_by_seed=right(models, labels).mean(1).tolist(),
-                presentations=[row.presentations for row in rows], seconds=[row.train_seconds for row in rows],
-                converged=None if None in converged else all(converged), learning_rate=first.row.learning_rate)
+    return Side(name=first.name, seeds=list(models), presentations=[row.presentations for row in rows],
+                seconds=[row.train_seconds for row in rows], learning_rate=first.row.learning_rate,
+                converged=None if None in converged else all(converged),
+                **{"accuracy_by_seed" if task == "classification" else "score_by_seed": scores})
 
 
 def _required(folder: Path, data: Dataset) -> Model:
@@ -112,6 +113,9 @@ def _run(folder: Path, found: CheckpointManifest, data: Dataset, *, val: bool) -
     if found.classes != data.manifest.classes:
         raise RefusedError(f"{folder}: {found.name} knows the classes {found.classes[:5]}, the dataset has "
                            f"{data.manifest.classes[:5]}; give artifacts of one run")
+    if found.task != data.manifest.task:
+        raise RefusedError(f"{folder}: {found.name} was made for {found.task}, the dataset is for "
+                           f"{data.manifest.task}; give artifacts of one run")
     if found.dataset_digest not in (data.manifest.digest, None) and found.strategy != "zero":
         raise RefusedError(f"{folder}: {found.name} was trained on dataset {found.dataset_digest}, given is "
                            f"{data.manifest.digest}; give artifacts of one run")

@@ -18,8 +18,9 @@ class KfpViews:
     """Names such as `test_accuracy`, `test_accuracy_low`, `transfer_gain`, `baseline_forest`."""
     classes: list[str]
     confusion: list[list[int]]
+    """Empty where the task is not classification."""
     roc: Curve | None
-    """Of class 1 where there are two, else the mean over classes; None where test holds one class only."""
+    """Of class 1 where there are two, else the mean over classes; None where test holds one class only, or none."""
 
 
 def kfp_views(evaluation: Path) -> KfpViews:
@@ -29,7 +30,7 @@ def kfp_views(evaluation: Path) -> KfpViews:
         RefusedError: The artifact is not whole.
     """
     found = read(evaluation, Evaluation)
-    metrics = {"examples": float(found.examples), "temperature": found.calibration.temperature,
+    metrics = {"examples": float(found.examples), "temperature": found.temperature,
                "transfer_gain": found.gain.value, "transfer_gain_low": found.gain.low,
                "transfer_gain_high": found.gain.high}
     tables = {"test": found.test, "control": found.control_test, "baseline": found.baselines}
@@ -41,8 +42,10 @@ def kfp_views(evaluation: Path) -> KfpViews:
 
 
 def _roc(evaluation: Path, found: Evaluation) -> Curve | None:
+    if found.task != "classification":
+        return None
     labels, logits = shipped_logits(evaluation)
-    probabilities = softmax(logits / found.calibration.temperature, axis=1)
+    probabilities = softmax(logits / found.temperature, axis=1)
     curves = one_vs_rest(probabilities, labels)
     if not curves:
         return None

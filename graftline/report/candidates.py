@@ -1,5 +1,6 @@
 """The candidates side by side: table, dot plot, learning curves."""
 
+import math
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -8,6 +9,10 @@ from graftline.checkpoint import Epoch, Row
 from graftline.report import plots, words
 from graftline.report.plots import Dot, Kind
 from graftline.report.run import Run
+
+SCORES = {"classification": "balanced accuracy", "regression": "RMSE in deviations",
+          "multilabel": "macro average precision"}
+"""The main metric on validation, by task."""
 
 
 @dataclass(frozen=True)
@@ -36,31 +41,49 @@ class Curve:
 def lines(run: Run) -> list[Line]:
     """All candidates, the best on validation first, those without a score and the control behind."""
     found = []
+    gone = {stand.name for stand in run.selection.stands if stand.left}  # the tournament's own table has them
     for name, row in zip(run.selection.names, run.selection.rows, strict=True):
+        if name in gone:
+            continue
         kind: Kind = "control" if row.strategy == "control" else "chosen" if name == run.selection.chosen else "other"
         found.append(Line(name, kind, row, run.selection.histories.get(name, [])))
-    return sorted(found, key=lambda line: (line.kind == "control", line.row.status != "ok", -(line.row.val_score or 0)))
+    return sorted(found, key=lambda line: (line.kind == "control", line.row.status != "ok", _rank(line.row)))
 
 
-def dot_plot(found: list[Line]) -> Markup | None:
+def dot_plot(found: list[Line], task: str = "classification") -> Markup | None:
     """Validation scores with a standard error to each side; None below two scores."""
-    scored = [Dot(line.name, line.row.val_score, *_ends(line.row), line.kind) for line in found
+    sign = -1 if task == "regression" else 1
+    scored = [Dot(line.name, sign * line.row.val_score, *_ends(line.row, sign), line.kind) for line in found
               if line.row.val_score is not None and line.row.status == "ok"]
     if len(scored) < 2:
         return None
-    alt = "; ".join(f"{dot.label} {words.percent(dot.value)}" for dot in scored)
-    return plots.dots(scored, "balanced accuracy, \N{PLUS-MINUS SIGN} 1 standard error",
-                      f"Validation score of each candidate: {alt}")
+    alt = "; ".join(f"{dot.label} {words.plain(dot.value) if sign < 0 else words.percent(dot.value)}" for dot in scored)
+    return plots.dots(scored, f"{SCORES[task]}, \N{PLUS-MINUS SIGN} 1 standard error",
+                      f"Validation score of each candidate: {alt}", shares=sign > 0)
 
 
-def curves(found: list[Line]) -> list[Curve]:
+def score(row: Row, task: str) -> str:
+    """A row's main metric on validation with its standard error: `91.2% ± 0.8`, `0.412 ± 0.020`."""
+    if row.val_score is None or task != "regression":
+        error = "" if row.val_score_se is None else f" \N{PLUS-MINUS SIGN} {100 * row.val_score_se:.1f}"
+        return f"{words.percent(row.val_score)}{error}"
+    error = "" if row.val_score_se is None else f" \N{PLUS-MINUS SIGN} {words.plain(row.val_score_se)}"
+    return f"{words.plain(-row.val_score)}{error}"
+
+
+def curves(found: list[Line], measure: str = "accuracy") -> list[Curve]:
     """A drawing for each candidate that was trained in more than one epoch."""
     drawn = [line for line in found if len(line.curve) > 1]
     return [Curve(line, plots.learning(line.name, line.kind, line.curve,
-                                       [other.curve for other in drawn if other is not line])) for line in drawn]
+                                       [other.curve for other in drawn if other is not line], measure))
+            for line in drawn]
 
 
-def _ends(row: Row) -> tuple[float | None, float | None]:
+def _ends(row: Row, sign: int) -> tuple[float | None, float | None]:
     if row.val_score is None or row.val_score_se is None:
         return None, None
-    return row.val_score - row.val_score_se, row.val_score + row.val_score_se
+    return sign * row.val_score - row.val_score_se, sign * row.val_score + row.val_score_se
+
+
+def _rank(row: Row) -> float:
+    return math.inf if row.val_score is None else -row.val_score

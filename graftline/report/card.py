@@ -26,16 +26,15 @@ def model_card(manifest: ReleaseManifest, data: DatasetManifest, *, delta: float
         samples: Test images stored in the release.
     """
     headline, sentence = words.verdict(manifest.gain, delta)
-    classes = manifest.facts.classes
+    classes, main = manifest.facts.classes, manifest.gain.measure
     environment = Environment(loader=PackageLoader("graftline.report", "."), undefined=StrictUndefined,
                               keep_trailing_newline=True, finalize=_plain_text, autoescape=False)
     environment.filters["bare"] = _code
     functions: dict[str, Any] = {name: getattr(words, name) for name in
-                                 ("percent", "plain", "scientific", "count", "plural", "figure")}
+                                 ("percent", "plain", "scientific", "count", "plural", "figure", "kinds")}
     text = environment.get_template("model_card.md").render(
         manifest=manifest, measures=words.MEASURES, headline=headline, sentence=sentence,
-        best=words.best_of(manifest.best, manifest.test["accuracy"], manifest.control_test["accuracy"],
-                           manifest.baselines),
+        best=words.best_of(manifest.best, manifest.test[main], manifest.control_test[main], manifest.baselines, main),
         shown_classes=", ".join(classes[:_SHOWN]), more_classes=max(0, len(classes) - _SHOWN), sizes=data.sizes,
         dropped=len(data.dropped), notes=data.notes, samples=samples,
         limits=_limits(manifest, converged), **functions)
@@ -45,7 +44,7 @@ def model_card(manifest: ReleaseManifest, data: DatasetManifest, *, delta: float
 def _limits(manifest: ReleaseManifest, converged: bool | None) -> list[str]:
     limits = []
     each = manifest.examples / len(manifest.facts.classes)
-    if each < _FEW:
+    if manifest.facts.task == "classification" and each < _FEW:
         limits.append(f"Only {each:.0f} test images a class on average: figures of single classes are rough.")
     if converged is False:
         limits.append("The control stopped at its cap while still improving, so the gain is an upper bound at best.")

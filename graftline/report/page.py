@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import graftline
-from graftline.report import candidates, plots, samples, tested, words
+from graftline.report import candidates, plots, race, samples, tested, words
 from graftline.report.again import to_yaml
 from graftline.report.candidates import Line
 from graftline.report.run import Run
@@ -51,13 +51,18 @@ def render(run: Run) -> str:
     headline, sentence = words.verdict(found.gain, delta)
     lines = candidates.lines(run)
     drawings = {"gain": plots.gain_interval(found.gain, delta), "comparison": tested.comparison(found),
-                "dots": candidates.dot_plot(lines), "reliability": tested.reliability(run)}
+                "dots": candidates.dot_plot(lines, found.task), "reliability": tested.reliability(run),
+                "precisions": tested.precisions(found)}
+    main = found.gain.measure
     fewest = min((int(row["examples"]) for row in found.per_class if row["examples"]), default=0)
     return _environment().get_template("page.html").render(
         run=run, found=found, data=data, version=graftline.__version__, css=_css(), headline=headline,
-        sentence=sentence, best=words.best_of(found.best, found.test["accuracy"], found.control_test["accuracy"],
-                                              found.baselines),
-        plots=drawings, lines=lines, curves=candidates.curves(lines), path=_path(run, lines), measures=words.MEASURES,
+        sentence=sentence, best=words.best_of(found.best, found.test[main], found.control_test[main],
+                                              found.baselines, main),
+        main=main, fits=tested.fits(run), score_name=candidates.SCORES[found.task], score=candidates.score,
+        plots=drawings, lines=lines, curves=candidates.curves(lines, main), path=_path(run, lines),
+        race=race.section(run),
+        measures=words.MEASURES,
         method=run.chosen.row.val_method or "the validation split", matrix=tested.matrix(found),
         heat=tested.heat(found), confused=tested.confused(found), classes=_classes(run), few=fewest < _FEW,
         right=samples.right(run), wrong=samples.wrong(run), source_notes=_source_notes(run), costs=_costs(run),
@@ -69,6 +74,7 @@ def _environment() -> Environment:
     made = Environment(loader=PackageLoader("graftline.report", "."), autoescape=True, undefined=StrictUndefined,
                        finalize=_visible, trim_blocks=True, lstrip_blocks=True)
     made.filters["percent"] = words.percent
+    made.filters["plain"] = words.plain
     made.filters["sentence"] = words.sentence
     made.filters["listed"] = words.listed
     return made
@@ -80,7 +86,7 @@ def _visible(value: Any) -> Any:
 
 def _functions() -> dict[str, Any]:
     names = ("percent", "points", "plain", "short", "scientific", "count", "plural", "value", "ends", "duration",
-             "size")
+             "size", "amount", "signed", "kinds", "kind")
     return {name: getattr(words, name) for name in names}
 
 
@@ -96,8 +102,11 @@ def _path(run: Run, lines: list[Line]) -> list[Station]:
     good = [line for line in tried if line.row.status == "ok"]
     several = len(run.sources) != 1
     best = next((line.row for line in lines if line.kind == "chosen"), run.chosen.row)
-    error = f" \N{PLUS-MINUS SIGN} {100 * best.val_score_se:.1f}" if best.val_score_se is not None else ""
-    low, high = found.test["accuracy"].low, found.test["accuracy"].high
+    main = found.gain.measure
+    quality = found.test[main]
+    held = (f"{words.percent(quality.low)} to {words.percent(quality.high)} of {words.count(found.examples)} images"
+            if main == "accuracy" else
+            f"{found.gain.unit.figure} {words.ends(quality, main)} on {words.count(found.examples)} images")
     return [
         Station("Source", words.plural(len(run.sources), "source") if several else next(iter(run.sources)),
                 ", ".join(run.sources) if several else _origin(run)),
@@ -106,11 +115,11 @@ def _path(run: Run, lines: list[Line]) -> list[Station]:
         Station("Candidates", words.plural(len(good), "candidate"),
                 f"and the control{f'; {len(tried) - len(good)} more had no result' if len(good) < len(tried) else ''}"),
         Station("Chosen on validation", run.selection.chosen,
-                f"balanced accuracy {words.percent(best.val_score)}{error}"),
-        Station("Test", words.percent(found.test["accuracy"].value),
-                f"{words.percent(low)} to {words.percent(high)} of {words.count(found.examples)} images"),
+                f"{candidates.SCORES[found.task]} {candidates.score(best, found.task)}"),
+        Station("Test", words.value(quality, main), held),
         Station("ONNX", words.size(run.onnx.size_bytes),
-                f"logits differ by {words.scientific(parity.max_abs_diff)} at most"),
+                f"logits differ by {words.scientific(parity.max_abs_diff)} at most" if main != "rmse" else
+                f"values differ by {words.scientific(parity.max_abs_diff)} deviations at most"),
         Station("Gate", run.gate.verdict, words.plural(len(run.gate.reasons), "reason"), run.gate.verdict),
     ]
 
@@ -124,9 +133,10 @@ def _origin(run: Run) -> str:
 
 
 def _classes(run: Run) -> list[dict[str, Any]]:
-    """Per-class figures; many classes by recall, the lowest first."""
+    """Per-class figures; many classes by recall (average precision, R2), the lowest first."""
     rows = run.evaluation.per_class
-    return rows if len(rows) <= _FEW else sorted(rows, key=lambda row: (not row["examples"], row["recall"]))
+    by = {"classification": "recall", "multilabel": "ap", "regression": "r2"}[run.evaluation.task]
+    return rows if len(rows) <= _FEW else sorted(rows, key=lambda row: (not row["examples"], row[by]))
 
 
 def _source_notes(run: Run) -> list[str]:

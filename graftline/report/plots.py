@@ -9,16 +9,19 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
 from graftline.checkpoint import Epoch
-from graftline.evaluation import Gain
+from graftline.evaluation import UNITS, Gain
 from graftline.metrics.calibration import Bins
 from graftline.report import words
 from graftline.report.charts import ACCENT, BAND, CONTROL, INK, MUTED, RULE, canvas, to_svg
 
+Floats = NDArray[np.floating]
 Kind = Literal["chosen", "control", "other"]
 COLOURS: dict[Kind, str] = {"chosen": ACCENT, "control": CONTROL, "other": INK}
 _LABEL = 24  # characters of a row's label; longer ones are cut in the middle
+_DOTS = 1500
 _POINTS = 80  # of a curve; more are not seen at this size
 
 
@@ -34,15 +37,16 @@ class Dot:
 
 
 def gain_interval(gain: Gain, delta: float) -> Markup:
-    """The gain with its interval over the band of differences that do not count; in points."""
-    value, low, high, margin = (100 * x for x in (gain.value, gain.low, gain.high, delta))
+    """The gain with its interval over the band of differences that do not count; in its unit."""
+    unit = gain.unit
+    value, low, high, margin = (unit.factor * x for x in (gain.value, gain.low, gain.high, delta))
     with canvas(92) as (drawing, (axes,)):
         axes.axvspan(-margin, margin, color=BAND, linewidth=0)
         axes.axvline(0, color=MUTED, linewidth=1)
         colour = CONTROL if gain.verdict == "negative" else ACCENT if gain.verdict == "positive" else INK
         axes.plot([low, high], [0, 0], color=colour, linewidth=3, solid_capstyle="butt")
         axes.plot([value], [0], "o", color=colour, markersize=9)
-        axes.annotate(words.points(gain.value), (value, 0), (0, 9), textcoords="offset points", ha="center",
+        axes.annotate(words.signed(gain, gain.value), (value, 0), (0, 9), textcoords="offset points", ha="center",
                       color=colour, fontsize=13, fontweight="bold")
         ends = (min(low, -margin, 0), max(high, margin, 0))
         pad = 0.06 * (ends[1] - ends[0]) or 1
@@ -52,13 +56,14 @@ def gain_interval(gain: Gain, delta: float) -> Markup:
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", words.MINUS) if x else "0"))
-        axes.set_xlabel("points of accuracy, transfer less control")
-        return to_svg(drawing, f"Gain {words.points(gain.value)} points, 95% interval {words.interval(gain)}; "
-                               f"differences within {100 * delta:g} points do not count")
+        sides = "control less transfer" if gain.measure == "rmse" else "transfer less control"
+        axes.set_xlabel(f"{unit.name} of {unit.figure}, {sides}")
+        return to_svg(drawing, f"Gain {words.amount(gain)}, 95% interval {words.interval(gain)}; "
+                               f"differences within {unit.factor * delta:g} {unit.name} do not count")
 
 
-def dots(rows: Sequence[Dot], axis: str, alt: str) -> Markup:
-    """Rows with a dot and an interval each, best rows where the caller put them; shares in 0..1."""
+def dots(rows: Sequence[Dot], axis: str, alt: str, *, shares: bool = True) -> Markup:
+    """Rows with a dot and an interval each, best rows where the caller put them; shares in 0..1, or plain numbers."""
     with canvas(46 + 25 * len(rows)) as (drawing, (axes,)):
         for y, row in enumerate(reversed(rows)):
             colour = COLOURS[row.kind]
@@ -72,21 +77,34 @@ def dots(rows: Sequence[Dot], axis: str, alt: str) -> Markup:
             label.set_fontweight("bold" if row.kind == "chosen" else "normal")
         axes.set_ylim(-0.7, len(rows) - 0.3)
         axes.spines["left"].set_visible(False)
-        _percent_axis(axes)
+        _percent_axis(axes) if shares else axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(axis)
         return to_svg(drawing, alt)
 
 
-def learning(name: str, kind: Kind, curve: Sequence[Epoch], others: Sequence[Sequence[Epoch]]) -> Markup:
-    """One candidate's curves: validation accuracy over the others' in the background, and its losses."""
-    scored = any(_xy(curve, "val_accuracy")[0])
+def learning(name: str, kind: Kind, curve: Sequence[Epoch], others: Sequence[Sequence[Epoch]],
+             measure: str = "accuracy") -> Markup:
+    """One candidate's curves: validation accuracy over the others' in the background, and its losses.
+
+    Args:
+        name: The candidate's.
+        kind: Its role.
+        curve: Its epochs.
+        others: The other candidates'.
+        measure: Another task's main figure in place of accuracy: RMSE (in deviations) or macro average precision.
+    """
+    field, sign = ("val_accuracy", 1) if measure == "accuracy" else ("val_score", -1 if measure == "rmse" else 1)
+    scored = any(_xy(curve, field)[0])
+    what = f"validation {UNITS[measure].figure}"
     with canvas(150, 2 if scored else 1) as (drawing, panels):
         if scored:
             for other in others:
-                panels[0].plot(*_xy(other, "val_accuracy"), color=RULE, linewidth=1.2)
-            panels[0].plot(*_xy(curve, "val_accuracy"), color=COLOURS[kind], linewidth=2)
-            panels[0].set_title("validation accuracy", fontsize=10.5, color=MUTED, loc="left")
-            panels[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}%"))
+                panels[0].plot(*_xy(other, field, sign), color=RULE, linewidth=1.2)
+            panels[0].plot(*_xy(curve, field, sign), color=COLOURS[kind], linewidth=2)
+            title = "validation AP" if measure == "macro_ap" else what  # two panels have no room for more
+            panels[0].set_title(title, fontsize=10.5, color=MUTED, loc="left")
+            if measure != "rmse":
+                panels[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}%"))
         panels[-1].plot(*_xy(curve, "train_loss"), color=MUTED, linewidth=1.4)
         panels[-1].plot(*_xy(curve, "val_loss"), color=COLOURS[kind], linewidth=2)
         panels[-1].set_title("loss", fontsize=10.5, color=MUTED, loc="left")
@@ -97,11 +115,50 @@ def learning(name: str, kind: Kind, curve: Sequence[Epoch], others: Sequence[Seq
             axes.yaxis.set_major_locator(MaxNLocator(4))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _thousands(x)))
             axes.tick_params(axis="y", labelcolor=MUTED)
-        return to_svg(drawing, f"Learning curves of {name}: validation accuracy and losses against images shown")
+        return to_svg(drawing, f"Learning curves of {name}: {what} and losses against images shown")
 
 
-def reliability(before: Bins, after: Bins) -> Markup:
-    """Share of right answers against stated probability, before and after the temperature."""
+def scatter(values: Floats, labels: Floats, name: str) -> Markup:
+    """A regression's predictions against the truth; on the diagonal they agree.
+
+    Args:
+        values: (N,) predictions of one output.
+        labels: (N,) truth.
+        name: Of the output, for those who do not see the drawing.
+    """
+    with canvas(280) as (drawing, (axes,)):
+        ends = [float(min(values.min(), labels.min())), float(max(values.max(), labels.max()))]
+        axes.plot(ends, ends, color=RULE, linewidth=1.2, zorder=0)
+        kept = _thinned(len(values))
+        axes.scatter(labels[kept], values[kept], s=14, color=ACCENT, alpha=0.55, linewidths=0)
+        axes.set(xlabel="true", ylabel="predicted")
+        for side in (axes.xaxis, axes.yaxis):
+            side.set_major_locator(MaxNLocator(5))
+        axes.tick_params(axis="y", labelcolor=MUTED)
+        return to_svg(drawing, f"Predicted {name} against the true one; they agree on the diagonal")
+
+
+def residuals(values: Floats, labels: Floats, name: str) -> Markup:
+    """A regression's errors against the prediction: a slope or a funnel would show what it has not learned.
+
+    Args:
+        values: (N,) predictions of one output.
+        labels: (N,) truth.
+        name: Of the output, for those who do not see the drawing.
+    """
+    with canvas(280) as (drawing, (axes,)):
+        axes.axhline(0, color=RULE, linewidth=1.2, zorder=0)
+        kept = _thinned(len(values))
+        axes.scatter(values[kept], (values - labels)[kept], s=14, color=INK, alpha=0.45, linewidths=0)
+        axes.set(xlabel="predicted", ylabel="predicted less true")
+        for side in (axes.xaxis, axes.yaxis):
+            side.set_major_locator(MaxNLocator(5))
+        axes.tick_params(axis="y", labelcolor=MUTED)
+        return to_svg(drawing, f"Errors of {name} against its prediction")
+
+
+def reliability(before: Bins, after: Bins, share: str = "share that was right") -> Markup:
+    """Share of right answers (or of images that have the label) against stated probability, by the temperature."""
     with canvas(280) as (drawing, (axes,)):
         axes.plot([0, 1], [0, 1], color=RULE, linewidth=1.2, zorder=0)
         for bins, colour, fill, label in ((before, CONTROL, "none", "before"), (after, ACCENT, ACCENT, "after")):
@@ -111,14 +168,13 @@ def reliability(before: Bins, after: Bins) -> Markup:
                          linewidths=1.5, label=f"{label} the temperature", alpha=0.9)
         least = min(float(min(b.confidence.min(), (b.right / b.samples).min())) for b in (before, after))
         floor = max(0.0, np.floor(10 * least) / 10 - 0.02)
-        axes.set(xlim=(floor, 1.03), ylim=(floor, 1.03), xlabel="stated probability", ylabel="share that was right")
+        axes.set(xlim=(floor, 1.03), ylim=(floor, 1.03), xlabel="stated probability", ylabel=share)
         for side in (axes.xaxis, axes.yaxis):
             side.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.0f}%"))
             side.set_major_locator(MaxNLocator(5))
         axes.tick_params(axis="y", labelcolor=MUTED)
         axes.legend(loc="upper left", fontsize=10.5, labelcolor=MUTED, handletextpad=0.2, borderaxespad=0)
-        return to_svg(drawing, "Reliability diagram: share of right answers against stated probability; they agree on "
-                               "the diagonal")
+        return to_svg(drawing, f"Reliability diagram: {share} against stated probability; they agree on the diagonal")
 
 
 def _percent_axis(axes: Axes) -> None:
@@ -128,8 +184,13 @@ def _percent_axis(axes: Axes) -> None:
     axes.set_xlim(max(low, -0.03), min(high, 1.03))
 
 
-def _xy(curve: Sequence[Epoch], field: str) -> tuple[list[int], list[float]]:
-    points = [(e.presentations, value) for e in curve
+def _thinned(count: int) -> NDArray[np.int64]:
+    """Rows of at most 1,500 samples, evenly spread: more dots than that are a blot, and a heavy page."""
+    return np.unique(np.linspace(0, count - 1, min(count, _DOTS)).astype(np.int64))
+
+
+def _xy(curve: Sequence[Epoch], field: str, sign: int = 1) -> tuple[list[int], list[float]]:
+    points = [(e.presentations, sign * value) for e in curve
               if (value := getattr(e, field)) is not None and np.isfinite(value)]
     step = max(1, -(-len(points) // _POINTS))
     kept = points[::step] + (points[-1:] if (len(points) - 1) % step else [])

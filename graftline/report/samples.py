@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from graftline.dataset import read_samples
+from graftline.metrics.multilabel import losses
 from graftline.parity import softmax
+from graftline.report import words
 from graftline.report.run import Run
 
 _EACH = 8
+_VALUES = 4  # of a regression, under a picture
 _SIDE = 176  # pixels at most; twice what a phone shows
 _SMALL = 64  # up to here pixels are shown as squares, and PNG is smaller than JPEG
 
@@ -29,11 +32,20 @@ class Sample:
     """The file it came from."""
     truth: str
     label: str
-    probability: float
+    probability: float | None
+    """Of the label; None where there are several, or values."""
+    good: bool = False
+    """Whether there is nothing to add to the answer."""
 
 
 def right(run: Run) -> list[Sample]:
-    """Right answers, one class after another, each the first of its class in the test split's order."""
+    """Right answers, one class after another, each the first of its class in the test split's order.
+
+    Regression: those that are closest. Multilabel: those with every label right, the likeliest first.
+    """
+    if run.evaluation.task != "classification":
+        order = np.argsort(_off(run), kind="stable")
+        return _told(run, [i for i in order if run.evaluation.task == "regression" or _exact(run)[i]][:_EACH])
     labels, said, _ = _answers(run)
     found = np.flatnonzero(labels == said)
     firsts = found[np.unique(labels[found], return_index=True)[1]]
@@ -42,7 +54,10 @@ def right(run: Run) -> list[Sample]:
 
 
 def wrong(run: Run) -> list[Sample]:
-    """Wrong answers, the surest first."""
+    """Wrong answers, the surest first; the values that are farthest off, the labels that are least likely."""
+    if run.evaluation.task != "classification":
+        order = np.argsort(-_off(run), kind="stable")
+        return _told(run, [i for i in order if run.evaluation.task == "regression" or not _exact(run)[i]][:_EACH])
     labels, said, sure = _answers(run)
     found = np.flatnonzero(labels != said)
     return _samples(run, found[np.argsort(-sure[found], kind="stable")][:_EACH])
@@ -53,9 +68,47 @@ def _answers(run: Run) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np
     return run.predictions.labels, shares.argmax(1), shares.max(1)
 
 
+def _outputs(run: Run) -> NDArray[np.float32]:
+    return run.predictions.chosen[run.evaluation.chosen.seeds[0]]
+
+
+def _off(run: Run) -> NDArray[np.float64]:
+    """How far each answer is from the truth, (N,): mean error in deviations, or mean loss over the labels."""
+    outputs, labels = _outputs(run).astype(np.float64), run.predictions.labels
+    if run.evaluation.task == "regression":
+        found: NDArray[np.float64] = (np.abs(outputs - labels) / run.onnx.facts.scale).mean(1)
+        return found
+    return np.asarray(losses(outputs / run.evaluation.temperature, labels).mean(1))
+
+
+def _exact(run: Run) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = ((_outputs(run) > 0) == (run.predictions.labels > 0.5)).all(1)
+    return found
+
+
+def _told(run: Run, rows: Iterable[int]) -> list[Sample]:
+    """Samples with several labels, or with values."""
+    outputs, labels, names = _outputs(run), run.predictions.labels, run.evaluation.classes
+    stored = [sample for sample in read_samples(run.place) if sample.split == "test"]
+    return [Sample(*_picture(run.data.test.images[i]), stored[i].key, _said(labels[i], names, run.evaluation.task),
+                   _said(outputs[i], names, run.evaluation.task), None,
+                   run.evaluation.task == "multilabel" and bool(((outputs[i] > 0) == (labels[i] > 0.5)).all()))
+            for i in rows]
+
+
+def _said(row: NDArray[np.floating], names: list[str], task: str) -> str:
+    if task == "multilabel":  # of 0 and 1, or logits
+        return ", ".join(name for name, there in zip(names, row > 0, strict=True) if there) or "no label"
+    values = [f"{value:.4g}".replace("-", words.MINUS) for value in row[:_VALUES]]
+    if len(row) == 1:
+        return values[0]
+    told = [f"{name} {value}" for name, value in zip(names, values, strict=False)]
+    return ", ".join(told) + (", ..." if len(row) > _VALUES else "")
+
+
 def probabilities(run: Run) -> NDArray[np.float32]:
     """(N, K) of the model that ships, temperature applied."""
-    return softmax(run.predictions.chosen[run.evaluation.chosen.seeds[0]] / run.evaluation.calibration.temperature)
+    return softmax(_outputs(run) / run.evaluation.temperature)
 
 
 def _samples(run: Run, rows: Iterable[int]) -> list[Sample]:
@@ -63,7 +116,8 @@ def _samples(run: Run, rows: Iterable[int]) -> list[Sample]:
     classes = run.data.manifest.classes
     stored = [sample for sample in read_samples(run.place) if sample.split == "test"]
     return [Sample(*_picture(run.data.test.images[i]), stored[i].key, classes[run.predictions.labels[i]],
-                   classes[int(shares[i].argmax())], float(shares[i].max())) for i in rows]
+                   classes[int(shares[i].argmax())], float(shares[i].max()),
+                   int(shares[i].argmax()) == run.predictions.labels[i]) for i in rows]
 
 
 def _picture(image: NDArray[np.uint8]) -> tuple[str, bool]:

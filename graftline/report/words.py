@@ -4,15 +4,22 @@ import math
 import re
 from collections.abc import Sequence
 
-from graftline.evaluation import Figure, Gain
+from graftline.evaluation import UNITS, Figure, Gain
 
 MINUS = "\N{MINUS SIGN}"
 NAMES = {"chosen": "the transfer", "control": "the control", "majority": "the majority class",
-         "forest": "the random forest"}
-MEASURES = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_precision": "Macro precision",
+         "forest": "the random forest", "mean": "always the training mean", "prior": "each label's share of training"}
+SHORT = {"chosen": "transfer", "forest": "random forest", "majority": "majority class", "mean": "training mean",
+         "prior": "label shares"}
+MEASURES = {"rmse": "RMSE", "mae": "Mean absolute error", "r2": "R\N{SUPERSCRIPT TWO}",
+            "macro_ap": "Macro average precision", "micro_ap": "Micro average precision",
+            "exact": "Images with every label right", "accuracy": "Accuracy",
+            "balanced_accuracy": "Balanced accuracy", "macro_precision": "Macro precision",
             "macro_recall": "Macro recall", "macro_f1": "Macro F1", "loss": "Loss (cross-entropy)",
             "ece": "Calibration error (ECE)"}
-_LOSSES = ("loss",)
+_PLAIN = ("loss", "rmse", "mae", "r2")
+_KINDS = {"classification": ("class", "classes"), "regression": ("output", "outputs"),
+          "multilabel": ("label", "labels")}
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -34,15 +41,15 @@ def points(value: float | None, digits: int = 1) -> str:
 
 
 def value(figure: Figure, name: str = "accuracy") -> str:
-    """A figure without its interval: `93.1%`; losses stay plain numbers."""
-    return plain(figure.value) if name in _LOSSES else percent(figure.value)
+    """A figure without its interval: `93.1%`; losses and errors stay plain numbers."""
+    return plain(figure.value) if name in _PLAIN else percent(figure.value)
 
 
 def ends(figure: Figure, name: str = "accuracy") -> str:
     """A figure's interval: `(91.2 to 94.6)`; empty where it has none."""
     if figure.low is None or figure.high is None:
         return ""
-    low, high = (plain(x) if name in _LOSSES else percent(x).rstrip("%") for x in (figure.low, figure.high))
+    low, high = (plain(x) if name in _PLAIN else percent(x).rstrip("%") for x in (figure.low, figure.high))
     return f"({low} to {high})"
 
 
@@ -51,9 +58,30 @@ def figure(figure: Figure, name: str = "accuracy") -> str:
     return f"{value(figure, name)} {ends(figure, name)}".rstrip()
 
 
+def signed(gain: Gain, value: float) -> str:
+    """A value of a gain in its unit, with its sign: `+9.0`; of RMSE `+0.090`."""
+    digits = gain.unit.digits
+    return points(value * gain.unit.factor / 100, digits)
+
+
+def amount(gain: Gain) -> str:
+    """A gain with its unit: `+9.0 points`, `+0.090 deviations`."""
+    return f"{signed(gain, gain.value)} {gain.unit.name}"
+
+
 def interval(gain: Gain) -> str:
-    """A gain's 95% interval in points: `+7.0 to +11.0`."""
-    return f"{points(gain.low)} to {points(gain.high)}"
+    """A gain's 95% interval in its unit: `+7.0 to +11.0`."""
+    return f"{signed(gain, gain.low)} to {signed(gain, gain.high)}"
+
+
+def kinds(task: str, number: int) -> str:
+    """How many things a task tells apart: `10 classes`, `1 output`, `4 labels`."""
+    return plural(number, *_KINDS[task])
+
+
+def kind(task: str) -> str:
+    """What one of them is called."""
+    return _KINDS[task][0]
 
 
 def plain(value: float | None) -> str:
@@ -120,9 +148,10 @@ def verdict(gain: Gain, delta: float) -> tuple[str, str]:
 
     Args:
         gain: Of chosen over control.
-        delta: Difference in accuracy that counts, in 0..1.
+        delta: Difference that counts, in 0..1.
     """
-    margin = f"{100 * delta:g}-point margin"
+    rmse = gain.measure == "rmse"
+    margin = f"margin of {delta:g} deviations" if rmse else f"{100 * delta:g}-point margin"
     unclear = gain.low <= delta and gain.high >= -delta
     headline, why = {
         "positive": ("Transfer helped.", f"all of the interval lies above the {margin}"),
@@ -132,12 +161,24 @@ def verdict(gain: Gain, delta: float) -> tuple[str, str]:
                       else "other reasons, named below, leave it unsettled"),
     }[gain.verdict]
     seeds = ("One seed, so this is about these two models only" if gain.seeds == 1 else f"Mean of {gain.seeds} seeds")
-    return headline, (f"{seeds}: {points(gain.value)} points of test accuracy against the control, "
-                      f"95% interval {interval(gain)}; {why}.")
+    what = ("of test RMSE saved against the control (a deviation is the standard deviation of the test labels)" if rmse
+            else f"of test {gain.unit.figure} against the control")
+    return headline, f"{seeds}: {amount(gain)} {what}, 95% interval {interval(gain)}; {why}."
 
 
-def best_of(best: str, chosen: Figure, control: Figure, baselines: dict[str, Figure]) -> str:
-    """Names the best of transfer, control and baselines by accuracy, plainly when it is not the transfer."""
+def best_of(best: str, chosen: Figure, control: Figure, baselines: dict[str, Figure],
+            measure: str = "accuracy") -> str:
+    """Names the best of transfer, control and baselines, plainly when it is not the transfer.
+
+    Args:
+        best: Its name.
+        chosen: The transfer's main figure on test.
+        control: The control's.
+        baselines: Theirs.
+        measure: Which figure it is; of RMSE less is better.
+    """
+    if measure != "accuracy":
+        return _best_by(best, {"chosen": chosen, "control": control, **baselines}, measure)
     scores = {"chosen": chosen, "control": control, **baselines}
     if best == "chosen":
         name, second = max(((n, f) for n, f in scores.items() if n != "chosen"), key=lambda item: item[1].value)
@@ -145,3 +186,14 @@ def best_of(best: str, chosen: Figure, control: Figure, baselines: dict[str, Fig
                 f"next is {NAMES.get(name, name)} with {percent(second.value)}.")
     return (f"not the transfer. {sentence(NAMES.get(best, best))[:-1]} has {percent(scores[best].value)} of the test "
             f"images right, the transfer {percent(chosen.value)}.")
+
+
+def _best_by(best: str, scores: dict[str, Figure], measure: str) -> str:
+    sign = -1 if measure == "rmse" else 1
+    name = UNITS[measure].figure
+    if best != "chosen":
+        return (f"not the transfer. {sentence(NAMES.get(best, best))[:-1]} has {name} "
+                f"{value(scores[best], measure)}, the transfer {value(scores['chosen'], measure)}.")
+    second = max((n for n in scores if n != "chosen"), key=lambda n: sign * scores[n].value)
+    return (f"the transfer, with {name} {value(scores['chosen'], measure)}; next is {NAMES.get(second, second)} "
+            f"with {value(scores[second], measure)}.")

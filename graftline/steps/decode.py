@@ -31,5 +31,5 @@ def decode(job: DecodeJob, *, out: Path, target: Path | None = None, travels: bo
         side = manifest.read(target, DatasetManifest).image_shape[1:] if target else None
         if side is None and (earlier := earlier_ledger(job.data.data.ledger, folder)):
             side = earlier.image_size
-        return decode_part(job, place_of(place, folder, job.data.data.columns), out=out, side=side,
-                           travels=travels)
+        there = place_of(place, folder, job.data.data.columns, task=job.data.task)
+        return decode_part(job, there, out=out, side=side, travels=travels)

@@ -1,6 +1,7 @@
 """The chosen candidate, the control and the baselines on the test split, and what the difference proves."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,16 +10,13 @@ from graftline import checkpoint, events, manifest
 from graftline import dataset as datasets
 from graftline.dataset import Dataset
 from graftline.errors import RefusedError
-from graftline.evaluation import EqualCost, Evaluation, Figure, Gain, Predictions, write_predictions
+from graftline.evaluation import EqualCost, Evaluation, Figure, Gain, Predictions, Side, write_predictions
 from graftline.jobs import EvaluateJob
-from graftline.metrics.classification import confusion, per_class
-from graftline.proof import baselines
-from graftline.proof.calibration import calibrate
 from graftline.proof.cost import equal_cost
-from graftline.proof.figures import figures
-from graftline.proof.gain import transfer_gain
-from graftline.proof.intervals import wilson
-from graftline.proof.sides import Model, Sides, gather, right, side
+from graftline.proof.gain import judged
+from graftline.proof.sides import Model, Sides, gather, outputs, side
+from graftline.proof.tasks import TASKS, Rules
+from graftline.proof.truth import Truth, truth_of
 
 
 def evaluate(job: EvaluateJob, *, dataset: Path, sources: Path, chosen: Path, control: Path,
@@ -35,59 +33,60 @@ def evaluate(job: EvaluateJob, *, dataset: Path, sources: Path, chosen: Path, co
         out: The metrics artifact.
 
     Raises:
-        RefusedError: No test samples, chosen or control without weights, or artifacts of different runs.
+        RefusedError: No test samples, no labels, chosen or control without weights, or artifacts of different runs.
         DivergedError: Chosen or control answer with NaN.
     """
     data = datasets.read(dataset)
     if not len(data.test):
         raise RefusedError(f"{dataset}: the test split is empty, so nothing can be measured; set target.test_fraction")
+    if data.manifest.task not in TASKS:
+        raise RefusedError(f"{dataset}: has no labels, so nothing can be measured; give labelled data")
+    rules = TASKS[data.manifest.task]
     sides = gather(chosen, control, confirmations, data)
     events.progress(0, 0, "training the forest")
-    guesses, notes = _guesses(data, job.seed)
-    labels = np.asarray(data.test.labels)
+    guesses, notes = rules.guesses(data, seed=job.seed)
+    truth = truth_of(data.test, data.manifest)
     models = {name: {seed: model.test for seed, model in side.items()}
               for name, side in (("chosen", sides.chosen), ("control", sides.control))}
     out.mkdir(parents=True, exist_ok=True)
-    write_predictions(out, Predictions(labels, models["chosen"], models["control"], guesses))
+    write_predictions(out, Predictions(truth.labels, models["chosen"], models["control"], guesses))
     events.progress(0, 0, "resampling")
-    written = manifest.write(out, _evaluation(job, data, sides, guesses, sources, notes))
-    events.log(_summary(written))
+    written = manifest.write(out, _evaluation(job, rules, data, truth, sides, guesses, sources, notes))
+    events.log(_summary(written, rules.MAIN))
     return written
 
 
-def _evaluation(job: EvaluateJob, data: Dataset, sides: Sides, guesses: dict[str, NDArray[np.int64]], sources: Path,
-                notes: list[str]) -> Evaluation:
-    labels = np.asarray(data.test.labels)
+def _evaluation(job: EvaluateJob, rules: Rules, data: Dataset, truth: Truth, sides: Sides,
+                guesses: dict[str, NDArray[Any]], sources: Path, notes: list[str]) -> Evaluation:
     val = np.asarray(data.val.labels)
     chosen, control = next(iter(sides.chosen.values())), next(iter(sides.control.values()))
-    calibration = calibrate((chosen.val, val), (chosen.test, labels))
-    its_own = calibrate((control.val, val), (control.test, labels))
-    test = figures(chosen.test / calibration.temperature, labels, seed=job.seed)
-    control_test = figures(control.test / its_own.temperature, labels, seed=job.seed)
-    beside = {name: _accuracy(guess, labels) for name, guess in guesses.items()}
-    gain = _gain(job, data, sides)
-    classes = data.manifest.classes
-    predicted = chosen.test.argmax(1)
+    calibration, its_own = (rules.calibrated((model.val, val), (model.test, truth.labels))
+                            for model in (chosen, control))
+    test, rows = rules.scored(chosen.test, truth, temperature=calibration.temperature if calibration else 1.0,
+                              seed=job.seed)
+    control_test, _ = rules.scored(control.test, truth, temperature=its_own.temperature if its_own else 1.0,
+                                   seed=job.seed)
+    beside = {name: rules.guessed(guess, truth, seed=job.seed) for name, guess in guesses.items()}
+    ours, theirs = (_side(rules, truth, models, data.manifest.task) for models in (sides.chosen, sides.control))
+    gain = _gain(job, rules, data, truth, sides, converged=theirs.converged is True)
     return Evaluation(
-        classes=classes, dataset_digest=data.manifest.digest, chosen=side(sides.chosen, labels),
-        control=side(sides.control, labels), test=test, per_class=per_class(predicted, labels, classes),
-        confusion=confusion(predicted, labels, len(classes)).tolist(), control_test=control_test, baselines=beside,
-        best=_best({"chosen": test["accuracy"], "control": control_test["accuracy"], **beside}), gain=gain,
-        equal_cost=_equal_cost(sources, chosen, control, gain, side(sides.control, labels).converged is True),
-        calibration=calibration, examples=len(labels), notes=[*sides.notes, *notes, *_absent(labels, classes)])
+        task=data.manifest.task, classes=truth.names, dataset_digest=data.manifest.digest, chosen=ours, control=theirs,
+        test=test, per_class=rows, confusion=rules.confused(chosen.test, truth), control_test=control_test,
+        baselines=beside, gain=gain,
+        best=_best({"chosen": test[rules.MAIN], "control": control_test[rules.MAIN], **beside}, rules),
+        equal_cost=_equal_cost(sources, chosen, control, gain, theirs.converged is True),
+        calibration=calibration, examples=len(data.test),
+        notes=[*sides.notes, *notes, *_absent(rows, data.manifest.task)])
 
 
-def _guesses(data: Dataset, seed: int) -> tuple[dict[str, NDArray[np.int64]], list[str]]:
-    forest, notes = baselines.forest(data.train, data.test, seed=seed)
-    return {"majority": baselines.majority(data.train, data.test), "forest": forest}, notes
+def _side(rules: Rules, truth: Truth, models: dict[int, Model], task: str) -> Side:
+    return side(models, [rules.score(model.test, truth) for model in models.values()], task)
 
 
-def _gain(job: EvaluateJob, data: Dataset, sides: Sides) -> Gain:
-    labels = np.asarray(data.test.labels)
-    fewest = int(np.bincount(data.train.labels, minlength=len(data.manifest.classes)).min())
-    converged = side(sides.control, labels).converged is True
-    gain = transfer_gain(right(sides.chosen, labels), right(sides.control, labels), delta=job.delta, seed=job.seed,
-                         converged=converged, labels_per_class=fewest)
+def _gain(job: EvaluateJob, rules: Rules, data: Dataset, truth: Truth, sides: Sides, *, converged: bool) -> Gain:
+    found = rules.difference(outputs(sides.chosen), outputs(sides.control), truth, seed=job.seed)
+    gain = judged(found, measure=rules.MAIN, seeds=len(sides.chosen), delta=job.delta, converged=converged,
+                  fewest=rules.fewest(data))
     return gain.model_copy(update={"reasons": [*gain.reasons, *(f"{note}." for note in sides.notes)]})
 
 
@@ -96,25 +95,21 @@ def _equal_cost(sources: Path, chosen: Model, control: Model, gain: Gain, conver
     return equal_cost(source, chosen.manifest.row, control.manifest.row, gain.value, converged=converged)
 
 
-def _accuracy(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> Figure:
-    hits = int((predicted == labels).sum())
-    low, high = wilson(hits, len(labels))
-    return Figure(value=hits / len(labels), low=low, high=high)
+def _best(scores: dict[str, Figure], rules: Rules) -> str:
+    """The first of the best: a tie is not held against the chosen model."""
+    sign = -1 if rules.LOWER_IS_BETTER else 1
+    return max(scores, key=lambda name: sign * scores[name].value)
 
 
-def _best(accuracies: dict[str, Figure]) -> str:
-    """The first of the highest: a tie is not held against the chosen model."""
-    return max(accuracies, key=lambda name: accuracies[name].value)
-
-
-def _absent(labels: NDArray[np.int64], classes: list[str]) -> list[str]:
-    missing = [name for i, name in enumerate(classes) if not (labels == i).any()]
-    return [f"{len(missing)} classes have no test samples and are not in the macro figures: "
+def _absent(rows: list[dict[str, Any]], task: str) -> list[str]:
+    missing = [str(row["class"]) for row in rows if not row["examples"]]
+    what = "labels" if task == "multilabel" else "classes"
+    return [f"{len(missing)} {what} have no test samples and are not in the macro figures: "
             f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"] if missing else []
 
 
-def _summary(found: Evaluation) -> str:
-    sides = f"chosen {found.test['accuracy'].value:.3f}, control {found.control_test['accuracy'].value:.3f}"
+def _summary(found: Evaluation, main: str) -> str:
+    sides = f"chosen {found.test[main].value:.3f}, control {found.control_test[main].value:.3f}"
     rest = ", ".join(f"{name} {figure.value:.3f}" for name, figure in found.baselines.items())
-    return (f"test accuracy on {found.examples:,} samples: {sides}, {rest}; best: {found.best}. Transfer gain "
-            f"{found.gain}")
+    return (f"test {found.gain.unit.figure} on {found.examples:,} samples: {sides}, {rest}; best: {found.best}. "
+            f"Transfer gain {found.gain}")

@@ -32,8 +32,9 @@ def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path
     data = datasets.read(dataset)
     evaluated = manifest.read(evaluation, Evaluation, verify=True)
     _one_run(data.manifest, model_manifest, evaluated, evaluation)
-    facts = Facts(classes=model_manifest.classes, input=model_manifest.input, backbone=model_manifest.backbone,
-                  temperature=evaluated.calibration.temperature, chosen=model_manifest.digest,
+    facts = Facts(task=model_manifest.task, classes=model_manifest.classes, deviation=data.manifest.target_std,
+                  input=model_manifest.input, backbone=model_manifest.backbone, temperature=evaluated.temperature,
+                  chosen=model_manifest.digest,
                   dataset_digest=data.manifest.digest, licence=model_manifest.licence, graftline=graftline.__version__)
     model = onnx_export.served(network, facts)
     out.mkdir(parents=True, exist_ok=True)
@@ -49,7 +50,8 @@ def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path
     events.progress(1, 1, "timing")
     result = OnnxManifest(facts=facts, digest=manifest.digest_file(file), size_bytes=file.stat().st_size,
                           opset=onnx_export.OPSET, producer=f"{proto.producer_name} {proto.producer_version}",
-                          parity=parity, latency=onnx_export.latency(model, file, data.test.images))
+                          outputs=list(onnx_file.OUTPUTS_OF[facts.task]), parity=parity,
+                          latency=onnx_export.latency(model, file, data.test.images))
     written = manifest.write(out, result)
     events.log(written.summary())
     return written
@@ -59,6 +61,12 @@ def _one_run(data: DatasetManifest, model: CheckpointManifest, evaluated: Evalua
     if evaluated.dataset_digest != data.digest:
         raise RefusedError(f"{place}: evaluated on dataset {evaluated.dataset_digest}, given is {data.digest}; "
                            "evaluate on the dataset that you export with")
+    if model.row.status != "ok":
+        raise RefusedError(f"{place}: no weights that were tested: the training of {model.name} ended as "
+                           f"{model.row.status!r}; choose another candidate")
+    if not model.task == evaluated.task == data.task:
+        raise RefusedError(f"{place}: the tasks of checkpoint ({model.task}), evaluation ({evaluated.task}) and "
+                           f"dataset ({data.task}) differ; give the three of one run")
     if not model.classes == evaluated.classes == data.classes:
         raise RefusedError(f"{place}: the classes of checkpoint ({', '.join(model.classes[:5])} ...), evaluation "
                            f"({', '.join(evaluated.classes[:5])} ...) and dataset ({', '.join(data.classes[:5])} ...) "

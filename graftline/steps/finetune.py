@@ -1,8 +1,9 @@
 """One candidate: a source, a strategy, the target's data; to a checkpoint and its row."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from graftline import checkpoint, events
 from graftline import dataset as datasets
@@ -10,16 +11,21 @@ from graftline.checkpoint import CheckpointManifest, Row
 from graftline.dataset import Dataset
 from graftline.errors import DivergedError
 from graftline.jobs import Candidate
+from graftline.objective import Objective
+from graftline.steps.launch import launched
 from graftline.strategies import STRATEGIES
-from graftline.training import devices, recipe
+from graftline.training import devices, distributed, ranks, recipe
 from graftline.training.batches import Samples
 from graftline.training.crossvalidation import Crossed, cross_validate
 from graftline.training.meter import Meter
+from graftline.training.resume import journal
+from graftline.training.saved import step
 from graftline.training.task import NotApplicableError, Start, Task, Trained
 from graftline.training.validation import FOLDS, REPEATS, score
 
+STATE = "state"
 NO_WEIGHTS = "none: random weights"
-CARRYING = ("zero", "feature", "partial", "staged", "full")
+CARRYING = tuple(name for name in STRATEGIES if name not in ("structure", "control"))
 
 
 @dataclass(frozen=True)
@@ -30,22 +36,36 @@ class Result:
     row: Row
 
 
-def finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path) -> CheckpointManifest:
+def finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path,
+             earlier: Path | None = None, resume: Path | None = None) -> CheckpointManifest:
     """Trains one candidate and scores it on validation.
 
     Args:
         job: What to train.
         sources: Made by `plan`: a source checkpoint a label.
         dataset: The target's dataset artifact.
-        out: Becomes a checkpoint. Where the training diverged, ran out of memory or had nothing to work on, it
-            has no weights and `row.status` and `row.reason` say so.
+        out: Becomes a checkpoint. Where the training diverged, ran out of memory or had nothing to work on,
+            `row.status` and `row.reason` say so, and it has no weights, or the last good ones. A job that pauses
+            leaves its state in `out/state` as well.
+        earlier: Holds a checkpoint of this name that paused, with its state: the training goes on from there.
+        resume: A state (`step-...`) to go on from, named by hand.
 
     Returns:
         The checkpoint's manifest.
 
     Raises:
-        RefusedError: An option does not fit the backbone, such as a layer that it does not have.
+        RefusedError: An option does not fit the backbone, such as a layer that it does not have; or a state is of
+            another training.
     """
+    many = 1 if job.skip else distributed.processes(job.training.processes)
+    if many > 1:
+        return launched(job, many, out=out, sources=sources, dataset=dataset, earlier=earlier, resume=resume)
+    with distributed.joined(), ranks.voice(out) as own:
+        return _finetune(job, sources=sources, dataset=dataset, out=own, earlier=earlier, resume=resume)
+
+
+def _finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path, earlier: Path | None,
+              resume: Path | None) -> CheckpointManifest:
     network, source = checkpoint.load(sources / job.source)
     if job.skip:
         return _without_weights(job, source, out, "skipped", "one seed was asked for")
@@ -53,7 +73,11 @@ def finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path) -> Chec
     task = _task(job, Start(network, source), data)
     devices.settle_threads(network, task.contract)
     try:
-        result = _train(job, task)
+        with journal(_identity(job, source, data), job.checkpoint_uri, rung=job.until,
+                     first=resume or _paused(job, earlier)) as kept:
+            result = _train(job, replace(task, journal=kept, until=job.until))
+            if job.until is not None:
+                step.write(out / STATE, kept.identity, kept.state())
     except DivergedError as error:
         return _without_weights(job, source, out, "diverged", str(error))
     except NotApplicableError as error:
@@ -65,6 +89,19 @@ def finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path) -> Chec
     return _write(job, source, data, result, out)
 
 
+def _paused(job: Candidate, earlier: Path | None) -> Path | None:
+    """Returns the state to go on from; None for a training that begins, such as a control's beside the last rung."""
+    state = earlier / job.name / STATE if earlier is not None else None
+    return state if state is not None and state.is_dir() else None
+
+
+def _identity(job: Candidate, source: CheckpointManifest, data: Dataset) -> dict[str, Any]:
+    """Returns what a training must have in common with one that it goes on from."""
+    aside = {"name", "until", "checkpoint_uri", "inputs", "opponent", "skip", "cross_validate"}
+    aside |= set() if job.is_control else {"longest"}
+    return {"job": job.model_dump(mode="json", exclude=aside), "source": source.digest, "data": data.manifest.identity}
+
+
 def _task(job: Candidate, start: Start, data: Dataset) -> Task:
     pool = Samples([data.train, data.val])
     places = pool.rows
@@ -72,6 +109,7 @@ def _task(job: Candidate, start: Start, data: Dataset) -> Task:
                 val=pool.subset(places[len(data.train):]), classes=data.manifest.classes,
                 image_shape=data.manifest.image_shape, head=job.head, training=job.training, control=job.control,
                 longest=job.longest, control_rate=job.control_rate, seed=job.seed, device=devices.pick(),
+                student=job.student, objective=Objective.of(data.manifest),
                 meter=Meter(_work(job, len(data.train), len(pool))))
 
 
@@ -94,16 +132,18 @@ def _train(job: Candidate, task: Task) -> Result:
         crossed = cross_validate(train, task, samples)
     began = time.perf_counter()
     trained = train(task)
-    seconds = time.perf_counter() - began
-    row = Row(source=job.source, strategy=job.strategy_name, train_seconds=seconds,
+    seconds = max(time.perf_counter() - began, trained.history[-1].seconds if trained.history else 0.0)
+    row = Row(source=job.source, strategy=job.strategy_name, status="diverged" if trained.diverged else "ok",
+              reason=trained.diverged, train_seconds=seconds,
               presentations=trained.presentations, trained_parameters=trained.trained_parameters,
-              converged=trained.converged, learning_rate=trained.learning_rate, notes=trained.notes)
+              converged=trained.converged, learning_rate=trained.learning_rate, recipe=job.recipe,
+              notes=[*trained.notes, *([trained.numerics] if trained.numerics else [])])
     if crossed is not None:
-        scored = {"val_accuracy": crossed.accuracy, "val_score": crossed.balanced, "val_score_se": crossed.se,
+        scored = {"val_accuracy": crossed.accuracy, "val_score": crossed.main, "val_score_se": crossed.se,
                   "val_method": crossed.method}
     elif len(task.val):
-        found = score(trained.predict(task.val), task.val.labels)
-        scored = {"val_accuracy": found.accuracy, "val_score": found.balanced, "val_score_se": found.se,
+        found = score(trained.predict(task.val), task.val.labels, task.training.loss, task.objective)
+        scored = {"val_accuracy": found.accuracy, "val_score": found.main, "val_score_se": found.se,
                   "val_method": "validation split"}
     else:
         scored = {"val_method": "none: no validation images"}
@@ -115,9 +155,12 @@ def _write(job: Candidate, source: CheckpointManifest, data: Dataset, result: Re
     trained = result.trained
     carries = job.strategy_name in CARRYING
     manifest = _manifest(job, source, result.row).model_copy(update={
-        "small": trained.small, "head": trained.head, "source_head": trained.source_head,
-        "mapped_from": trained.mapped_from, "architecture": trained.architecture,
-        "classes": data.manifest.classes, "input": trained.contract, "dataset_digest": data.manifest.digest,
+        "backbone": trained.backbone or source.backbone, "small": trained.small, "head": trained.head,
+        "source_head": trained.source_head, "mapped_from": trained.mapped_from, "architecture": trained.architecture,
+        "task": trained.network.task, "classes": data.manifest.classes, "input": trained.contract,
+        "dataset_digest": data.manifest.digest,
+        "classes_kept": trained.surgery.kept, "classes_new": trained.surgery.new,
+        "classes_dropped": trained.surgery.dropped,
         "parent": source.digest if carries else None, "licence": source.licence if carries else NO_WEIGHTS,
         "reinitialised": trained.reinitialised, "dropped": trained.dropped, "history": trained.history})
     events.log(f"{job.name}: {result.row.val_method}: {result.row.val_score}, "
@@ -127,9 +170,9 @@ def _write(job: Candidate, source: CheckpointManifest, data: Dataset, result: Re
 
 def _manifest(job: Candidate, source: CheckpointManifest, row: Row) -> CheckpointManifest:
     return CheckpointManifest(name=job.name, backbone=source.backbone, small=source.small, head=job.head,
-                              architecture=source.architecture, classes=source.classes, input=source.input,
-                              strategy=job.strategy_name, seed=job.seed, dataset_digest=None, config=job.to_json(),
-                              licence=source.licence, row=row)
+                              architecture=source.architecture, task=source.task, classes=source.classes,
+                              input=source.input, strategy=job.strategy_name, seed=job.seed, dataset_digest=None,
+                              config=job.to_json(), licence=source.licence, row=row)
 
 
 def _without_weights(job: Candidate, source: CheckpointManifest, out: Path, status: str,

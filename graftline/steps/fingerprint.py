@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from graftline import events, storage
-from graftline.config import Config, Data
+from graftline.config import Config, Data, Predicted
 from graftline.errors import RefusedError
 from graftline.formats import FORMATS, check_name, choose
 from graftline.formats.digits import PLACES, VERSION
@@ -41,7 +41,7 @@ def fingerprint(config: Config) -> Jobs:
         if not storage.exists(init):
             raise RefusedError(f"source.init: {init!r} is neither {' nor '.join(_INITS)} nor a file, folder or URI "
                                "that is there")
-    found = {data.data: of_data(data) for data in tasks if data.data}
+    found = {data.data: of_data(data, task=config.task_of(data)) for data in tasks if data.data}
     found |= {data.ledger: of_place(ledger_file(data.ledger)) for data in tasks if data.ledger}
     found |= {init: of_place(init) for init in inits}
     for place, digest in found.items():
@@ -61,12 +61,13 @@ def of_place(place: str) -> str:
     return of_data(Data(data=place), looks=False)
 
 
-def of_data(data: Data, *, looks: bool = True) -> str:
+def of_data(data: Data, *, looks: bool = True, task: Predicted = "classification") -> str:
     """Fingerprints raw data, with the files that a table's rows name.
 
     Args:
         data: With a place.
         looks: Whether the place may be a table.
+        task: What its labels are.
 
     Raises:
         RefusedError: Missing, empty, not permitted, or a table that cannot be read.
@@ -80,11 +81,11 @@ def of_data(data: Data, *, looks: bool = True) -> str:
     if not entries:
         raise RefusedError(f"{place}: an empty folder")
     if looks:
-        entries += _named(data, entries)
+        entries += _named(data, entries, task)
     return digest_text(canonical_json([[entry.name, entry.size, entry.crc32c] for entry in entries]))
 
 
-def _named(data: Data, entries: list[Entry]) -> list[Entry]:
+def _named(data: Data, entries: list[Entry], task: Predicted) -> list[Entry]:
     """What rows of a table name outside of the place itself."""
     place = str(data.data)
     if data.format == "auto" and not any(entry.name.lower().endswith(_TABLES) for entry in entries):
@@ -92,7 +93,7 @@ def _named(data: Data, entries: list[Entry]) -> list[Entry]:
     if data.format != "auto" and FORMATS[data.format].names is None:
         return []
     with TemporaryDirectory() as scratch:
-        here = place_of(place, Path(scratch), data.columns, entries)
+        here = place_of(place, Path(scratch), data.columns, entries, task)
         known = choose(data.format, here)
         names = known.names(here) if known.names else []
     inside = {str(here.path / entry.name) for entry in entries} if here.is_folder else set()

@@ -10,13 +10,13 @@ from graftline import events, manifest, onnx_file
 from graftline.dataset import Dataset
 from graftline.evaluation import Evaluation, Figure, Predictions, read_predictions
 from graftline.jobs import GateJob
-from graftline.metrics.classification import confusion
 from graftline.onnx_file import OnnxManifest, OnnxModel
 from graftline.proof import gate as judging
-from graftline.proof.figures import figures
 from graftline.proof.gate import Finding, GateResult
 from graftline.proof.intervals import wilson
-from graftline.proof.shipped import same_figures, same_model
+from graftline.proof.shipped import broken
+from graftline.proof.tasks import TASKS, Rules
+from graftline.proof.truth import Truth, truth_of
 
 _BATCH = 1024  # samples between two looks at the progress
 
@@ -43,15 +43,17 @@ def gate(job: GateJob, *, dataset: Path, onnx: Path, evaluation: Path, out: Path
     flips: list[int] = []
     examples = 0
     if not findings:
-        logits, probabilities = _score(onnx_file.load(onnx), data)
-        examples = len(logits)
+        rules = TASKS[evaluated.task]
+        outputs, answers = _score(onnx_file.load(onnx), data)
+        examples = len(outputs)
         shipped = predictions.chosen[evaluated.chosen.seeds[0]]
-        findings, flips = same_model(logits, probabilities, shipped, temperature=evaluated.calibration.temperature)
-        if np.isfinite(logits).all() and logits.shape == shipped.shape:
-            scaled = logits / evaluated.calibration.temperature
-            numbers = _figures(scaled, predictions.labels, evaluated.classes)
-            findings += same_figures(scaled, predictions.labels, evaluated.test, evaluated.per_class, flips=len(flips))
-            findings += _policy(job, logits, predictions, evaluated, numbers)
+        findings = broken(outputs, answers, shipped)
+        if not findings:
+            truth = truth_of(data.test, data.manifest)
+            findings, flips = rules.same(outputs, answers, shipped, truth, evaluated.test, evaluated.per_class,
+                                         temperature=evaluated.temperature)
+            numbers = _figures(rules, outputs, truth, evaluated.temperature)
+            findings += _policy(job, rules, outputs, truth, predictions, evaluated, numbers)
     verdict, reasons = judging.conclude(findings)
     result = GateResult(verdict=verdict, reasons=reasons, figures=numbers, champion=None, onnx_digest=exported.digest,
                         dataset_digest=data.manifest.digest, examples=examples, flips=flips)
@@ -68,6 +70,8 @@ def _comparable(data: Dataset, exported: OnnxManifest, evaluated: Evaluation,
     doubts = {
         "the evaluation was made on another dataset": evaluated.dataset_digest != digest,
         "the file was exported for another dataset": exported.facts.dataset_digest != digest,
+        "the tasks of dataset, evaluation and file differ":
+            not data.manifest.task == evaluated.task == exported.facts.task or evaluated.task not in TASKS,
         "the classes of dataset, evaluation and file differ":
             not data.manifest.classes == evaluated.classes == exported.facts.classes,
         "the evaluation's figures by class are not those of its classes":
@@ -87,27 +91,34 @@ def _score(model: OnnxModel, data: Dataset) -> tuple[NDArray[np.float32], NDArra
     for start in range(0, len(data.test), _BATCH):
         parts.append(model.run(data.test.images[start:start + _BATCH]))
         events.progress(min(start + _BATCH, len(data.test)), len(data.test), "scoring the file")
-    return np.concatenate([logits for logits, _ in parts]), np.concatenate([shares for _, shares in parts])
+    return np.concatenate([outputs for outputs, _ in parts]), np.concatenate([answers for _, answers in parts])
 
 
-def _figures(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: list[str]) -> dict[str, Figure]:
-    found = figures(logits, labels, seed=0)
-    counts = confusion(logits.argmax(1), labels, len(classes))
-    for name, row, hits in zip(classes, counts, np.diag(counts), strict=True):
-        if total := int(row.sum()):
-            low, high = wilson(int(hits), total)
+def _figures(rules: Rules, outputs: NDArray[np.float32], truth: Truth, temperature: float) -> dict[str, Figure]:
+    found, rows = rules.scored(outputs, truth, temperature=temperature, seed=0)
+    for row in rows:
+        if "rmse" in row:
+            found[f"rmse/{row['class']}"] = Figure(value=row["rmse"])
+        if "ap_low" in row:
+            found[f"ap/{row['class']}"] = Figure(value=row["ap"], low=row["ap_low"], high=row["ap_high"])
+    for name, hits, total in zip(truth.names, *(rules.recalls(outputs, truth) or ((), ())), strict=False):
+        if total:
+            low, high = wilson(int(hits), int(total))
             found[f"recall/{name}"] = Figure(value=float(hits / total), low=low, high=high)
     return found
 
 
-def _policy(job: GateJob, logits: NDArray[np.float32], predictions: Predictions, evaluated: Evaluation,
-            numbers: dict[str, Figure]) -> list[Finding]:
-    policy, labels, predicted = job.gate, predictions.labels, logits.argmax(1)
+def _policy(job: GateJob, rules: Rules, outputs: NDArray[np.float32], truth: Truth, predictions: Predictions,
+            evaluated: Evaluation, numbers: dict[str, Figure]) -> list[Finding]:
+    policy = job.gate
     found = judging.floor_findings(policy, numbers)
-    found += judging.class_findings(policy.min_class_recall, confusion(predicted, labels, len(evaluated.classes)),
-                                    evaluated.classes)
+    if policy.min_class_recall is not None:
+        recalls = rules.recalls(outputs, truth)
+        found += judging.recall_findings(policy.min_class_recall, *recalls, evaluated.classes) if recalls else [
+            Finding("hold", f"The file has no recall, so the floor {policy.min_class_recall:g} cannot be judged.")]
     if policy.beat_baselines:
-        baselines = {name: guess == labels for name, guess in predictions.baselines.items()}
-        found += judging.baseline_findings(predicted == labels, baselines, job.delta)
+        gaps = {name: rules.difference(outputs[None], guess[None], truth, seed=0)
+                for name, guess in predictions.baselines.items()}
+        found += judging.beside_findings(gaps, rules.TRIVIAL, evaluated.gain.unit, job.delta)
     found += judging.gain_findings(policy.require_positive_gain, evaluated.gain)
     return [*found, judging.FIRST_RELEASE]

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,37 @@ import numpy as np
 from graftline import dataset as datasets
 from graftline import events, manifest
 from graftline.checkpoint import CheckpointManifest
+from graftline.config import Feature, Strategy, Zero, named
+from graftline.config.strategies import Distill
 from graftline.dataset import Dataset
 from graftline.errors import RefusedError
-from graftline.jobs import Candidate, PlanJob
+from graftline.jobs import Candidate, PlanJob, RaceJob
 from graftline.manifest import canonical_json
+from graftline.tournament.entrants import enter, traits
 from graftline.training import recipe
+from graftline.training.student import shape_of
 
 ENOUGH = 20
-"""Validation images of the rarest class under which candidates are cross-validated."""
+"""Validation images of the rarest class, or with the rarest label, under which candidates are cross-validated."""
+ENOUGH_NUMBERS = 100
+"""The same for numbers: validation images in all."""
 NEEDS_NO_SOURCE = ("structure",)
 """Strategies that make sense with a source of random weights."""
+CHEAP = Zero | Feature
+"""Options of strategies that run whole in a tournament's first rung: they train no network."""
 
 
-def plan(job: PlanJob, *, sources: list[Path], dataset: Path, out: Path) -> list[Candidate]:
+@dataclass(frozen=True)
+class Planned:
+    """What is to be trained on the target."""
+
+    candidates: list[Candidate]
+    """Each source with each strategy, then one control for each distinct network; of a tournament, the first rung."""
+    race: RaceJob
+    """Of the later rungs; without sizes where nothing races."""
+
+
+def plan(job: PlanJob, *, sources: list[Path], dataset: Path, out: Path) -> Planned:
     """Resolves every candidate's settings and gathers the source checkpoints in one folder.
 
     Args:
@@ -33,7 +52,7 @@ def plan(job: PlanJob, *, sources: list[Path], dataset: Path, out: Path) -> list
         out: Becomes a folder with one checkpoint a source label, hard links where the file system allows.
 
     Returns:
-        Candidates with distinct names: each source with each strategy, then one control for each distinct network.
+        Candidates with distinct names. Those of a tournament's first rung pause at its end; its controls are in `race`.
 
     Raises:
         RefusedError: Nothing to transfer, no training images, or a label that is no file name.
@@ -50,12 +69,39 @@ def plan(job: PlanJob, *, sources: list[Path], dataset: Path, out: Path) -> list
                                f"{source.row.status!r}: {source.row.reason}")
         found[source.name] = source
         link(folder, out / source.name)
-    transfers = [_transfer(job, source, strategy_number, data) for source in found.values()
-                 for strategy_number in range(len(job.strategies)) if _applies(job, source, strategy_number)]
+    race = RaceJob(images=len(data.train))
+    if job.budget is None:
+        transfers = [_transfer(job, source, strategy, data) for source in found.values()
+                     for strategy in named(job.strategies) if _applies(source, strategy)]
+    else:
+        transfers, race = _first_rung(job, found, data, out)
     if not transfers:
         raise RefusedError("source: random weights and no data, so there is nothing to transfer; give an init or data, "
                            f"or add 'structure' to the strategies (they are: {', '.join(_names(job))})")
-    return _complete(job, list(found.values()), transfers, data)
+    every = [each.model_copy(update={"checkpoint_uri": job.checkpoint_uri})
+             for each in _complete(job, list(found.values()), transfers, data)]
+    if job.budget is None:
+        return Planned(every, race)
+    first, controls = every[:len(transfers)], every[len(transfers):]
+    return Planned([each.model_copy(update={"cross_validate": each.cross_validate and isinstance(each.strategy, CHEAP)})
+                    for each in first],
+                   race.model_copy(update={"controls": controls, "cross_validate": first[0].cross_validate}))
+
+
+def _first_rung(job: PlanJob, found: dict[str, CheckpointManifest], data: Dataset,
+                out: Path) -> tuple[list[Candidate], RaceJob]:
+    """Raises RefusedError where there is nothing to race by, or the budget is too small."""
+    if not len(data.val):
+        raise RefusedError(f"budget: {data.manifest.label} has no validation images, so no tournament can be judged; "
+                           "list strategies and give no budget: they are scored by cross-validation")
+    task, classes = data.manifest.task, data.manifest.classes
+    can = {label: traits(source, out / label, classes, "classification" if task == "unlabelled" else task)
+           for label, source in found.items()}
+
+    def make(label: str, strategy: Strategy) -> Candidate | None:
+        return _transfer(job, found[label], strategy, data) if _applies(found[label], strategy) else None
+
+    return enter(job, can, make, images=len(data.train))
 
 
 def _names(job: PlanJob) -> list[str]:
@@ -68,57 +114,76 @@ def _check_label(label: str) -> None:
                            "characters or a leading dot")
 
 
-def _applies(job: PlanJob, source: CheckpointManifest, number: int) -> bool:
-    strategy = job.strategies[number].name
-    if source.strategy != "random" or strategy in NEEDS_NO_SOURCE:
+def _applies(source: CheckpointManifest, strategy: Strategy) -> bool:
+    if source.strategy != "random" or strategy.name in NEEDS_NO_SOURCE:
         return True
-    events.log(f"{source.name}: {strategy}: not applicable, the source has random weights and no data")
+    events.log(f"{source.name}: {strategy.name}: not applicable, the source has random weights and no data")
     return False
 
 
-def _transfer(job: PlanJob, source: CheckpointManifest, number: int, data: Dataset) -> Candidate:
-    strategy = job.strategies[number]
-    training = recipe.resolve(job.training, strategy, len(data.train), data.manifest.image_shape)
+def _transfer(job: PlanJob, source: CheckpointManifest, strategy: Strategy, data: Dataset) -> Candidate:
+    training, why = recipe.resolve(job.training, strategy, _facts(source, data))
     return Candidate(name=_plain(f"{source.name}-{strategy.name}"), source=source.name, strategy=strategy,
-                     head=job.head, training=training, control=job.control, longest=0, cross_validate=False,
-                     seed=job.seed)
+                     head=job.head, training=training, recipe=why, control=job.control, longest=0,
+                     cross_validate=False, seed=job.seed)
+
+
+def _control(job: PlanJob, candidate: Candidate, source: CheckpointManifest, longest: int, data: Dataset) -> Candidate:
+    student = _student(candidate)
+    training, why = recipe.control_training(job.training, longest, _facts(source, data, student))
+    return Candidate(name=_plain(f"{source.name}{'-student' * bool(student)}-control"), source=source.name,
+                     strategy=None, student=student, head=job.head, training=training, recipe=why, control=job.control,
+                     longest=longest, cross_validate=False, seed=job.seed)
+
+
+def _facts(source: CheckpointManifest, data: Dataset, student: Distill | None = None) -> recipe.Facts:
+    return recipe.facts_of(data, shape_of(source, student).backbone, source.input, carried=source.strategy != "random")
 
 
 def _complete(job: PlanJob, sources: list[CheckpointManifest], transfers: list[Candidate],
               data: Dataset) -> list[Candidate]:
-    images, shape = len(data.train), data.manifest.image_shape
+    images = len(data.train)
     planned = [recipe.presentations(each.strategy, each.training, images) for each in transfers if each.strategy]
     # With `zero` alone nothing is shown; a control still has to be trained in earnest.
     longest = max(planned) or recipe.epochs(images) * images
-    fewest = np.bincount(data.val.labels, minlength=len(data.manifest.classes)).min()
-    crossed = bool(fewest < ENOUGH and len(transfers) > 1)
-    used = [source for source in sources if source.name in {each.source for each in transfers}]
-    networks = _distinct_networks(used)
-    controls = [Candidate(name=_plain(f"{source.name}-control"), source=source.name, strategy=None, head=job.head,
-                          training=recipe.control_training(job.training, longest, images, shape),
-                          control=job.control, longest=longest, cross_validate=False, seed=job.seed)
-                for source in networks.values()]
+    crossed = _is_small(data) and len(transfers) > 1
+    keys = [_key_of(each, sources) for each in transfers]
+    first = dict(zip(reversed(keys), reversed(transfers), strict=True))
+    networks = {key: first[key] for key in keys}
+    by_name = {source.name: source for source in sources}
+    controls = [_control(job, each, by_name[each.source], longest, data) for each in networks.values()]
     every = _named_apart([*transfers, *controls])
     opponents = dict(zip(networks, (each.name for each in every[len(transfers):]), strict=True))
-    keys = {source.name: network_key(source) for source in used}
     events.log(f"{len(transfers)} candidates, {len(controls)} controls of at least {longest} presentations; "
                + ("scored by cross-validation" if crossed else "scored on the validation split"))
     return [each.model_copy(update={"longest": longest, "cross_validate": crossed,
-                                    "opponent": opponents[keys[each.source]]})
-            for each in every[:len(transfers)]] + every[len(transfers):]
+                                    "opponent": opponents[key]})
+            for each, key in zip(every, keys, strict=False)] + every[len(transfers):]
 
 
-def _distinct_networks(sources: list[CheckpointManifest]) -> dict[str, CheckpointManifest]:
-    first: dict[str, CheckpointManifest] = {}
-    for source in sources:
-        first.setdefault(network_key(source), source)
-    return first
+def _is_small(data: Dataset) -> bool:
+    """Whether the validation split is too small to choose by."""
+    if data.manifest.task == "regression":
+        return len(data.val) < ENOUGH_NUMBERS
+    labels = data.val.labels
+    several = data.manifest.task == "multilabel"
+    counts = labels.sum(0) if several else np.bincount(labels, minlength=len(data.manifest.classes))
+    return bool(counts.min() < ENOUGH)
 
 
-def network_key(source: CheckpointManifest) -> str:
-    """Returns what two sources share where one control serves both: backbone, shape and what its input is made of."""
+def _student(candidate: Candidate) -> Distill | None:
+    return candidate.strategy if isinstance(candidate.strategy, Distill) else None
+
+
+def _key_of(candidate: Candidate, sources: list[CheckpointManifest]) -> str:
+    return network_key(next(each for each in sources if each.name == candidate.source), _student(candidate))
+
+
+def network_key(source: CheckpointManifest, student: Distill | None = None) -> str:
+    """Returns what candidates share where one control serves both: the network's shape, what its input is made of."""
     contract = source.input.model_dump(mode="json", exclude={"stored"})
-    return canonical_json([source.backbone, source.small.model_dump(mode="json"), source.architecture, contract])
+    shape = shape_of(source, student)
+    return canonical_json([shape.backbone, shape.small.model_dump(mode="json"), shape.architecture, contract])
 
 
 def _plain(name: str) -> str:

@@ -9,6 +9,7 @@ from graftline.errors import RefusedError
 from graftline.ingest.ledger import Ledger
 from graftline.ingest.merging import Target, target_of
 from graftline.ingest.page import page
+from graftline.ingest.share import share_part
 from graftline.jobs import DecodeJob, PreprocessJob
 from graftline.steps.decode import decode
 from graftline.steps.merge import merge
@@ -18,7 +19,8 @@ def preprocess(job: PreprocessJob, *, out: Path, target: Path | None = None) -> 
     """Makes a dataset artifact.
 
     Args:
-        job: The data and how much of it to take; without a place, an empty dataset of the target's shape is written.
+        job: The data and how much of it to take, or a share of the target's training split; without either, an empty
+            dataset of the target's shape is written.
         out: Folder for the artifact; what an earlier try left there is replaced.
         target: The target's dataset artifact where a source is preprocessed: images are stored at its height and
             width, those found in its test split are left out, and no test split is drawn.
@@ -29,12 +31,20 @@ def preprocess(job: PreprocessJob, *, out: Path, target: Path | None = None) -> 
     Raises:
         RefusedError: The data cannot become a task; the message says why.
     """
+    if job.target_share is not None:
+        if target is None:
+            raise RefusedError(f"{job.label}: target_share, and no target to take it from")
+        job = job.model_copy(update={"data": job.data.model_copy(update={"data": "target_share"})})  # for messages
     if job.data.data is None:
         return _empty(job, out, target_of(target) if target else None)
     dataset.clear(out)
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
+        if job.target_share is not None and target is not None:
+            part.mkdir(parents=True)
+            share_part(job, target=target, out=part)
+            return merge(job, [part], out=out, target=target)
         decode(DecodeJob(data=job), out=part, target=target, travels=False)
         return merge(job, [part], out=out, target=target)
     finally:

@@ -9,14 +9,16 @@ from graftline import dataset as datasets
 from graftline.backbones import Initial, initial
 from graftline.checkpoint import CheckpointManifest, Epoch, Row
 from graftline.dataset import Dataset
+from graftline.errors import DivergedError
 from graftline.jobs import PretrainJob
 from graftline.training import devices, recipe
 from graftline.training.batches import Samples
-from graftline.training.freezing import trained_parameters
 from graftline.training.fit import fit
+from graftline.training.freezing import trained_parameters
 from graftline.training.loop import Loop
 from graftline.training.meter import Meter
 from graftline.training.optimizer import group
+from graftline.training.resume import journal
 from graftline.training.validation import outputs, score
 
 
@@ -60,7 +62,8 @@ def _seen(job: PretrainJob, data: Dataset) -> list[str]:
 
 def _train(job: PretrainJob, start: Initial, data: Dataset) -> tuple[Row, list[Epoch]]:
     train, val = Samples([data.train]), Samples([data.val])
-    training = recipe.resolve(job.training, None, len(train), data.manifest.image_shape)
+    facts = recipe.facts_of(data, start.backbone, start.input, carried=job.init != "random")
+    training, why = recipe.resolve(job.training, None, facts)
     epochs = training.epochs or 1
     rates = recipe.rates(training)
     new_head = any(key.startswith("head.") for key in start.reinitialised)
@@ -69,16 +72,21 @@ def _train(job: PretrainJob, start: Initial, data: Dataset) -> tuple[Row, list[E
     devices.settle_threads(start.network, start.input)
     loop = Loop(start.network, groups, training, start.input, seed=job.seed, device=devices.pick(),
                 meter=Meter(epochs * len(train)))
-    with devices.seeded(job.seed, "pretrain"):
-        history = fit(loop, train, val, epochs)
+    told = {"job": job.model_dump(mode="json", exclude={"checkpoint_uri", "inputs"}), "data": data.manifest.identity}
+    with journal(told, job.checkpoint_uri) as kept, devices.seeded(job.seed, "pretrain"):
+        history = fit(loop, train, val, epochs, journal=kept)
+    if loop.diverged:
+        raise DivergedError(loop.diverged)
     start.network.eval()
     row = Row(source=job.label, strategy="pretrain", train_seconds=loop.seconds, presentations=loop.shown,
-              trained_parameters=trained_parameters(start.network), learning_rate=groups[0].rate, notes=start.notes)
+              trained_parameters=trained_parameters(start.network), learning_rate=groups[0].rate, notes=start.notes,
+              recipe=why)
     if len(val):
-        found = score(outputs(start.network, val, start.input, loop.device), val.labels)
-        row = row.model_copy(update={"val_accuracy": found.accuracy, "val_score": found.balanced,
+        found = score(outputs(start.network, val, start.input, loop.device), val.labels, training.loss,
+                      start.network.objective)
+        row = row.model_copy(update={"val_accuracy": found.accuracy, "val_score": found.main,
                                      "val_score_se": found.se, "val_method": "validation split"})
-        events.log(f"{job.label}: validation accuracy {found.accuracy:.3f} after {epochs} epochs")
+        events.log(f"{job.label}: validation score {found.main:.3f} after {epochs} epochs")
     loop.meter.finish()
     return row, history
 
@@ -87,6 +95,7 @@ def _manifest(job: PretrainJob, start: Initial, row: Row, strategy: str, digest:
               history: list[Epoch]) -> CheckpointManifest:
     return CheckpointManifest(
         name=job.label, backbone=start.backbone, small=start.small, head=start.head, source_head=start.source_head,
-        architecture=start.architecture, classes=start.classes, input=start.input, strategy=strategy, seed=job.seed,
+        architecture=start.architecture, task=start.network.task, classes=start.classes, input=start.input,
+        strategy=strategy, seed=job.seed,
         dataset_digest=digest, config=job.to_json(), parent=start.parent, licence=start.licence,
         reinitialised=start.reinitialised, dropped=start.dropped, row=row, history=history)

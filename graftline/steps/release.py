@@ -5,6 +5,8 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 import graftline
 from graftline import dataset as datasets
 from graftline import events, manifest, onnx_file, serving, storage
@@ -49,7 +51,7 @@ def release(job: ReleaseJob, *, dataset: Path, onnx: Path, evaluation: Path, gat
     _clear(out)
     shutil.copyfile(onnx / onnx_file.FILE, out / onnx_file.FILE)
     (out / LABELS).write_text(releases.label_text(exported.facts.classes), encoding="utf-8", newline="\n")
-    samples = releases.write_sample(out, onnx_file.load(out), data.test.images, data.test.labels)
+    samples = releases.write_sample(out, onnx_file.load(out), data.test.images, np.asarray(data.test.labels))
     whole = _manifest(exported, evaluated, verdict, checkpoint, data.manifest, manifest.digest_file(out / SAMPLE))
     card = model_card(whole, data.manifest, delta=job.delta, converged=evaluated.control.converged, samples=samples)
     (out / CARD).write_text(card, encoding="utf-8", newline="\n")
@@ -90,10 +92,11 @@ def _clear(out: Path) -> None:
 def _one_run(exported: OnnxManifest, evaluated: Evaluation, verdict: GateResult, checkpoint: CheckpointManifest,
              data: DatasetManifest) -> None:
     facts = {"checkpoint": (exported.facts.chosen, checkpoint.digest),
+             "task": (exported.facts.task, evaluated.task),
              "dataset of the ONNX file": (exported.facts.dataset_digest, data.digest),
              "dataset of the evaluation": (evaluated.dataset_digest, data.digest),
              "ONNX file that the gate judged": (verdict.onnx_digest, exported.digest),
-             "temperature": (exported.facts.temperature, evaluated.calibration.temperature)}
+             "temperature": (exported.facts.temperature, evaluated.temperature)}
     for what, (found, expected) in facts.items():
         if found != expected:
             raise RefusedError(f"release: {what} is {found}, expected {expected}; give the artifacts of one run")

@@ -1,38 +1,19 @@
 """Finished candidates to the chosen one, by validation only. Reads manifests, never weights."""
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from graftline import events, manifest
-from graftline.checkpoint import CheckpointManifest
+from graftline.checkpoint import Row
 from graftline.errors import DivergedError, RefusedError
 from graftline.jobs import Candidate, SelectJob
 from graftline.selection import Selection
 from graftline.steps.plan import link
+from graftline.tournament.race import Entry, Race, entry_of, stand_of
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A finished candidate."""
-
-    folder: Path
-    manifest: CheckpointManifest
-    job: Candidate
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is a model."""
-        return self.manifest.row.status == "ok"
-
-    @property
-    def score(self) -> float:
-        """Main metric on validation; below all where there is none, or it is no number."""
-        value = self.manifest.row.val_score
-        return -1.0 if value is None or math.isnan(value) else value
-
-
-def select(job: SelectJob, *, candidates: list[Path], chosen: Path, control: Path, out: Path) -> list[Candidate]:
+def select(job: SelectJob, *, candidates: list[Path], chosen: Path, control: Path, out: Path,
+           race: Path | None = None) -> list[Candidate]:
     """Chooses the best candidate by balanced accuracy; within one standard error of it the cheaper wins.
 
     Args:
@@ -41,6 +22,7 @@ def select(job: SelectJob, *, candidates: list[Path], chosen: Path, control: Pat
         chosen: Becomes the chosen checkpoint.
         control: Becomes the control with the chosen one's network.
         out: Becomes the selection artifact.
+        race: Of a tournament, what `halve` made of the last rung but one: its candidates that are through take part.
 
     Returns:
         What to train again with further seeds; a single candidate to skip where one seed was asked for.
@@ -49,26 +31,43 @@ def select(job: SelectJob, *, candidates: list[Path], chosen: Path, control: Pat
         RefusedError: No candidate came to a model, or the control did not; gives each one's reason.
         DivergedError: The same, where a training diverged or memory did not suffice.
     """
-    entries = [_entry(folder) for folder in candidates]
+    finalists = [entry for entry in map(entry_of, candidates) if not entry.job.skip]
+    past = manifest.read(race, Race) if race is not None else None
+    entries = finalists if past is None or race is None else _still_in(past, race, finalists) + finalists
     transfers = [entry for entry in entries if not entry.job.is_control]
     if not any(entry.ok for entry in transfers):
-        raise _failure(transfers)("no candidate came to a model: " + "; ".join(map(_told, transfers)))
+        rows = (past.rows if past else {}) | {entry.manifest.name: entry.manifest.row for entry in transfers}
+        raise _failure(list(rows.values()))("no candidate came to a model: " + "; ".join(
+            _told(name, row) for name, row in rows.items() if row.status != "ok"))
     best, why = _choose([entry for entry in transfers if entry.ok])
     opponent = _control_of(best, entries)
     link(best.folder, chosen)
     link(opponent.folder, control)
     manifest.write(_made(out), Selection(
-        names=[entry.manifest.name for entry in entries], rows=[entry.manifest.row for entry in entries],
-        histories={entry.manifest.name: entry.manifest.history for entry in entries},
-        chosen=best.manifest.name, control=opponent.manifest.name, why=why, cross_validated=best.job.cross_validate))
+        **_listed(past, entries, finalists), chosen=best.manifest.name, control=opponent.manifest.name, why=why,
+        cross_validated=best.job.cross_validate))
     for line in why:
         events.log(line)
     return _confirmations(job, best, opponent)
 
 
-def _entry(folder: Path) -> Entry:
-    found = manifest.read(folder, CheckpointManifest)
-    return Entry(folder, found, Candidate.model_validate_json(found.config))
+def _still_in(past: Race, race: Path, finalists: list[Entry]) -> list[Entry]:
+    """Returns the candidates of a tournament that did not have to train in its last rung."""
+    again = {entry.manifest.name for entry in finalists}
+    names = dict.fromkeys(stand.name for stand in past.stands)
+    return [entry_of(race / name) for name in names if name not in again and (race / name).is_dir()]
+
+
+def _listed(past: Race | None, entries: list[Entry], finalists: list[Entry]) -> dict[str, Any]:
+    """Returns all candidates' rows and curves, and the rungs of a tournament."""
+    rows = (past.rows if past else {}) | {entry.manifest.name: entry.manifest.row for entry in entries}
+    curves = (past.histories if past else {}) | {entry.manifest.name: entry.manifest.history for entry in entries}
+    found: dict[str, Any] = {"names": list(rows), "rows": list(rows.values()), "histories": curves}
+    if past is None or not past.ends:
+        return found
+    last = [stand_of(entry, len(past.ends)) for entry in finalists if not entry.job.is_control]
+    return found | {"stands": past.stands + last, "ends": [end * past.images for end in past.ends],
+                    "budget": past.passes * past.images}
 
 
 def _made(folder: Path) -> Path:
@@ -76,8 +75,8 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _told(entry: Entry) -> str:
-    return f"{entry.manifest.name}: {entry.manifest.row.status} ({entry.manifest.row.reason})"
+def _told(name: str, row: Row) -> str:
+    return f"{name}: {row.status} ({row.reason})"
 
 
 def _cost(entry: Entry) -> tuple[int, float]:
@@ -108,13 +107,14 @@ def _control_of(chosen: Entry, entries: list[Entry]) -> Entry:
         raise RefusedError(f"{chosen.job.name}: its control {chosen.job.opponent!r} is not among the candidates "
                            f"({', '.join(controls) or 'no control at all'}); give select all that plan listed")
     if not opponent.ok:
-        raise _failure([opponent])(f"the control came to no model, so no gain can be shown: {_told(opponent)}")
+        row = opponent.manifest.row
+        raise _failure([row])(f"the control came to no model, so no gain can be shown: {_told(opponent.job.name, row)}")
     return opponent
 
 
-def _failure(entries: list[Entry]) -> type[RefusedError | DivergedError]:
+def _failure(rows: list[Row]) -> type[RefusedError | DivergedError]:
     """A training that went wrong is a failure; what could not begin is a refusal."""
-    return DivergedError if any(entry.manifest.row.status in ("diverged", "oom") for entry in entries) else RefusedError
+    return DivergedError if any(row.status in ("diverged", "oom") for row in rows) else RefusedError
 
 
 def _confirmations(job: SelectJob, chosen: Entry, control: Entry) -> list[Candidate]:

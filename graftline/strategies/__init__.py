@@ -2,7 +2,25 @@
 
 from collections.abc import Callable
 
-from graftline.strategies import control, feature, full, partial, staged, structure, zero
+from graftline.strategies import (
+    bitfit,
+    bss,
+    control,
+    cotuning,
+    delta,
+    distill,
+    feature,
+    full,
+    l2,
+    l2sp,
+    lora,
+    partial,
+    staged,
+    stochnorm,
+    structure,
+    wise,
+    zero,
+)
 from graftline.training.task import Task, Trained
 
 STRATEGIES: dict[str, Callable[[Task], Trained]] = {
@@ -12,6 +30,16 @@ STRATEGIES: dict[str, Callable[[Task], Trained]] = {
     "staged": staged.train,
     "full": full.train,
     "structure": structure.train,
+    "l2": l2.train,
+    "l2sp": l2sp.train,
+    "delta": delta.train,
+    "bss": bss.train,
+    "stochnorm": stochnorm.train,
+    "cotuning": cotuning.train,
+    "lora": lora.train,
+    "bitfit": bitfit.train,
+    "wise": wise.train,
+    "distill": distill.train,
     "control": control.train,
 }
 """By `Candidate.strategy_name`."""

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from graftline.backbones import Network, Transferred, build, layer_keys, layers, transfer
-from graftline.checkpoint import InputContract
+from graftline.checkpoint import Epoch, InputContract
 from graftline.errors import RefusedError
-from graftline.strategies.names import one_to_one
+from graftline.strategies.surgery import Grafted, anew, graft
 from graftline.training.batches import Samples
 from graftline.training.devices import seeded
 from graftline.training.fit import fit
@@ -16,7 +16,8 @@ from graftline.training.freezing import trained_parameters
 from graftline.training.loop import Loop
 from graftline.training.optimizer import Group
 from graftline.training.stepper import Criterion, Penalty
-from graftline.training.task import NotApplicableError, Task, Trained, predictor
+from graftline.training.student import shape_of
+from graftline.training.task import NotApplicableError, Surgery, Task, Trained, predictor
 from graftline.training.validation import hold_out
 
 
@@ -32,25 +33,33 @@ class Carried:
     count: int
     """How many of them are carried."""
     head: bool
-    """Whether the head is carried too."""
+    """Whether the whole head is carried too, nothing of it drawn anew."""
+    surgery: Surgery
+    """What became of its rows."""
 
     @property
     def notes(self) -> list[str]:
         """What a reader would not expect."""
-        return ["head carried: every class has its namesake in the source"] if self.head else []
+        if self.head:
+            return ["head carried: every class has its namesake in the source"]
+        if not self.surgery.kept:
+            return []
+        return [f"head: rows of {len(self.surgery.kept)} classes kept by name, {len(self.surgery.new)} drawn anew, "
+                f"{len(self.surgery.dropped)} of the source's dropped"]
 
 
 def fresh(task: Task, architecture: dict[str, float | int | str] | None = None) -> Network:
-    """Builds the target's network as the source's, with random weights drawn by the task's seed.
+    """Builds the target's network as the source's (for a student's control, the student's), with random weights.
 
     Args:
-        task: Its source says backbone and shape.
+        task: Its source says backbone and shape, its seed draws.
         architecture: Changes by `structure`; None: the source's own.
     """
-    source = task.start.manifest
+    shape = shape_of(task.start.manifest, task.student)
     with seeded(task.seed, "target weights"):
-        return build(source.backbone, len(task.classes), input=task.contract, small=source.small, head=task.head,
-                     architecture=source.architecture if architecture is None else architecture)
+        return build(shape.backbone, len(task.classes), input=task.contract, small=shape.small, head=task.head,
+                     architecture=shape.architecture if architecture is None else architecture,
+                     objective=task.objective)
 
 
 def carried(task: Task, layers_kept: int | str | None = None, *, head: bool = False) -> Carried:
@@ -59,7 +68,7 @@ def carried(task: Task, layers_kept: int | str | None = None, *, head: bool = Fa
     Args:
         task: What to train.
         layers_kept: How many layers from the input, or the name of the last one; None: all.
-        head: Carry the head as well where all layers are and each target class has its namesake in the source.
+        head: Carry the head as well where all layers are, by the names of classes (see `graft`).
 
     Raises:
         NotApplicableError: The source has random weights.
@@ -72,19 +81,16 @@ def carried(task: Task, layers_kept: int | str | None = None, *, head: bool = Fa
     count = len(every) if layers_kept is None else place_of(layers_kept, [name for name, _ in every], "carry")
     keys = layer_keys(network)
     only = None if count == len(every) else [key for name, _ in every[:count] for key in keys[name]]
-    own = task.start.network.state_dict()
-    state = _with_head(task, own) if head and only is None else None
-    done = transfer(state or own, network, head=state is not None, only=only)
-    return Carried(network, task.contract, done, every, count, head=state is not None)
+    done = transfer(task.start.network.state_dict(), network, only=only)
+    grafted = graft(task, network) if head and only is None else Grafted(anew(task))
+    done = _with_head(done, grafted)
+    return Carried(network, task.contract, done, every, count, grafted.whole, grafted.surgery)
 
 
-def _with_head(task: Task, state: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Returns the source's weights with the last layer's rows in the order of the target's classes, if they fit."""
-    source = task.start.manifest
-    rows = one_to_one(source.classes, task.classes)
-    if rows is None or source.source_head or source.head.hidden != task.head.hidden:
-        return None
-    return {key: value[rows] if key in ("head.out.weight", "head.out.bias") else value for key, value in state.items()}
+def _with_head(done: Transferred, grafted: Grafted) -> Transferred:
+    return Transferred([*done.carried, *grafted.keys],
+                       [key for key in done.reinitialised if key not in grafted.keys],
+                       [key for key in done.dropped if key not in grafted.taken])
 
 
 def place_of(layer: int | str, names: list[str], what: str) -> int:
@@ -129,7 +135,20 @@ def train_groups(task: Task, network: Network, contract: InputContract, groups: 
     source = task.start.manifest
     return loop, Trained(network, contract, source.small, task.head, predictor(network, contract, task.device),
                          architecture=source.architecture, history=history, presentations=loop.shown,
-                         trained_parameters=trained_parameters(network), learning_rate=groups[0].rate, over=loop.over)
+                         trained_parameters=trained_parameters(network), learning_rate=groups[0].rate, over=loop.over,
+                         diverged=loop.diverged, numerics=loop.stepper.note)
+
+
+def onward(points: Sequence[Epoch], presentations: int, seconds: float) -> list[Epoch]:
+    """Returns a later part's curve on the axes of the whole training.
+
+    Args:
+        points: Of the part.
+        presentations: Before it.
+        seconds: Likewise.
+    """
+    return [point.model_copy(update={"presentations": point.presentations + presentations,
+                                     "seconds": point.seconds + seconds}) for point in points]
 
 
 def usable_val(task: Task) -> tuple[Samples, Samples, list[str]]:

@@ -6,23 +6,24 @@ Whoever claims that transfer helps has to beat this (He et al. 2019 showed how l
 import copy
 import math
 from collections import deque
-from dataclasses import dataclass, field
-
-from torch import Tensor
+from dataclasses import dataclass, replace
 
 from graftline import events
 from graftline.backbones import Network
-from graftline.checkpoint import Epoch
 from graftline.errors import DivergedError
 from graftline.strategies.carry import fresh, usable_val
+from graftline.training import distributed
 from graftline.training.batches import Samples
 from graftline.training.devices import seeded
 from graftline.training.freezing import trained_parameters
+from graftline.training.journal import Cell
 from graftline.training.loop import Loop
 from graftline.training.optimizer import group
 from graftline.training.plateau import Plateau
+from graftline.training.student import shape_of
 from graftline.training.task import Task, Trained, predictor
 from graftline.training.validation import outputs, score
+from graftline.training.watched import Watched, still
 
 LOOKS = 30
 """Looks at validation over the least presentations."""
@@ -34,22 +35,24 @@ RISING = 20
 """Steps over which the rate rises."""
 BEYOND, WIDER = 3.0, 3
 """A best rate at the end of the list has the next one by this factor tried too, at most so many times."""
+ON = "on"
+"""The part after the trials, in the journal."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trial:
-    """One rate's training."""
+    """One rate's training, as far as it was tried."""
 
-    loop: Loop
-    plateau: Plateau
+    watched: Watched
     rate: float
-    best: dict[str, Tensor] = field(default_factory=dict)
-    history: list[Epoch] = field(default_factory=list)
+    score: float
+    """The best on validation."""
+    loss: float
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Higher is better: best validation score so far, then its loss."""
-        return self.plateau.score, -self.plateau.loss
+        """Higher is better."""
+        return self.score, -self.loss
 
 
 @dataclass(frozen=True)
@@ -75,29 +78,33 @@ def train(task: Task) -> Trained:
     network = fresh(task)
     trial, told = _best_rate(task, network, inside, val, course)
     notes += told
+    watched = trial.watched
     converged = _go_on(task, trial, inside, val, course, notes)
-    trial.loop.network.load_state_dict(trial.best)
-    trial.loop.network.eval()
-    shown = trial.loop.shown
-    contract, source = task.contract, task.start.manifest
-    return Trained(trial.loop.network, contract, source.small, task.head,
-                   predictor(trial.loop.network, contract, task.device), architecture=source.architecture,
-                   history=trial.history, presentations=shown,
-                   trained_parameters=trained_parameters(trial.loop.network),
-                   reinitialised=list(trial.loop.network.state_dict()), notes=notes,
-                   learning_rate=trial.rate, converged=converged)
+    network = watched.loop.network
+    network.load_state_dict(watched.best)
+    network.eval()
+    contract, shape = task.contract, shape_of(task.start.manifest, task.student)
+    return Trained(network, contract, shape.small, task.head, predictor(network, contract, task.device),
+                   architecture=shape.architecture, backbone=shape.backbone, history=watched.history,
+                   presentations=watched.loop.shown, trained_parameters=trained_parameters(network),
+                   reinitialised=list(network.state_dict()), notes=notes, learning_rate=trial.rate,
+                   converged=converged)
 
 
 def _go_on(task: Task, trial: Trial, train: Samples, val: Samples, course: Course, notes: list[str]) -> bool:
     """Trains on until patience runs out; returns whether it did, and notes what else stopped it."""
+    watched, loop = trial.watched, trial.watched.loop
     with seeded(task.seed, "control, on"):
-        while trial.loop.shown < course.most and (trial.loop.shown < course.least or not trial.plateau.exhausted):
+        if (kept := task.journal.get(ON)) is not None:
+            watched.go_on(kept)
+        task.journal.drop(_part(trial.rate))
+        while (shown := _shown(watched)) < course.most and (shown < course.least or not watched.plateau.exhausted):
             try:
-                _to_next_look(trial, train, val, course)
+                _to_next_look(task, ON, watched, train, val, course)
             except DivergedError as error:
                 notes.append(f"not converged: {error}; its best weights until then are kept")
                 return False
-    converged = trial.plateau.exhausted and trial.loop.shown >= task.longest
+    converged = watched.plateau.exhausted and loop.shown >= task.longest
     if not converged:
         notes.append(f"not converged: stopped by its cap of {course.most} presentations")
     return converged
@@ -126,9 +133,11 @@ def _best_rate(task: Task, network: Network, train: Samples, val: Samples, cours
         rate = waiting.popleft()
         try:
             trial = _try(task, copy.deepcopy(network) if most > 1 else network, rate, train, val, course)
-            scores[rate], shown = trial.plateau.score, trial.loop.shown
-            told.append(f"rate {rate:g}: validation {scores[rate]:.3f} after {shown} presentations")
-            best = trial if best is None or trial.rank > best.rank else best
+            scores[rate] = trial.score
+            told.append(f"rate {rate:g}: validation {trial.score:.3f} after about {course.first} presentations")
+            best, loser = (trial, best) if best is None or trial.rank > best.rank else (best, trial)
+            if loser is not None:
+                task.journal.drop(_part(loser.rate))
         except DivergedError as error:
             scores[rate], last = -math.inf, error
             told.append(f"rate {rate:g}: diverged")
@@ -151,24 +160,52 @@ def _beyond(best: float, scores: dict[float, float]) -> list[float]:
 
 
 def _try(task: Task, network: Network, rate: float, train: Samples, val: Samples, course: Course) -> Trial:
+    part = _part(rate)
     loop = Loop(network, [group([network], rate)], task.training, task.contract, seed=task.seed, device=task.device,
-                meter=task.meter, stage=f"rate {rate:g}")
-    trial = Trial(loop, Plateau(task.control.patience), rate)
+                meter=task.meter, stage=part)
+    watched = Watched(loop, Plateau(task.control.patience))
+    kept, result = task.journal.get(part), task.journal.get(f"{part}, result")
     with seeded(task.seed, "control"):
-        while loop.shown < min(course.first, course.most):
-            _to_next_look(trial, train, val, course)
-    return trial
+        if kept is not None and kept.tensors:
+            watched.go_on(kept)
+        if result is not None:
+            return Trial(watched, rate, **result.values)
+        while _shown(watched) < min(course.first, course.most):
+            _to_next_look(task, part, watched, train, val, course)
+        if task.journal.keeps:
+            task.journal.put(part, still(_cell(watched)))
+    values = {"score": watched.plateau.score, "loss": watched.plateau.loss}
+    task.journal.put(f"{part}, result", Cell(values, done=True))
+    return Trial(watched, rate, **values)
 
 
-def _to_next_look(trial: Trial, train: Samples, val: Samples, course: Course) -> None:
-    loop, plateau = trial.loop, trial.plateau
-    until = min(loop.shown + course.every, course.most)
-    while loop.shown < until:
-        loss = loop.epoch(train, lambda step: plateau.factor * min(1.0, (step + 1) / RISING))
+def _to_next_look(task: Task, part: str, watched: Watched, train: Samples, val: Samples, course: Course) -> None:
+    loop, plateau = watched.loop, watched.plateau
+    until = min(_shown(watched) + course.every, course.most)
+
+    def tick() -> None:
+        task.journal.tick(part, lambda: _cell(watched))
+
+    while loop.shown < until or loop.batches:
+        tick()
+        loss = loop.epoch(train, lambda step: plateau.factor * min(1.0, (step + 1) / RISING), tick)
     point = loop.record(loss, None)
-    found = score(outputs(loop.network, val, loop.contract, loop.device), val.labels, loop.training.loss)
+    logits = outputs(loop.network, val, loop.contract, loop.device)
+    found = distributed.agreed(score(logits, val.labels, loop.training.loss, loop.network.objective))
     # Half of the least presentations at the full rate: a net from random weights may stand still for long at first.
-    if plateau.look(found.balanced, found.loss, may_decay=loop.shown >= course.least // 2):
-        trial.best = {key: value.clone() for key, value in loop.network.state_dict().items()}
-    loop.meter.advance(0, loop.stage, val_accuracy=found.accuracy)
-    trial.history.append(point.model_copy(update={"val_loss": found.loss, "val_accuracy": found.accuracy}))
+    watched.look(found.main, found.loss, may_decay=loop.shown >= course.least // 2)
+    loop.meter.advance(0, loop.stage, **found.told)
+    watched.history.append(point.model_copy(update=found.point))
+
+
+def _part(rate: float) -> str:
+    return f"rate {rate:g}"
+
+
+def _cell(watched: Watched) -> Cell:
+    return replace(watched.cell(), whole=False)  # one trial's weights don't make another's needless
+
+
+def _shown(watched: Watched) -> int:
+    """Presentations at the last look: the same before and after a kill."""
+    return watched.history[-1].presentations if watched.history else 0

@@ -1,18 +1,26 @@
 """`feature`: a frozen backbone, its features computed once, a new head on them (Donahue et al. 2014)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from graftline import events
+from graftline.config import Feature
 from graftline.strategies.carry import Carried, carried
+from graftline.training.augment import AUGMENTATIONS
 from graftline.training.batches import Samples
-from graftline.training.devices import place
+from graftline.training.devices import as_input, place
 from graftline.training.freezing import freeze, trained_parameters
 from graftline.training.heads import Fitted, fit_head
+from graftline.training.journal import Cell
+from graftline.training.loop_state import fill_network, network_state
 from graftline.training.recipe import head_iterations
 from graftline.training.task import Task, Trained
 from graftline.training.validation import score
+
+ROOM = 2**30
+"""Numbers that the features of all views may be at most: 4 GiB."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +32,16 @@ class OnFeatures:
 
 
 def train(task: Task) -> Trained:
-    """Fits a new head to convergence on features in eval mode, without augmentation.
+    """Fits a new head to convergence on features in eval mode, of images as they are and, with `views`, augmented.
+
+    No row of the source's head is kept: where the head is one layer the fit has one answer, whatever it starts from.
 
     Raises:
         NotApplicableError: The source has random weights.
         DivergedError: Features or head are not finite.
     """
-    found = converged_head(task, task.training.epochs or head_iterations(len(task.train)))
+    views = task.options.views if isinstance(task.options, Feature) else 1
+    found = converged_head(task, task.training.epochs or head_iterations(len(task.train) * views), views)
     network = found.start.network
     network.eval()
     source = task.start.manifest
@@ -41,27 +52,35 @@ def train(task: Task) -> Trained:
         return logits
 
     return Trained(network, found.start.contract, source.small, task.head, predict, architecture=source.architecture,
-                   history=found.fitted.history, presentations=found.fitted.iterations * len(task.train),
+                   history=found.fitted.history, presentations=found.fitted.history[-1].presentations,
                    trained_parameters=trained_parameters(network),
                    reinitialised=found.start.transferred.reinitialised, dropped=found.start.transferred.dropped,
-                   notes=[found.fitted.note], learning_rate=found.fitted.rate)
+                   surgery=found.start.surgery, notes=[found.fitted.note], learning_rate=found.fitted.rate)
 
 
-def converged_head(task: Task, iterations: int) -> OnFeatures:
+def converged_head(task: Task, iterations: int, views: int = 1) -> OnFeatures:
     """Carries the whole backbone, freezes it, fits the head.
 
     Args:
         task: What to train.
         iterations: Cap on passes over the cached features.
+        views: Of each training image, the first one as it is, the others augmented: fewer where they do not fit.
     """
     start = carried(task)
     freeze([start.network.backbone])
     place(start.network, task.device)
-    features = features_of(task, start, task.train)
-    labels = torch.from_numpy(task.train.labels).to(features.device)
+    if (kept := task.journal.get("head")) is not None:
+        fill_network(start.network, kept.tensors)
+        return OnFeatures(start, Fitted.of(kept.values))
+    views, note = _that_fit(views, len(task.train.whole()) * start.network.feature_size)
+    features = torch.cat([_view_of(task, start, number) for number in range(views)])
+    labels = torch.cat([torch.from_numpy(task.train.labels).to(features.device)] * views)
     fitted = fit_head(start.network.head, features, labels, task.training, iterations=iterations, seed=task.seed,
-                      meter=task.meter)
-    return OnFeatures(start, _with_validation(task, start, fitted))
+                      meter=task.meter, objective=task.objective, views=views)
+    fitted = replace(fitted, note=f"{fitted.note}{note}")
+    fitted = _with_validation(task, start, fitted)
+    task.journal.put("head", Cell(fitted.values(), network_state(start.network, "head."), done=True, whole=True))
+    return OnFeatures(start, fitted)
 
 
 def features_of(task: Task, start: Carried, samples: Samples) -> Tensor:
@@ -70,11 +89,44 @@ def features_of(task: Task, start: Carried, samples: Samples) -> Tensor:
                                      task.meter)
 
 
+class _Seen(nn.Module):
+    """A backbone before which images are changed, each time in the same way."""
+
+    def __init__(self, backbone: nn.Module, augment: str, seed: int) -> None:
+        super().__init__()
+        self.backbone, self.augment = backbone, AUGMENTATIONS[augment]
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps normalised images (B, c, h, w) to features (B, D)."""
+        features: Tensor = self.backbone(as_input(self.augment(images, self.generator)))
+        return features
+
+
+def _view_of(task: Task, start: Carried, number: int) -> Tensor:
+    """Returns the features (N, D) of one view of the training images: its draw goes by the pool, not by the fold."""
+    if not number:
+        return features_of(task, start, task.train)
+    seen = _Seen(start.network.backbone, task.training.augment or "none", seed=task.seed * 64 + number)
+    name = f"features, view {number} by {task.seed}"
+    return task.start.frozen_outputs(name, seen, task.train, start.contract, task.device, task.meter)
+
+
+def _that_fit(views: int, numbers: int) -> tuple[int, str]:
+    """Returns how many views of so many numbers each are taken, and a note on it."""
+    taken = min(views, max(1, ROOM // numbers))
+    if taken < views:
+        events.log(f"feature: {taken} of {views} views, for more do not fit into memory")
+        return taken, f", {taken} of {views} views, for more do not fit into memory"
+    return taken, f", {views} views" if views > 1 else ""
+
+
 def _with_validation(task: Task, start: Carried, fitted: Fitted) -> Fitted:
     if not len(task.val):
         return fitted
     with torch.no_grad():
-        found = score(start.network.head(features_of(task, start, task.val)), task.val.labels, task.training.loss)
-    last = fitted.history[-1].model_copy(update={"val_loss": found.loss, "val_accuracy": found.accuracy})
-    task.meter.advance(0, "head", val_accuracy=found.accuracy)
+        found = score(start.network.head(features_of(task, start, task.val)), task.val.labels, task.training.loss,
+                      task.objective)
+    last = fitted.history[-1].model_copy(update=found.point)
+    task.meter.advance(0, "head", **found.told)
     return Fitted([*fitted.history[:-1], last], fitted.iterations, fitted.note, fitted.rate)

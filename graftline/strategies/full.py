@@ -1,10 +1,12 @@
 """`full`: every layer is carried over and trained, the articles' complete parameter transfer (Yosinski et al. 2014)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from graftline.strategies.carry import carried, train_groups
+from graftline.strategies.carry import Carried, carried, train_groups
 from graftline.training.optimizer import group
 from graftline.training.recipe import rates
+from graftline.training.stepper import Penalty
 from graftline.training.task import Task, Trained
 
 
@@ -17,10 +19,21 @@ def train(task: Task) -> Trained:
         NotApplicableError: The source has random weights.
         DivergedError: The loss did.
     """
-    start = carried(task, head=True)
+    return train_all(task, carried(task, head=True))
+
+
+def train_all(task: Task, start: Carried, *, penalties: Sequence[Penalty] = (), decay: bool = True) -> Trained:
+    """Trains all layers of a network that was carried over.
+
+    Args:
+        task: What to train.
+        start: Changed in place.
+        penalties: Added to the loss, batch by batch.
+        decay: Whether the optimizer decays weights, as `training.weight_decay` says.
+    """
     rate = rates(task.training)
-    groups = [group([start.network.head], rate.carried if start.head else rate.new),
-              group([start.network.backbone], rate.carried)]
-    _, trained = train_groups(task, start.network, start.contract, groups)
+    groups = [group([start.network.head], rate.carried if start.head else rate.new, decay=decay),
+              group([start.network.backbone], rate.carried, decay=decay)]
+    _, trained = train_groups(task, start.network, start.contract, groups, penalties=penalties)
     return replace(trained, reinitialised=start.transferred.reinitialised, dropped=start.transferred.dropped,
-                   notes=start.notes)
+                   surgery=start.surgery, notes=start.notes)

@@ -16,14 +16,21 @@ def by_name(source: list[str], target: list[str]) -> NDArray[np.float64]:
     return np.array([[float(_plain(wanted) in names) for names in meanings] for wanted in target])
 
 
-def one_to_one(source: list[str], target: list[str]) -> list[int] | None:
-    """Returns the source class of each target class, or None where not every one has exactly one of its own."""
+def partners(source: list[str], target: list[str]) -> list[int | None]:
+    """Returns the one source class that each target class shares its name with, None where there is none.
+
+    A name that is equal as a whole goes before a synonym. Where a match is not one to one (two source classes called
+    `crane`; `ant` and `emmet` for `ant, emmet`), there is none: nobody could say which one is meant.
+    """
     if not source:
-        return None
-    matches = by_name(source, target)
-    if (matches.sum(axis=1) != 1).any() or (matches.sum(axis=0) > 1).any():
-        return None
-    return [int(place) for place in matches.argmax(axis=1)]
+        return [None] * len(target)
+    whole = np.array([[float(_plain(wanted) == _plain(name)) for name in source] for wanted in target])
+    others = by_name(source, target)
+    others[whole.any(axis=1)] = 0
+    others[:, whole.any(axis=0)] = 0
+    matches = whole + others
+    alone = (matches.sum(axis=1) == 1) & (matches[:, matches.argmax(axis=1)].sum(axis=0) == 1)
+    return [int(place) if sure else None for place, sure in zip(matches.argmax(axis=1), alone, strict=True)]
 
 
 def _plain(name: str) -> str:

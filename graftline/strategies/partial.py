@@ -39,4 +39,5 @@ def train(task: Task) -> Trained:
               group(modules[start.count:], rate.new), group(modules[frozen:start.count], rate.carried)]
     _, trained = train_groups(task, start.network, start.contract, groups)
     return replace(trained, reinitialised=start.transferred.reinitialised, dropped=start.transferred.dropped,
+                   surgery=start.surgery,
                    notes=[*start.notes, f"{start.count} of {len(names)} layers carried, {frozen} frozen"])

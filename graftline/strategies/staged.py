@@ -9,7 +9,7 @@ from torch import nn
 
 from graftline.checkpoint import Epoch
 from graftline.config import Staged
-from graftline.strategies.carry import Carried
+from graftline.strategies.carry import Carried, onward
 from graftline.strategies.feature import OnFeatures, converged_head
 from graftline.training.devices import seeded
 from graftline.training.fit import fit
@@ -33,14 +33,15 @@ def train(task: Task) -> Trained:
     start, source = found.start, task.start.manifest
     stages = min(task.options.stages, task.training.epochs or 1)  # each has an epoch, so that every layer joins
     groups = _from_top([module for _, module in start.layers], stages)
-    history, shown = _thaw_by_stages(task, found, groups, task.options.decay)
+    history, shown, last = _thaw_by_stages(task, found, groups, task.options.decay)
     sizes = ", ".join(str(len(modules)) for modules in groups)
     return Trained(start.network, start.contract, source.small, task.head,
                    predictor(start.network, start.contract, task.device), architecture=source.architecture,
                    history=history, presentations=shown, trained_parameters=trained_parameters(start.network),
                    reinitialised=start.transferred.reinitialised, dropped=start.transferred.dropped,
-                   notes=[found.fitted.note, f"layers that joined, stage by stage: {sizes}"],
-                   learning_rate=rates(task.training).carried)
+                   surgery=start.surgery, notes=[found.fitted.note, f"layers that joined, stage by stage: {sizes}"],
+                   learning_rate=rates(task.training).carried, over=last.over, diverged=last.diverged,
+                   numerics=last.stepper.note)
 
 
 def _from_top(modules: list[nn.Module], stages: int) -> list[list[nn.Module]]:
@@ -50,9 +51,10 @@ def _from_top(modules: list[nn.Module], stages: int) -> list[list[nn.Module]]:
 
 
 def _thaw_by_stages(task: Task, found: OnFeatures, groups: list[list[nn.Module]],
-                    decay: float) -> tuple[list[Epoch], int]:
+                    decay: float) -> tuple[list[Epoch], int, Loop]:
     start: Carried = found.start
     history, shown = list(found.fitted.history), found.fitted.iterations * len(task.train)
+    head = shown  # a pause counts what goes through the network, so that rungs compare like with like
     rate = rates(task.training).carried
     epochs = [len(part) for part in np.array_split(np.arange(task.training.epochs or 1), len(groups))]
     freeze([start.network.backbone])
@@ -63,14 +65,11 @@ def _thaw_by_stages(task: Task, found: OnFeatures, groups: list[list[nn.Module]]
         loop = Loop(start.network, trained, task.training, start.contract, seed=task.seed + number,
                     device=task.device, meter=task.meter, stage=f"stage {number}")
         with seeded(task.seed, f"stage {number}"):
-            points = fit(loop, task.train, task.val, passes)
+            points = fit(loop, task.train, task.val, passes, journal=task.journal,
+                         most=None if task.until is None else task.until - (shown - head))
         seconds = history[-1].seconds
-        history += [_onward(point, shown, seconds) for point in points]
+        history += onward(points, shown, seconds)
         shown += loop.shown
-    return history, shown
-
-
-def _onward(point: Epoch, presentations: int, seconds: float) -> Epoch:
-    """Returns a stage's point on the whole training's axes."""
-    return point.model_copy(update={"presentations": point.presentations + presentations,
-                                    "seconds": point.seconds + seconds})
+        if loop.diverged or not loop.over:
+            break
+    return history, shown, loop

@@ -7,8 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from graftline.backbones import for_images
 from graftline.backbones.class_map import ClassMap, with_class_map
 from graftline.backbones.network import Network
+from graftline.checkpoint import InputContract
 from graftline.strategies.names import by_name
 from graftline.training.batches import Samples
 from graftline.training.devices import place
@@ -25,6 +27,9 @@ def train(task: Task) -> Trained:
     source = task.start.manifest
     if source.strategy == "random" or not source.classes:
         raise NotApplicableError("the source has no trained head")
+    if {source.task, task.objective.task} != {"classification"}:
+        raise NotApplicableError(f"the source's outputs are those of {source.task}, the target's of "
+                                 f"{task.objective.task}; only classes can be mapped")
     shares = by_name(source.classes, task.classes)
     notes = _told(shares, task.classes)
     own = copy.deepcopy(task.start.network)
@@ -45,7 +50,7 @@ def train(task: Task) -> Trained:
             target: Tensor = map_(_source_logits(task, own, samples))
         return target
 
-    return Trained(network, task.contract, source.small, source.head, predict, source_head=source.source_head,
+    return Trained(network, _contract(task), source.small, source.head, predict, source_head=source.source_head,
                    mapped_from=len(source.classes), architecture=source.architecture, notes=notes)
 
 
@@ -78,4 +83,9 @@ def empirical(probabilities: NDArray[np.float64], labels: NDArray[np.int64],
 
 
 def _source_logits(task: Task, network: Network, samples: Samples) -> Tensor:
-    return task.start.frozen_outputs("logits", network, samples, task.contract, task.device, task.meter)
+    return task.start.frozen_outputs("logits", network, samples, _contract(task), task.device, task.meter)
+
+
+def _contract(task: Task) -> InputContract:
+    """As the source is: at its own resolution, whatever is trained at another."""
+    return for_images(task.start.manifest.input, task.image_shape)

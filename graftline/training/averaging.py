@@ -15,8 +15,11 @@ class Average:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay, self.updates = decay, 0
-        self._own = {key: value for key, value in network.state_dict().items() if value.is_floating_point()}
-        self.values = {key: value.clone() for key, value in self._own.items()}
+        kept = network.state_dict()
+        # The weights themselves, not the state's views of them, which lose them where the memory layout changes.
+        self._own = {key: value for key, value in (*network.named_parameters(), *network.named_buffers())
+                     if key in kept and value.is_floating_point()}
+        self.values = {key: value.detach().clone() for key, value in self._own.items()}
 
     def update(self) -> None:
         """Takes the present weights in; early averages forget faster, so that the start does not stay."""
@@ -28,7 +31,7 @@ class Average:
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
         """Inside, the network has the average's weights."""
-        kept = {key: value.clone() for key, value in self._own.items()}
+        kept = {key: value.detach().clone() for key, value in self._own.items()}
         self.put()
         try:
             yield

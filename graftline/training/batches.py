@@ -1,6 +1,7 @@
 """Labelled images by index, a batch as one copy out of memory-mapped files, and the seeded order of batches."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,14 +19,15 @@ class Samples:
     Attributes:
         pool: The splits that lie behind, shared by all subsets.
         rows: (N,) into the splits joined in order.
-        labels: (N,) class indices.
+        labels: (N,) class indices, int64; for regression float32 (N, D), for multilabel float32 (N, K) of 0 and 1.
     """
 
     def __init__(self, pool: Sequence[Split], rows: Rows | None = None) -> None:
         self.pool = tuple(pool)
-        every = np.concatenate([np.asarray(split.labels, dtype=np.int64) for split in self.pool])
+        every = np.concatenate([np.asarray(split.labels) for split in self.pool])
+        every = every.astype(np.float32 if every.ndim == 2 else np.int64, copy=False)
         self.rows: Rows = np.arange(len(every)) if rows is None else np.asarray(rows, dtype=np.int64)
-        self.labels: NDArray[np.int64] = every[self.rows]
+        self.labels: NDArray[Any] = every[self.rows]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -60,8 +62,13 @@ class Samples:
             start += len(split)
         return torch.from_numpy(batch)
 
+    @property
+    def image_bytes(self) -> int:
+        """Of one stored image."""
+        return int(np.prod(self.pool[0].images.shape[1:]))
+
     def targets(self, places: Rows) -> Tensor:
-        """Returns the labels of a batch, int64 (B,)."""
+        """Returns the labels of a batch: int64 (B,), or float32 (B, D) or (B, K)."""
         return torch.from_numpy(self.labels[places])
 
 

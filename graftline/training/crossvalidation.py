@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from graftline.training.batches import Samples
+from graftline.training.journal import Cell
 from graftline.training.task import Task, Trained
-from graftline.training.validation import FOLDS, REPEATS, folds, score
+from graftline.training.validation import FOLDS, REPEATS, Score, folds, score
 
 
 @dataclass(frozen=True)
 class Crossed:
     """Scores over all folds."""
 
-    accuracy: float
-    balanced: float
+    accuracy: float | None
+    main: float
     se: float
-    """Standard error of `balanced` over folds."""
+    """Standard error of `main` over folds."""
     method: str
 
 
@@ -39,14 +40,21 @@ def cross_validate(train: Callable[[Task], Trained], task: Task, samples: Sample
         raise ValueError("no class with two samples to cross-validate on")
     found = []
     for number, (inside, held) in enumerate(pairs, start=1):
-        task.meter.label = f"fold {number} of {len(pairs)}"
-        trained = train(replace(task, train=samples.subset(inside), val=samples.subset(np.arange(0))))
+        name = task.meter.label = f"fold {number} of {len(pairs)}"
+        if (kept := task.journal.get(name)) is not None and kept.done:
+            found.append(Score(**kept.values))
+            continue
+        trained = train(replace(task, train=samples.subset(inside), val=samples.subset(np.arange(0)),
+                                journal=task.journal.within(name)))
         outside = samples.subset(held)
-        found.append(score(trained.predict(outside), outside.labels, task.training.loss))
+        found.append(score(trained.predict(outside), outside.labels, task.training.loss, task.objective))
+        task.journal.drop(name)
+        task.journal.put(name, Cell(vars(found[-1]), done=True))
     task.meter.label = ""
-    balanced = [each.balanced for each in found]
+    main = [each.main for each in found]
+    accuracies = [each.accuracy for each in found if each.accuracy is not None]
     count = len(pairs) // REPEATS
     few = "" if count == FOLDS else " (a class has too few samples for 5)"
-    return Crossed(accuracy=float(np.mean([each.accuracy for each in found])), balanced=float(np.mean(balanced)),
-                   se=float(np.std(balanced, ddof=1)) / math.sqrt(len(balanced)),
+    return Crossed(accuracy=float(np.mean(accuracies)) if accuracies else None, main=float(np.mean(main)),
+                   se=float(np.std(main, ddof=1)) / math.sqrt(len(main)),
                    method=f"{REPEATS} x {count}-fold over train + validation{few}")

@@ -14,15 +14,17 @@ TINY = (32 * 32, 2_000_000)
 """Pixels and weights up to which one thread is as fast as many, and far faster when two steps share the cores."""
 TINY_PRODUCT = 20_000_000
 """The same for products of matrices, in multiplications."""
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def pick() -> torch.device:
-    """Returns the GPU where there is one, else the CPU; makes a GPU's convolutions repeatable."""
+    """Returns this process's GPU where there is one, else the CPU; makes a GPU's convolutions repeatable."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
-    return torch.device("cuda")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
 def settle_threads(network: nn.Module, contract: InputContract) -> None:
@@ -32,8 +34,7 @@ def settle_threads(network: nn.Module, contract: InputContract) -> None:
     """
     if "OMP_NUM_THREADS" in os.environ:
         return
-    pixels, weights = TINY
-    if contract.height * contract.width <= pixels and sum(w.numel() for w in network.parameters()) <= weights:
+    if is_tiny(network, contract):
         torch.set_num_threads(1)
 
 
@@ -67,18 +68,29 @@ def seeded(seed: int, purpose: str) -> Iterator[None]:
 def place(network: nn.Module, device: torch.device) -> None:
     """Moves a network to its device, in place, convolutions in channels-last layout: 1.2 to 1.5x on CPUs."""
     network.to(device)
+    lay_out(network, "channels_last")
+
+
+def lay_out(network: nn.Module, layout: str) -> None:
+    """Puts a network's convolutions into a memory layout, `channels_last` or `contiguous`; values stay as they are."""
     for part in network.modules():
         if isinstance(part, nn.Conv2d):
-            part.to(memory_format=torch.channels_last)
+            part.to(memory_format=LAYOUTS[layout])
 
 
-def as_input(images: Tensor) -> Tensor:
-    """Returns a batch (B, C, H, W) in channels-last layout."""
-    return images.contiguous(memory_format=torch.channels_last)
+def as_input(images: Tensor, layout: str = "channels_last") -> Tensor:
+    """Returns a batch (B, C, H, W) in a memory layout."""
+    return images.contiguous(memory_format=LAYOUTS[layout])
+
+
+def is_tiny(network: nn.Module, contract: InputContract) -> bool:
+    """Whether a network is so small that how it is computed hardly matters."""
+    pixels, weights = TINY
+    return contract.height * contract.width <= pixels and sum(w.numel() for w in network.parameters()) <= weights
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, on the device or on the host (where torch says it with a RuntimeError)."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)

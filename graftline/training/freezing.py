@@ -23,7 +23,8 @@ def train_mode(network: Network) -> None:
     """Puts what is trained into training mode and what is frozen into eval mode.
 
     In the backbone, a part is frozen where it has weights and none is trained. A part without weights (dropout)
-    is frozen where no trained weight stands before it.
+    is frozen where no trained weight stands before it. A batch norm is in training mode only where its scale is
+    trained: with its bias alone in training (`bitfit`) its statistics stand still.
     """
     network.train()
     reached = False
@@ -32,6 +33,8 @@ def train_mode(network: Network) -> None:
         if any(weight.requires_grad for weight in part.parameters(recurse=False)):
             reached = True
         trained = any(weight.requires_grad for weight in weights)
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.affine:
+            trained = part.weight.requires_grad
         if not trained and (weights or not reached):
             part.eval()
     if not any(weight.requires_grad for weight in network.head.parameters()):

@@ -3,17 +3,21 @@
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from graftline.backbones.head import Scale
 from graftline.checkpoint import Epoch
 from graftline.config import Training
 from graftline.errors import DivergedError
+from graftline.objective import Objective
 from graftline.training import linear, optimizer
+from graftline.training.balance import class_weights, training_loss
 from graftline.training.batches import cut, shuffled
 from graftline.training.devices import seeded, threads_for
-from graftline.training.losses import LOSSES, squared_norm
+from graftline.training.losses import loss_of, squared_norm
 from graftline.training.meter import Meter
 from graftline.training.recipe import rates
 from graftline.training.schedule import factor
@@ -32,50 +36,69 @@ class Fitted:
     note: str
     rate: float | None = None
 
+    def values(self) -> dict[str, Any]:
+        """Returns it as JSON."""
+        return {**vars(self), "history": [point.model_dump() for point in self.history]}
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Fitted":
+        """Returns what `values` was of."""
+        return cls(**{**values, "history": [Epoch.model_validate(point) for point in values["history"]]})
+
 
 def fit_head(head: nn.Module, features: Tensor, labels: Tensor, training: Training, *, iterations: int, seed: int,
-             meter: Meter) -> Fitted:
-    """Fits a head in place: a single linear layer by L-BFGS, any other by the configured optimizer.
+             meter: Meter, objective: Objective = Objective(), views: int = 1) -> Fitted:  # noqa: B008
+    """Fits a head in place: a single linear layer in closed form (regression) or by L-BFGS, any other by the optimizer.
 
     Args:
         head: From `new_head`, on the features' device.
-        features: float32 (N, D) of the training images, without augmentation.
-        labels: int64 (N,).
+        features: float32 (N, D) of the training images; with several views of each, all first ones, then all second
+            ones, and so forth.
+        labels: int64 (N,); for multilabel (N, K), for regression (N, D) in their own units.
         training: Loss, smoothing, l2; for hidden layers also optimizer, rate, decay, batch size, schedule.
         iterations: Cap on passes.
         seed: Draws folds, batches and dropout.
         meter: Told of the passes.
+        objective: What the outputs mean.
+        views: Rows of each image.
 
     Raises:
         DivergedError: Features, loss or weights are not finite.
     """
-    parts = [part for part in head.modules() if not isinstance(part, nn.Sequential)]
+    parts = [part for part in head.modules() if not isinstance(part, nn.Sequential | Scale)]
     with seeded(seed, "head"):
         if len(parts) == 1 and isinstance(parts[0], nn.Linear):
-            return _fit_single(parts[0], features, labels, training, iterations, seed, meter)
+            return _fit_single(head, parts[0], features, labels, training, iterations, seed, meter, objective, views)
         with threads_for(training.batch_size * sum(weight.numel() for weight in head.parameters())):
-            return _fit_hidden(head, features, labels, training, iterations, seed, meter)
+            return _fit_hidden(head, features, labels, training, iterations, seed, meter, objective)
 
 
-def _fit_single(layer: nn.Linear, features: Tensor, labels: Tensor, training: Training, iterations: int, seed: int,
-                meter: Meter) -> Fitted:
+def _fit_single(head: nn.Module, layer: nn.Linear, features: Tensor, labels: Tensor, training: Training,
+                iterations: int, seed: int, meter: Meter, objective: Objective, views: int) -> Fitted:
     began = time.perf_counter()
-    goal = linear.Goal(layer.out_features, training.loss, training.label_smoothing or 0.0, iterations)
+    goal = linear.Goal(layer.out_features, training.loss, training.label_smoothing or 0.0, iterations, objective,
+                       _weights(labels, training), views)
     best, taken, l2 = linear.fit_linear(features, labels, goal, l2=training.l2, seed=seed)
     layer.load_state_dict(best.state_dict())
     with torch.no_grad():
-        loss = float(LOSSES[training.loss](layer(features), labels, training.label_smoothing or 0.0))
+        loss = float(loss_of(training.loss, objective)(head(features), labels, training.label_smoothing or 0.0))
     shown = taken * len(features)
     meter.advance(shown, "head", loss=loss)
     point = Epoch(stage="head", epoch=taken, train_loss=loss, presentations=shown,
                   seconds=time.perf_counter() - began)
     chosen = "given" if training.l2 else "chosen by folds of train"
-    return Fitted([point], taken, f"head: {taken} L-BFGS iterations, l2 {l2:g} {chosen}")
+    how = f"{taken} L-BFGS iterations" if goal.iterative else "ridge regression in closed form"
+    return Fitted([point], taken, f"head: {how}, l2 {l2:.3g} {chosen}")
+
+
+def _weights(labels: Tensor, training: Training) -> Tensor | None:
+    # A sampler has no meaning where all images are seen at once; its weights in the loss have.
+    return class_weights(labels.cpu().numpy()) if training.balance in ("weights", "sampler") else None
 
 
 def _fit_hidden(head: nn.Module, features: Tensor, labels: Tensor, training: Training, iterations: int, seed: int,
-                meter: Meter) -> Fitted:
-    began = time.perf_counter()
+                meter: Meter, objective: Objective) -> Fitted:
+    began, criterion = time.perf_counter(), training_loss(training.loss, objective, _weights(labels, training))
     mean, deviation = linear.moments(features)
     scaled = (features - mean) / deviation
     rate = rates(training).new
@@ -91,7 +114,7 @@ def _fit_hidden(head: nn.Module, features: Tensor, labels: Tensor, training: Tra
         for places in shuffled(len(scaled), size, generator):
             optimizer.set_rate(steps, factor(step, total, training.schedule))
             rows = torch.from_numpy(places).to(features.device)
-            loss = LOSSES[training.loss](head(scaled[rows]), labels[rows], training.label_smoothing or 0.0)
+            loss = criterion(head(scaled[rows]), labels[rows], training.label_smoothing or 0.0)
             loss = loss + training.l2 * squared_norm(head.parameters()) if training.l2 else loss
             steps.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
+from graftline.training import ranks
 from graftline.training.saves import Saved, Saves
 
 EVERY = 60.0
@@ -41,8 +42,16 @@ class Journal:
     Without saves it keeps nothing: each part is made anew.
     """
 
-    def __init__(self, saves: Saves | None = None, every: float = EVERY) -> None:
-        self._saves, self._every = saves, every
+    def __init__(self, saves: Saves | None = None, every: float = EVERY,
+                 identity: dict[str, Any] | None = None) -> None:
+        """Opens a journal with what the saves' newest state holds.
+
+        Args:
+            saves: Where states go.
+            every: Seconds between two saves.
+            identity: What makes the training itself, as JSON, for whoever writes a state elsewhere.
+        """
+        self._saves, self._every, self.identity = saves, every, identity or {}
         self._cells: dict[str, Cell] = _cells(saves.newest()) if saves is not None else {}
         self._prefix = ""
         self._clock = _Clock(time.monotonic())
@@ -111,10 +120,14 @@ class Journal:
         if name in self._cells:
             self._cells[name] = replace(self._cells[name], tensors={})
 
+    def state(self) -> Saved:
+        """Returns all that is kept, as one state."""
+        return _saved(self._cells)
+
     def save(self) -> None:
         """Writes everything, where there is a place for it."""
         if self._saves is not None:
-            self._saves.write(_saved(self._cells))
+            self._saves.write(self.state())
         self._clock.saved = time.monotonic()
 
     def leave_if_told(self) -> None:
@@ -129,7 +142,7 @@ class Journal:
     @contextmanager
     def until_told(self) -> Iterator[None]:
         """Inside, SIGTERM waits for the next tick, which saves; a second one ends the process at once."""
-        if threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread() or not ranks.first():
             yield
             return
 
@@ -144,6 +157,11 @@ class Journal:
         finally:
             signal.signal(signal.SIGTERM, before)
         self.leave_if_told()
+
+    def close(self) -> None:
+        """Lets other runs write where this one did."""
+        if self._saves is not None:
+            self._saves.close()
 
 
 @dataclass

@@ -12,8 +12,10 @@ from graftline.backbones import Network
 from graftline.checkpoint import Epoch, InputContract
 from graftline.config import Training
 from graftline.errors import DivergedError, RefusedError
+from graftline.training import distributed
 from graftline.training.averaging import Average
-from graftline.training.batches import Rows, Samples, cut, shuffled
+from graftline.training.balance import ordered
+from graftline.training.batches import Rows, Samples, cut
 from graftline.training.devices import place
 from graftline.training.freezing import train_mode
 from graftline.training.losses import squared_norm
@@ -39,6 +41,7 @@ class Loop:
         shown: Images that entered a gradient so far, each time counted.
         batches: Of the pass under way, done so far; `losses` are theirs, `order` is what their order was drawn from.
         over: It came to its end, by its epochs or by validation.
+        diverged: Why it stopped before; the network then has the weights of the last good epoch.
         average: Of the weights, where the training asks for one.
     """
 
@@ -46,22 +49,23 @@ class Loop:
                  seed: int, device: torch.device, meter: Meter, stage: str = "", criterion: Criterion | None = None,
                  penalties: Sequence[Penalty] = ()) -> None:
         place(network, device)
+        distributed.synchronised(network, device)
         self.network, self.training, self.contract = network, training, contract
         self.device, self.meter, self.stage = device, meter, stage
         self.optimizer = build(groups, training)
         self.generator = torch.Generator().manual_seed(seed)
         weights = [weight for each in groups for weight in each.weights]
-        self.stepper = Stepper(network, training, contract, device, criterion=criterion,
+        self.stepper = Stepper(network, training, contract, device, trained=weights, criterion=criterion,
                                penalties=[*([_l2(training.l2, weights)] if training.l2 else []), *penalties])
         self.average = Average(network, training.ema) if training.ema else None
         self.steps = self.epochs = self.shown = self.batches = 0
         self.losses: list[Tensor] = []
         self.order = self.generator.get_state()
         self.seconds, self._began = 0.0, time.perf_counter()
-        self.over = False
+        self.over, self.diverged = False, ""
 
     def epoch(self, train: Samples, course: Course, between: Callable[[], None] | None = None) -> float:
-        """Shows each image once, or what is left of the pass that was under way.
+        """Shows each image once (a sampler: as many images), or what is left of the pass that was under way.
 
         Args:
             train: What to train on.
@@ -77,6 +81,7 @@ class Loop:
         """
         train_mode(self.network)
         self._refuse_single(len(train))
+        self.stepper.begin(train)
         self._began = time.perf_counter()
         whole = self.training.optimizer == "gd"  # a step then sees the whole split, its gradient summed up in parts
         for places, last in self._rest_of_pass(train):
@@ -105,10 +110,10 @@ class Loop:
                       presentations=self.shown, learning_rate=self.optimizer.param_groups[0]["lr"])
         if val is not None and len(val):
             with self.averaged():
-                found = score(outputs(self.network, val, self.contract, self.device), val.labels, self.training.loss)
-            point = point.model_copy(update={"val_loss": found.loss, "val_accuracy": found.accuracy,
-                                             "val_score": found.balanced})
-            self.meter.advance(0, self._words(), val_accuracy=found.accuracy, val_loss=found.loss)
+                logits = outputs(self.network, val, self.contract, self.device)
+            found = distributed.agreed(score(logits, val.labels, self.training.loss, self.network.objective))
+            point = point.model_copy(update=found.point)
+            self.meter.advance(0, self._words(), **found.told, val_loss=found.loss)
         self._clock()
         return point
 
@@ -124,10 +129,12 @@ class Loop:
         else:
             self.epochs += 1
             self.order = now
-        every = list(shuffled(len(train), self.training.batch_size, self.generator))
+        every = list(ordered(train.labels, self.training.batch_size, self.generator, self.training.balance))
         if self.batches:
             self.generator.set_state(now)
         for number in range(self.batches, len(every)):
+            for later in every[number + 1:number + 2]:
+                self.stepper.ahead.announce(train, later)
             yield every[number], number + 1 == len(every)
 
     def _step(self) -> None:

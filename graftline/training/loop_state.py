@@ -22,7 +22,7 @@ def state_of(loop: Loop, **more: Any) -> Cell:
         loop: Between two steps.
         **more: JSON to keep beside it.
     """
-    tensors = network_state(loop.network)
+    tensors = {_NETWORK + key: value for key, value in loop.network.state_dict().items()}
     if loop.average is not None:
         tensors |= {f"average.{key}": value for key, value in loop.average.values.items()}
     for number, (_, states) in enumerate(_optimizer(loop)):
@@ -61,9 +61,9 @@ def restore(loop: Loop, cell: Cell) -> None:
     loop.losses = list(tensors["losses"].to(loop.device)) if "losses" in tensors else []
 
 
-def network_state(network: nn.Module) -> State:
-    """Returns a network's weights and statistics as a cell names them, live."""
-    return {_NETWORK + key: value for key, value in network.state_dict().items()}
+def network_state(network: nn.Module, prefix: str = "") -> State:
+    """Returns copies of a network's weights and statistics, as a cell names them; of those with a prefix alone."""
+    return {_NETWORK + key: value.clone() for key, value in network.state_dict().items() if key.startswith(prefix)}
 
 
 def fill_network(network: nn.Module, tensors: State) -> None:

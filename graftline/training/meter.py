@@ -15,17 +15,18 @@ class Meter:
     label: str = ""
     """What is going on, such as `fold 3 of 10`."""
 
-    def advance(self, images: int, message: str = "", **numbers: float) -> None:
+    def advance(self, images: int, message: str = "", **numbers: float | None) -> None:
         """Counts some images as done.
 
         Args:
             images: How many.
             message: Such as `epoch 3`.
-            **numbers: Latest figures, such as `loss`.
+            **numbers: Latest figures, such as `loss`; None where a task has none.
         """
         self.done += images
         words = ", ".join(part for part in (self.label, message) if part)
-        events.progress(self.done, max(self.total, self.done), words, **numbers)
+        events.progress(self.done, max(self.total, self.done), words,
+                        **{name: number for name, number in numbers.items() if number is not None})
 
     def finish(self) -> None:
         """Counts what convergence made needless as done."""

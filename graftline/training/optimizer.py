@@ -15,11 +15,13 @@ class Group:
 
     weights: list[nn.Parameter]
     rate: float
+    decay: bool = True
+    """False: no weight decay on these."""
 
 
-def group(modules: Iterable[nn.Module], rate: float) -> Group:
+def group(modules: Iterable[nn.Module], rate: float, *, decay: bool = True) -> Group:
     """Returns the trainable weights of some modules as one group."""
-    return Group([w for module in modules for w in module.parameters() if w.requires_grad], rate)
+    return Group([w for module in modules for w in module.parameters() if w.requires_grad], rate, decay)
 
 
 def _adamw(groups: list[dict[str, Any]], training: Training) -> optim.Optimizer:
@@ -68,7 +70,7 @@ def build(groups: Sequence[Group], training: Training) -> optim.Optimizer:
     parts: list[dict[str, Any]] = []
     for each in groups:
         for decays in (True, False):
-            if weights := [weight for weight in each.weights if (weight.dim() > 1) == decays]:
+            if weights := [weight for weight in each.weights if (each.decay and weight.dim() > 1) == decays]:
                 parts.append({"params": weights, "lr": each.rate, "peak": each.rate,
                               "weight_decay": (training.weight_decay or 0.0) if decays else 0.0})
     return OPTIMIZERS[training.optimizer](parts, training)

@@ -1,4 +1,4 @@
-"""Where a training's state is kept outside of the process: immutable steps, whole or not there."""
+"""Where a training's state is kept outside of the process: what a state is, and what a place for states can do."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,8 +11,9 @@ class Saved:
     """One state of a training."""
 
     values: dict[str, Any]
-    """JSON."""
+    """JSON; infinite numbers are fine."""
     tensors: dict[str, Tensor] = field(default_factory=dict)
+    """May be live: whoever writes them does so before the next step."""
 
 
 class Saves(Protocol):
@@ -22,4 +23,34 @@ class Saves(Protocol):
         """Returns the newest whole state, None where there is none."""
 
     def write(self, saved: Saved) -> None:
-        """Keeps one more state."""
+        """Keeps one more state. A place that is full or does not answer costs the state, never the training."""
+
+    def close(self) -> None:
+        """Lets others write here."""
+
+
+class Continued:
+    """Saves that start, as long as they have no state of their own, from one of elsewhere."""
+
+    def __init__(self, first: Saved | None, saves: Saves | None) -> None:
+        """Puts a state before saves.
+
+        Args:
+            first: Of an earlier part of the training.
+            saves: Where states go; None: nowhere.
+        """
+        self._first, self._saves = first, saves
+
+    def newest(self) -> Saved | None:
+        """Returns the newest state of the saves, else the first one."""
+        return (self._saves.newest() if self._saves is not None else None) or self._first
+
+    def write(self, saved: Saved) -> None:
+        """Keeps one more state in the saves."""
+        if self._saves is not None:
+            self._saves.write(saved)
+
+    def close(self) -> None:
+        """Closes the saves."""
+        if self._saves is not None:
+            self._saves.close()

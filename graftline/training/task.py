@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from graftline.backbones import Network, for_images
+from graftline.backbones import Network, at_resolution, for_images
 from graftline.checkpoint import CheckpointManifest, Epoch, InputContract
 from graftline.config import Control, Head, Small, Strategy, Training
+from graftline.config.strategies import Distill
+from graftline.objective import Objective
 from graftline.training.batches import Samples
 from graftline.training.journal import Journal
 from graftline.training.meter import Meter
@@ -72,15 +74,22 @@ class Task:
     seed: int
     device: torch.device
     meter: Meter
+    objective: Objective = field(default_factory=Objective)
+    """What the outputs mean."""
     journal: Journal = field(default_factory=Journal)
     """What this training has come to, where it was killed before."""
     until: int | None = None
     """Presentations after which to pause (a rung of a tournament); the schedule stays that of the whole training."""
+    student: Distill | None = None
+    """The control's, where its network is a student's rather than the source's."""
 
     @property
     def contract(self) -> InputContract:
         """The source's input contract, for the target's images."""
-        return for_images(self.start.manifest.input, self.image_shape)
+        contract, side = for_images(self.start.manifest.input, self.image_shape), self.training.resolution
+        if side in (None, min(contract.height, contract.width)):
+            return contract
+        return at_resolution(contract, self.start.manifest.backbone, side, drawn=self.options is None)
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,10 @@ class Trained:
     """The control's."""
     over: bool = True
     """False: paused at `Task.until`."""
+    numerics: str = ""
+    """Layout and precision, where a probe chose others than usual."""
+    diverged: str = ""
+    """Why training stopped with the last good weights."""
 
 
 def predictor(network: Network, contract: InputContract, device: torch.device) -> Callable[[Samples], Tensor]:

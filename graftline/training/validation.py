@@ -1,7 +1,10 @@
 """Outputs over a set of samples, the main metric with its standard error, stratified folds."""
 
 import math
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +13,12 @@ from torch import Tensor, nn
 
 from graftline.backbones import prepare
 from graftline.checkpoint import InputContract
+from graftline.metrics.multilabel import average_precisions
+from graftline.objective import Objective
+from graftline.stratification import ANY, iterative, quantile_bins
 from graftline.training.batches import Rows, Samples, in_order
 from graftline.training.devices import as_input
-from graftline.training.losses import LOSSES
+from graftline.training.losses import loss_of
 from graftline.training.meter import Meter
 
 BATCH = 128
@@ -23,14 +29,26 @@ REPEATS = 2
 
 @dataclass(frozen=True)
 class Score:
-    """How well held-out samples are told apart."""
+    """How well held-out samples are told apart, or how near their numbers are."""
 
-    accuracy: float
-    balanced: float
-    """Mean over classes of recall; classes without samples don't count."""
+    accuracy: float | None
+    """None where a task has none."""
+    main: float
+    """Higher is better. Classification: mean over classes of recall; multilabel: mean over labels of average precision;
+    both over those that have samples. Regression: minus the mean over outputs of RMSE over the output's deviation."""
     se: float
-    """Standard error of `balanced`."""
+    """Standard error of `main`."""
     loss: float
+
+    @property
+    def told(self) -> dict[str, float]:
+        """What whoever watches is told."""
+        return {"val_score": self.main} if self.accuracy is None else {"val_accuracy": self.accuracy}
+
+    @property
+    def point(self) -> dict[str, float | None]:
+        """What a learning curve's point takes."""
+        return {"val_loss": self.loss, "val_accuracy": self.accuracy, "val_score": self.main}
 
 
 def outputs(module: nn.Module, samples: Samples, contract: InputContract, device: torch.device,
@@ -58,37 +76,72 @@ def outputs(module: nn.Module, samples: Samples, contract: InputContract, device
     return torch.cat(parts)
 
 
-def score(logits: Tensor, labels: NDArray[np.int64], loss: str = "cross_entropy") -> Score:
-    """Scores logits.
-
-    The standard error is that of a mean of binomial shares, one a class; each variance is taken at
-    (right + 1) / (n + 2), so that a class that is all right by chance is not held for certain.
+def score(logits: Tensor, labels: NDArray[Any], loss: str = "cross_entropy",
+          objective: Objective = Objective()) -> Score:  # noqa: B008
+    """Scores outputs by their task.
 
     Args:
-        logits: (N, K).
-        labels: (N,), N at least 1.
-        loss: A name in `LOSSES`.
+        logits: (N, K), or values (N, D).
+        labels: (N,), (N, K) or (N, D), N at least 1.
+        loss: As configured.
+        objective: What the outputs mean.
     """
-    right = logits.argmax(dim=1).cpu().numpy() == labels
-    recalls, variances = [], []
-    for each in np.unique(labels):
-        hits = right[labels == each]
-        share = (hits.sum() + 1) / (len(hits) + 2)
-        recalls.append(float(hits.mean()))
-        variances.append(share * (1 - share) / len(hits))
-    value = float(LOSSES[loss](logits.float(), torch.from_numpy(labels).to(logits.device), 0.0))
-    return Score(accuracy=float(right.mean()), balanced=float(np.mean(recalls)),
-                 se=math.sqrt(sum(variances)) / len(recalls), loss=value)
+    value = loss_of(loss, objective)(logits.float(), torch.from_numpy(labels).to(logits.device), 0.0)
+    accuracy, main, se = _SCORES[objective.task](logits.float().cpu().numpy(), labels, objective)
+    return Score(accuracy, main, se, float(value))
 
 
-def folds(labels: NDArray[np.int64], seed: int, *, count: int = FOLDS, repeats: int = 1) -> list[tuple[Rows, Rows]]:
-    """Draws stratified folds.
+def _score_classes(logits: NDArray[np.float32], labels: NDArray[Any], _: Objective) -> tuple[float, float, float]:
+    """Balanced accuracy; its standard error is that of a mean of binomial shares, one a class."""
+    right = logits.argmax(1) == labels
+    of_class = [right[labels == each] for each in np.unique(labels)]
+    recall = float(np.mean([hits.mean() for hits in of_class]))
+    return float(right.mean()), recall, _binomial([(float(hits.sum()), len(hits)) for hits in of_class])
+
+
+def _score_labels(logits: NDArray[np.float32], labels: NDArray[Any], _: Objective) -> tuple[None, float, float]:
+    """Macro average precision; its standard error by the positives of each label (Boyd, Eng and Page 2013)."""
+    found = average_precisions(np.nan_to_num(logits), labels)
+    judged = np.isfinite(found)
+    if not judged.any():
+        return None, 0.0, 1.0
+    counts = labels.sum(0)[judged]
+    return None, float(found[judged].mean()), _binomial([(float(each * count), int(count))
+                                                         for each, count in zip(found[judged], counts, strict=True)])
+
+
+def _score_numbers(values: NDArray[np.float32], labels: NDArray[Any],
+                   objective: Objective) -> tuple[None, float, float]:
+    """Minus the mean standardised RMSE; its standard error by the delta method."""
+    squares = ((values.astype(np.float64) - labels) / np.array(objective.deviation)) ** 2
+    errors = np.sqrt(squares.mean(0))
+    influence = (squares / np.maximum(2 * errors, np.finfo(np.float64).tiny)).mean(1)
+    spread = float(influence.std(ddof=1)) if len(labels) > 1 else float(errors.mean())
+    return None, -float(errors.mean()), spread / math.sqrt(len(labels))
+
+
+def _binomial(groups: list[tuple[float, int]]) -> float:
+    """Standard error of a mean of shares, of right ones and all ones each.
+
+    Each variance is taken at (right + 1) / (n + 2), so that a group that is all right by chance is not held for
+    certain.
+    """
+    shares = [((right + 1) / (count + 2), count) for right, count in groups]
+    return math.sqrt(sum(share * (1 - share) / count for share, count in shares)) / len(shares)
+
+
+_SCORES: dict[str, Callable[[NDArray[np.float32], NDArray[Any], Objective], tuple[float | None, float, float]]] = {
+    "classification": _score_classes, "multilabel": _score_labels, "regression": _score_numbers}
+
+
+def folds(labels: NDArray[Any], seed: int, *, count: int = FOLDS, repeats: int = 1) -> list[tuple[Rows, Rows]]:
+    """Draws stratified folds: by class, by quantile bins of numbers, or by iteration over several labels.
 
     A class with fewer than `count` samples lowers the number of folds, to 2 at the least. A class with a single
     sample stays on the training side of each fold: nothing could be learned of it otherwise.
 
     Args:
-        labels: (N,) class indices.
+        labels: (N,) class indices, (N, K) of 0 and 1, or (N, D) numbers.
         seed: Draws them.
         count: Folds a repeat, at most.
         repeats: Times that the samples are dealt anew.
@@ -96,14 +149,27 @@ def folds(labels: NDArray[np.int64], seed: int, *, count: int = FOLDS, repeats: 
     Returns:
         Pairs of places to train on and places held out; within a repeat, the latter are disjoint.
     """
-    sizes = np.bincount(labels)
+    several = labels.ndim == 2 and bool(np.isin(labels, (0, 1)).all())
+    if labels.ndim == 2 and not several:
+        labels = quantile_bins(labels)
+    sizes = labels.sum(0).astype(int) if several else np.bincount(labels)
     count = min(count, max(2, int(sizes[sizes > 1].min(initial=count))))
     draw = np.random.default_rng(seed)
     pairs: list[tuple[Rows, Rows]] = []
     for _ in range(repeats):
-        dealt = _deal(labels, count, draw)
+        dealt = _deal_labels(labels, count, draw) if several else _deal(labels, count, draw)
         pairs += [(np.flatnonzero(dealt != fold), np.flatnonzero(dealt == fold)) for fold in range(count)]
     return [(train, held) for train, held in pairs if len(held) and len(train)]
+
+
+def _deal_labels(labels: NDArray[Any], count: int, draw: np.random.Generator) -> NDArray[np.int64]:
+    order = draw.permutation(len(labels))
+    sizes = [Counter([ANY, *map(str, np.flatnonzero(labels[place]))]) for place in order]
+    total = sum(sizes, Counter[str]())
+    want = {fold: Counter({name: number / count for name, number in total.items()}) for fold in range(count)}
+    dealt = np.empty(len(labels), dtype=np.int64)
+    dealt[order] = iterative(sizes, want)
+    return dealt
 
 
 def _deal(labels: NDArray[np.int64], count: int, draw: np.random.Generator) -> NDArray[np.int64]:
@@ -117,8 +183,8 @@ def _deal(labels: NDArray[np.int64], count: int, draw: np.random.Generator) -> N
     return dealt
 
 
-def hold_out(labels: NDArray[np.int64], seed: int) -> tuple[Rows, Rows]:
-    """Splits samples into four fifths and one fifth, class by class, for trainings that have no validation split.
+def hold_out(labels: NDArray[Any], seed: int) -> tuple[Rows, Rows]:
+    """Splits samples into four fifths and one fifth, stratified as folds are, for trainings without a validation split.
 
     Returns:
         Places to train on and places held out; the latter are empty where no class has two samples.

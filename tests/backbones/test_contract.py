@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from graftline.backbones import build, contract_for, for_images, native_statistics
+from graftline.backbones import at_resolution, build, contract_for, for_images, native_statistics
+from graftline.backbones.contract import growth, native_least
 from graftline.backbones.shapes import Unfilled
 from graftline.checkpoint import InputContract
 from graftline.errors import RefusedError
@@ -36,6 +37,48 @@ def test_what_a_backbone_takes(backbone: str, stored: tuple[int, int, int], take
         build(backbone, 3, input=contract)
 
 
+@pytest.mark.parametrize(("backbone", "stored", "taken"), [
+    ("mobilenet_v2", (3, 224, 224), (224, 224)), ("mobilenet_v2", (3, 32, 32), (96, 96)),
+    ("resnet18", (1, 28, 56), (96, 192)), ("vit_b_32", (3, 32, 32), (96, 96)), ("vit_h_14", (3, 32, 32), (98, 98)),
+    ("alexnet", (3, 96, 96), (96, 96)), ("maxvit_t", (3, 32, 32), (224, 224)),
+])
+def test_weights_of_larger_images_are_shown_larger_ones(backbone: str, stored: tuple[int, int, int],
+                                                        taken: tuple[int, int]) -> None:
+    least = native_least(backbone)
+    contract = contract_for(backbone, stored=stored, mean=[0.2], std=[0.3], least=least)
+    assert (contract.height, contract.width) == taken
+    notes = growth(contract, least)
+    assert bool(notes) == (taken != stored[1:])
+    assert all(f"images of {stored[1]}x{stored[2]} are shown at {taken[0]}x{taken[1]}, because" in note
+               for note in notes)
+
+
+@pytest.mark.parametrize(("backbone", "stored", "side", "taken"), [
+    ("mobilenet_v2", (3, 64, 64), 32, (32, 32)), ("resnet18", (3, 20, 40), 60, (60, 120)),
+    ("vit_b_16", (3, 32, 32), 112, (112, 112)), ("cnn", (3, 32, 32), 64, (64, 64)), ("mlp", (3, 32, 32), 32, (32, 32)),
+])
+def test_a_resolution_by_hand(backbone: str, stored: tuple[int, int, int], side: int, taken: tuple[int, int]) -> None:
+    contract = at_resolution(made(backbone, stored), backbone, side)
+    assert (contract.height, contract.width) == taken
+    assert contract.stored == stored
+    assert growth(contract, 32) == []
+
+
+@pytest.mark.parametrize(("backbone", "side", "why"), [
+    ("vit_b_16", 100, "vit_b_16 takes no images of 100x100 pixels; the next size up is 112x112"),
+    ("maxvit_t", 96, "the next size up is 224x224"), ("inception_v3", 32, "the next size up is 75x75"),
+    ("mlp", 48, "48, but mlp has weights for images of 32x32 and no others"),
+    ("rnn", 48, "48, but rnn has weights for images of 32x32 and no others"),
+])
+def test_a_resolution_that_does_not_go_through_is_refused(backbone: str, side: int, why: str) -> None:
+    with pytest.raises(RefusedError, match=f"resolution: .*{why}"):
+        at_resolution(made(backbone, (3, 32, 32)), backbone, side)
+
+
+def test_weights_drawn_for_a_resolution_take_any() -> None:
+    assert at_resolution(made("mlp", (3, 32, 32)), "mlp", 48, drawn=True).height == 48
+
+
 def test_a_small_network_takes_the_channels_it_is_told() -> None:
     contract = contract_for("mlp", stored=(3, 8, 8), mean=[0.1, 0.2, 0.3], std=[0.5] * 3, channels=1)
     assert (contract.channels, contract.mean) == (1, [pytest.approx(0.2)])
@@ -58,7 +101,7 @@ def test_too_small_images_are_refused_with_the_way_out() -> None:
 
 
 def test_an_unknown_backbone_names_its_neighbours() -> None:
-    with pytest.raises(RefusedError, match=r"'resnet19' is not known; expected mlp, cnn, rnn or .*resnet1"):
+    with pytest.raises(RefusedError, match=r"'resnet19' is not known; expected mlp, cnn, rnn, timm/NAME or .*resnet1"):
         made("resnet19", (3, 32, 32))
 
 

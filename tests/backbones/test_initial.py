@@ -201,7 +201,7 @@ def test_class_names_come_along_from_a_bucket(tmp_path: Path, monkeypatch: pytes
     module = importlib.import_module("graftline.backbones.initial")  # the package's name is the function
     monkeypatch.setattr(module, "exists", lambda place: (bucket / Path(place).name).exists())
     monkeypatch.setattr(module, "local", fetched)
-    start = initial(job("gs://a-bucket/weights/w.pth"), dataset(), cache=tmp_path / "cache")
+    start = initial(job("gs://a-bucket/weights/w.pth"), dataset((3, 96, 96)), cache=tmp_path / "cache")
     assert start.notes == ["class names from w.classes.txt"]
     assert start.licence == "not known: given as w.pth"
 
@@ -260,7 +260,8 @@ def test_a_checkpoint_without_data_passes_as_it_is(tmp_path: Path) -> None:
     stored(tmp_path / "ckpt", first)
     start = initial(job(tmp_path / "ckpt"), dataset((1, 64, 64)))
     assert (start.source_head, len(start.classes)) == (True, 1000)
-    assert (start.input.height, start.input.stored) == (64, (1, 64, 64))
+    assert (start.input.height, start.input.stored) == (96, (1, 64, 64))  # as large as its weights saw them
+    assert start.notes[-1].startswith("images of 64x64 are shown at 96x96, because")
     assert torch.equal(start.network.head.get_submodule("1").weight, first.network.head.get_submodule("1").weight)
 
 

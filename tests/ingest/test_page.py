@@ -255,3 +255,30 @@ def test_a_source_says_what_leaked(leaked: int, says: str) -> None:
     assert says in text
     assert "cat 20 / 3 " in text
     assert "test images" not in text
+
+
+def test_numbers_are_drawn_as_histogram_and_from_small_to_large() -> None:
+    manifest, images, samples = made({"age": (40, 5, 5), HOSTILE[0]: (0, 0, 0)}, task="regression", counts={},
+                                     target_mean=[19.5, -1.0], target_std=[11.5, 2.0])
+    samples = [StoredSample(sample.key, f"[{row % 40}.0,{-row}.0]", sample.split, "00")
+               for row, sample in enumerate(samples)]
+    images[:40] = (np.arange(40) * 5)[:, None, None, None]
+    found = read(manifest, images, samples)
+    assert "Training images by age, from 0 to 39: mean 19.5, deviation 11.5, middle one 19.5." in found.text
+    assert HOSTILE[0] in found.text
+    assert "Training images by age, from the smallest to the largest." in found.text
+    levels = [int(picture.mean()) for picture in found.pictures()]
+    assert (len(levels), levels) == (30, sorted(levels))
+    assert found.tags.count("path") == 2
+    assert "Class" not in found.text
+
+
+def test_labels_count_every_image_that_has_them() -> None:
+    manifest, images, samples = made({"cat": (20, 3, 3), "dog": (12, 3, 3)}, task="multilabel")
+    samples = [StoredSample(sample.key, f'["{sample.label}"]' if row % 2 else '["cat","dog"]', sample.split, "00")
+               for row, sample in enumerate(samples)]
+    found = read(manifest, images, samples)
+    assert "Label balance" in found.text
+    assert "The largest label has 20 training images, the smallest 12" in found.text
+    assert "mean of 26" in found.text
+    assert "mean of 22" in found.text

@@ -22,10 +22,12 @@ def documents(profile: str, out: Path, **more: Any) -> tuple[dict[str, Any], dic
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-@pytest.mark.parametrize(("profile", "fan_out"), [*((profile, False) for profile in PROFILES), ("gke-l4", True)])
-def test_the_same_bytes_twice_in_ascii(name: str, profile: str, fan_out: bool, tmp_path: Path):
-    one, two = (compile_pipeline(name, profile=profile, out=tmp_path / part, fan_out=fan_out).read_bytes()
-                for part in "ab")
+@pytest.mark.parametrize(("profile", "fan_out", "tournament"), [
+    *((profile, False, False) for profile in PROFILES), ("gke-l4", True, False), ("gke-l4", False, True),
+    ("gke-l4", True, True)])
+def test_the_same_bytes_twice_in_ascii(name: str, profile: str, fan_out: bool, tournament: bool, tmp_path: Path):
+    one, two = (compile_pipeline(name, profile=profile, out=tmp_path / part, fan_out=fan_out,
+                                 tournament=tournament).read_bytes() for part in "ab")
     assert one == two
     assert one.isascii()
 
@@ -69,13 +71,31 @@ def test_every_step_runs_in_the_image_that_was_asked_for(tmp_path: Path):
 @pytest.mark.parametrize(("fan_out", "count"), [(False, 13), (True, 14)])
 def test_every_step_is_tried_again_and_only_three_are_never_cached(fan_out: bool, count: int, tmp_path: Path):
     path = compile_pipeline("transfer", profile="gke-t4", out=tmp_path, fan_out=fan_out)
-    first = next(yaml.safe_load_all(path.read_text()))
-    dags = [first["root"]["dag"], *(c["dag"] for c in first["components"].values() if "dag" in c)]
-    tasks = [task for dag in dags for task in dag["tasks"].values()]
-    steps = {task["taskInfo"]["name"]: task for task in tasks if "cachingOptions" in task}
+    steps = steps_of(path)
     assert len(steps) == count
     assert all(task["retryPolicy"]["maxRetryCount"] == PROFILES["gke-t4"].retries for task in steps.values())
     assert {name for name, task in steps.items() if not task["cachingOptions"]} == {"fingerprint", "release", "report"}
+
+
+def steps_of(path: Path) -> dict[str, Any]:
+    first = next(yaml.safe_load_all(path.read_text()))
+    dags = [first["root"]["dag"], *(c["dag"] for c in first["components"].values() if "dag" in c)]
+    tasks = [task for dag in dags for task in dag["tasks"].values()]
+    return {task["taskInfo"]["name"]: task for task in tasks if "cachingOptions" in task}
+
+
+def test_a_tournament_has_three_rungs_and_two_cuts(tmp_path: Path):
+    path = compile_pipeline("transfer", profile="gke-t4", out=tmp_path, tournament=True)
+    assert path.name == "transfer-tournament.yaml"
+    steps = steps_of(path)
+    assert {"rung 1", "halve 1", "rung 2", "halve 2", "rung 3", "select", "confirm"} <= steps.keys()
+    earlier = {name: step["inputs"].get("artifacts", {}).get("earlier", {}) for name, step in steps.items()}
+    assert not earlier["rung 1"]
+    assert not earlier["confirm"]
+    assert all(list(earlier[name]) == ["componentInputArtifact"] for name in ("rung 2", "rung 3"))
+    executors, _ = documents("gke-t4", tmp_path, tournament=True)
+    assert {name for name, each in executors.items() if each["container"].get("resources")} == \
+        {"exec-pretrain", "exec-finetune", *(f"exec-finetune-{number}" for number in (2, 3, 4))}
 
 
 def test_a_fan_out_decodes_in_a_loop_of_its_own(tmp_path: Path):

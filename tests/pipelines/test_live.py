@@ -2,9 +2,14 @@ import io
 import json
 import time
 from pathlib import Path
+from typing import Any
 
+import pytest
 from rich.console import Console
 
+from graftline.config import Control, Full, Head, Training
+from graftline.jobs import Candidate, RaceJob
+from graftline.pipelines.forecast import Forecast
 from graftline.pipelines.live import Screen
 from graftline.pipelines.watch import Step, Watch
 
@@ -73,6 +78,34 @@ def draw(tmp_path: Path, *, terminal: bool) -> str:
         screen.draw()
         screen.draw()
     return file.getvalue()
+
+
+def candidate(name: str, **more: Any) -> Candidate:
+    return Candidate(name=name, source="s", strategy=None if name == "control" else Full(), head=Head(), longest=1300,
+                     training=Training(epochs=13), control=Control(), cross_validate=False, seed=0, **more)
+
+
+def test_the_time_left_counts_rungs_that_are_not_listed_yet(tmp_path: Path):
+    """Two of six candidates have shown 100 images each in 10 s; 400 are left in this rung, 600 and 2850 after it."""
+    now = time.time()
+    watch, forecast = Watch(tmp_path, ["plan", "select"]), Forecast(seeds=1)
+    first = [candidate(f"c{number}", until=100) for number in range(6)]
+    forecast.plan(RaceJob(sizes=[6, 2, 1], ends=[1, 4, 13], images=100), first)
+    forecast.listed("rung1", first)
+    assert forecast.left(watch, now) is None
+    for name in ("rung1-c0", "rung1-c1"):
+        tell(tmp_path, name, STARTED | {"time": now - 10}, progress(0, 100) | {"time": now - 10},
+             progress(100, 100), {"event": "finished", "time": now})
+    watch.poll()
+    assert forecast.left(watch, now) == pytest.approx((400 + 600 + 900 + 1.5 * 1300) / 200 * 10)
+    forecast.listed("rung2", [candidate("c0", until=400), candidate("c1", until=400)])
+    assert forecast.left(watch, now) == pytest.approx((400 + 600 + 900 + 1.5 * 1300) / 200 * 10)
+    forecast.listed("rung3", [candidate("c0"), candidate("control")])
+    assert forecast.left(watch, now) == pytest.approx((400 + 600 + 900 + 1.5 * 1300) / 200 * 10)
+    file = io.StringIO()
+    with Screen(Console(file=file, force_terminal=True, width=80, color_system=None), watch, forecast) as screen:
+        screen.draw()
+    assert "in all   about 3:1" in file.getvalue()
 
 
 def test_plain_lines_are_said_once(tmp_path: Path):

@@ -12,7 +12,7 @@ import pytest
 
 from graftline.cache_home import cache_home
 from graftline.errors import RefusedError
-from graftline.jobs import Candidate, PretrainJob
+from graftline.jobs import Candidate, PretrainJob, check_dag
 from graftline.manifest import identity
 from graftline.pipelines import cache, outcome, runners
 from graftline.pipelines.local import RunResult, run_local
@@ -229,3 +229,29 @@ def test_the_cache_stands_where_it_is_told_to(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_home() == tmp_path / ".cache" / "graftline"
+
+
+def test_a_tournament_trains_rung_by_rung_and_is_found_in_the_cache(tmp_path: Path):
+    bench = Bench(tmp_path)
+    config = bench.config(strategies=["full", "staged", "feature"], budget=1000)
+    first, second = bench.run(config), bench.run(config)
+    assert first.status == "succeeded", first.message
+    assert {name for name in names(first) if name.startswith(("rung", "halve"))} == {
+        "rung1-one-full", "rung1-one-staged", "rung1-one-feature", "halve-1", "rung2-one-full", "rung2-one-staged",
+        "halve-2", "rung3-one-full", "rung3-control"}
+    until = {step: Candidate.model_validate_json(received(first, step)["candidate"]).until
+             for step in ("rung1-one-full", "rung2-one-full", "rung3-one-full")}
+    assert list(until.values()) == [10, 30, None]
+    artifacts = min((tmp_path / "cache" / "artifacts").iterdir())
+    shown = {path.read_text().splitlines()[1] for path in artifacts.rglob("content.txt")
+             if path.read_text().startswith("{") and '"name":"one-full"' in path.read_text()}
+    assert shown >= {"10", "10 30", "10 30 end"}
+    assert names(second, cached=False) == UNCACHED
+
+
+def test_a_race_in_a_dag_without_rungs_is_refused(tmp_path: Path):
+    config = config_of(tmp_path, budget=1000)
+    with pytest.raises(RefusedError, match=r"a budget: asks for a tournament, .*; submit transfer-tournament.yaml"):
+        check_dag(config, tournament=False)
+    check_dag(config, tournament=True)
+    check_dag(config_of(tmp_path), tournament=True)

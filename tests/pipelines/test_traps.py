@@ -28,10 +28,11 @@ FOUND = {
 REFUSED_BY_KFP = ["empty", "collected_into_a_second_loop", "loop_over_collected_artifacts", "read_from_outside_an_if"]
 
 
+@pytest.mark.parametrize("tournament", [False, True])
 @pytest.mark.parametrize("fan_out", [False, True])
 @pytest.mark.parametrize("name", PIPELINES)
-def test_no_dag_steps_into_a_trap(name: str, fan_out: bool, tmp_path: Path):
-    path = compile_pipeline(name, out=tmp_path, fan_out=fan_out)
+def test_no_dag_steps_into_a_trap(name: str, fan_out: bool, tournament: bool, tmp_path: Path):
+    path = compile_pipeline(name, out=tmp_path, fan_out=fan_out, tournament=tournament)
     assert traps(next(yaml.safe_load_all(path.read_text()))) == []
 
 

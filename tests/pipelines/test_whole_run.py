@@ -47,3 +47,27 @@ def test_digits_from_raw_data_to_release_and_again_from_the_cache_even_in_shards
         "fingerprint", *(f"decode-{task}-{shard}of2" for task in ("target", "clean") for shard in (1, 2)),
         "merge-target", "merge-sources", "release", "report"}
     assert {key: third.run[key] for key in same} == {key: first.run[key] for key in same}
+
+
+def test_a_tournament_on_digits_goes_on_from_rung_to_rung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GRAFTLINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(runners, "library_digest", lambda: "the tests' own")
+    config = Config.model_validate({
+        "source": {"data": "builtin:digits/clean"}, "target": {"data": "builtin:digits/scanned"}, "backbone": "mlp",
+        "strategies": ["feature", "full"], "confirm_seeds": 1, "image_size": 16, "pretrain": {"epochs": 5},
+        "finetune": {"epochs": 13}, "budget": 50 * 40})
+    result = run_local("transfer", config, out=tmp_path / "run")
+    assert result.status == "succeeded", result.message
+    run = result.run
+    assert [rung["presentations"] for rung in run["rungs"]] == [50, 200, 650]
+    assert [each["name"] for each in run["rungs"][0]["candidates"]] == [
+        "clean-feature", "clean-full", "clean-full-lr3", "clean-full-lr0.33"]
+    assert len({each["name"] for each in run["candidates"]}) == len(run["candidates"]) == 5
+    finalists = [each for each in run["rungs"][2]["candidates"] if each["status"] == "ok"]
+    assert finalists
+    for each in finalists:
+        assert each["presentations"] == 650 or each["over"]
+        before = next(e for e in run["rungs"][1]["candidates"] if e["name"] == each["name"])
+        assert before["presentations"] == 200 or before["over"]
+    assert 'id="race"' in (tmp_path / "run" / "report.html").read_text()
+    assert run["control"]["presentations"] >= max(each["presentations"] for each in finalists)

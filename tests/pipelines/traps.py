@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 Tasks = dict[str, dict[str, Any]]
-NEVER_EMPTY = {("fingerprint", "Output"), ("plan", "Output"), ("select", "Output"), ("merge-sources", "Output")}
-"""Lists that hold at least one item by their steps' contracts: sources or shards, candidates, confirmations."""
+NEVER_EMPTY = {("fingerprint", "Output"), ("plan", "Output"), ("select", "Output"), ("merge-sources", "Output"),
+               ("halve", "Output"), ("halve-2", "Output")}
+"""Lists that hold at least one item by their steps' contracts: sources or shards, candidates, later rungs,
+confirmations."""
 
 
 def traps(spec: dict[str, Any]) -> list[str]:

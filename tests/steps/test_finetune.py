@@ -56,7 +56,7 @@ def test_the_stored_model_is_the_one_that_was_scored(folders: Path) -> None:
     network, _ = checkpoint.load(folders / "out")
     val = Samples([datasets.read(folders / "data").val])
     found = score(outputs(network, val, made.input, CPU), val.labels)
-    assert found.balanced == pytest.approx(made.row.val_score)
+    assert found.main == pytest.approx(made.row.val_score)
     assert found.accuracy == pytest.approx(made.row.val_accuracy)
 
 
@@ -93,12 +93,25 @@ def test_the_control_carries_nothing(folders: Path) -> None:
 
 
 def test_divergence_is_a_row_and_not_a_failure(folders: Path) -> None:
-    job = candidate(Full(), training=Training(epochs=3, augment="none", learning_rate=1e12, optimizer="sgd"))
+    job = candidate(Full(), training=Training(epochs=3, augment="none", learning_rate=1e12, optimizer="sgd",
+                                              batch_size=4))
     made = run(folders, job)
     assert made.row.status == "diverged"
-    assert "epoch" in made.row.reason
+    assert "epoch 1" in made.row.reason
     assert made.digest == ""
     assert not (folders / "out" / "weights.safetensors").exists()
+
+
+def test_what_diverges_later_keeps_the_last_good_weights(folders: Path) -> None:
+    good = Training(epochs=1, augment="none", learning_rate=1e12, optimizer="sgd", schedule="constant")
+    assert run(folders, candidate(Full(), training=good)).row.status == "ok"
+    kept, _ = checkpoint.load(folders / "out")
+    made = run(folders, candidate(Full(), training=good.model_copy(update={"epochs": 3})))
+    assert made.row.status == "diverged"
+    assert "epoch 2" in made.row.reason
+    network, _ = checkpoint.load(folders / "out")
+    theirs = kept.state_dict()
+    assert all(torch.equal(value, theirs[key]) for key, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize("error", [MemoryError("no room"), torch.OutOfMemoryError("CUDA out of memory"),
@@ -159,7 +172,7 @@ def test_what_a_zero_candidate_stores_predicts_what_it_scored(folders: Path) -> 
     network, _ = checkpoint.load(folders / "out")
     val = Samples([datasets.read(folders / "data").val])
     found = score(outputs(network, val, made.input, CPU), val.labels)
-    assert found.balanced == pytest.approx(made.row.val_score)
+    assert found.main == pytest.approx(made.row.val_score)
     assert np.isclose(made.row.presentations, 0)
 
 

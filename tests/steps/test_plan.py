@@ -7,10 +7,26 @@ import pytest
 
 from graftline import checkpoint
 from graftline.checkpoint import CheckpointManifest, Row
-from graftline.config import Control, Feature, Full, Head, Partial, Small, Staged, Strategy, Structure, Training, Zero
+from graftline.config import (
+    Auto,
+    Budget,
+    Control,
+    Feature,
+    Full,
+    Head,
+    Partial,
+    Small,
+    Staged,
+    Strategy,
+    Structure,
+    Training,
+    Zero,
+)
+from graftline.config.strategies import Distill
 from graftline.errors import RefusedError
 from graftline.jobs import Candidate, PlanJob
 from graftline.steps.plan import plan
+from graftline.training.student import PATIENT
 from tests.training.tiny import artifact, start
 
 
@@ -27,7 +43,7 @@ def job(*strategies: Strategy, training: Training = Training()) -> PlanJob:  # n
 
 def planned(tmp_path: Path, plan_job: PlanJob, *sources: Path, val: int = 4) -> list[Candidate]:
     data = artifact(tmp_path / "data", val=val)
-    return plan(plan_job, sources=list(sources), dataset=data, out=tmp_path / "sources")
+    return plan(plan_job, sources=list(sources), dataset=data, out=tmp_path / "sources").candidates
 
 
 def test_each_source_with_each_strategy_then_the_control(tmp_path: Path) -> None:
@@ -44,15 +60,28 @@ def test_another_network_has_a_control_of_its_own(tmp_path: Path) -> None:
         ("a-full", "a-control"), ("b-full", "b-control"), ("a-control", ""), ("b-control", "")]
 
 
+def test_a_student_has_a_control_of_its_own_network(tmp_path: Path) -> None:
+    narrow, warmer, named = Distill(), Distill(temperature=4), Distill(student="mlp")
+    found = planned(tmp_path, job(Full(), narrow, warmer, named), source(tmp_path / "a"), source(tmp_path / "b"))
+    controls = {each.name: each.student for each in found if each.is_control}
+    assert controls == {"a-control": None, "a-student-control": narrow, "a-student-control-2": named}
+    opponents = ["a-control", "a-student-control", "a-student-control", "a-student-control-2"]
+    assert [each.opponent for each in found if not each.is_control] == opponents * 2
+    assert {each.longest for each in found} == {found[0].training.epochs * (1 + PATIENT) * 18}
+
+
 def test_everything_is_resolved(tmp_path: Path) -> None:
     found = {each.strategy_name: each
              for each in planned(tmp_path, job(Zero(), Feature(), Staged(), Full()), source(tmp_path / "a"))}
     epochs = {name: each.training.epochs for name, each in found.items()}
-    assert epochs["full"] == epochs["staged"] == 60
+    assert epochs["full"] == epochs["staged"] == 120
     assert epochs["feature"] == 60
-    longest = (60 + 60) * 18  # staged: its head, then its stages
+    longest = (60 + 120) * 18  # staged: its head, then its stages
     assert {each.longest for each in found.values()} == {longest}
-    assert epochs["control"] == 120
+    assert epochs["control"] == 180
+    assert found["zero"].recipe == []
+    assert found["full"].recipe[0] == "120 epochs: 18 images and a small network"
+    assert all(getattr(found["full"].training, name) is not None for name in ("mixup", "ema", "patience", "balance"))
     assert {each.training.augment for each in found.values()} == {"shift"}
     assert {each.seed for each in found.values()} == {3}
 
@@ -142,3 +171,40 @@ def test_rows_of_sources_are_read_not_assumed(tmp_path: Path) -> None:
     checkpoint.write(tmp_path / "bad", CheckpointManifest.model_validate(bad.model_dump()), None)
     with pytest.raises(RefusedError, match=r"bad: .*diverged.*loss nan"):
         planned(tmp_path, job(Full()), tmp_path / "bad")
+
+
+def test_auto_races_the_pool_in_rungs_with_its_controls_aside(tmp_path: Path) -> None:
+    given = PlanJob(strategies=[Auto()], budget=Budget(presentations=40 * 18), head=Head(), control=Control(), seed=3,
+                    training=Training(epochs=13))
+    found = plan(given, sources=[source(tmp_path / "a")], dataset=artifact(tmp_path / "data"), out=tmp_path / "sources")
+    names = [each.name for each in found.candidates]
+    assert names[:4] == ["a-zero", "a-feature", "a-full", "a-staged"]
+    assert found.race.sizes[0] == len(names) - 2
+    assert [each.name for each in found.race.controls] == ["a-control"]
+    assert {each.until for each in found.candidates[:2]} == {None}
+    assert {each.until for each in found.candidates[2:]} == {18 * found.race.ends[0]}
+    assert [each.cross_validate for each in found.candidates[:3]] == [True, True, False]
+    factors = {each.name: each.training.rate_factor for each in found.candidates}
+    assert (factors["a-full"], factors["a-full-lr3"]) == (1.0, 3.0)
+
+
+def test_a_list_with_a_budget_races_at_three_rates(tmp_path: Path) -> None:
+    given = PlanJob(strategies=[Full()], budget=Budget(), head=Head(), training=Training(epochs=13), control=Control(),
+                    seed=3)
+    found = plan(given, sources=[source(tmp_path / "a")], dataset=artifact(tmp_path / "data"), out=tmp_path / "sources")
+    assert [each.name for each in found.candidates] == ["a-full", "a-full-lr3", "a-full-lr0.33"]
+    assert found.race.passes == 5 * 13
+
+
+def test_a_budget_that_pays_for_no_tournament_is_refused(tmp_path: Path) -> None:
+    given = PlanJob(strategies=[Full(), Feature()], budget=Budget(presentations=20), head=Head(), training=Training(),
+                    control=Control(), seed=3)
+    with pytest.raises(RefusedError, match=r"budget: 20 presentations are too few .* 4 candidates .* at least 72, or"):
+        plan(given, sources=[source(tmp_path / "a")], dataset=artifact(tmp_path / "data"), out=tmp_path / "sources")
+
+
+def test_a_race_needs_validation_images(tmp_path: Path) -> None:
+    given = PlanJob(strategies=[Full()], budget=Budget(), head=Head(), training=Training(), control=Control(), seed=3)
+    with pytest.raises(RefusedError, match="budget: tiny has no validation images"):
+        plan(given, sources=[source(tmp_path / "a")], dataset=artifact(tmp_path / "data", val=0),
+             out=tmp_path / "sources")

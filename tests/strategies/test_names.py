@@ -1,4 +1,4 @@
-from graftline.strategies.names import by_name, one_to_one
+from graftline.strategies.names import by_name, partners
 
 
 def test_case_and_spaces_do_not_matter() -> None:
@@ -17,12 +17,17 @@ def test_parts_of_words_do_not_match() -> None:
     assert not by_name(["elephant"], ["ant"]).any()
 
 
-def test_one_to_one_follows_names_not_places() -> None:
-    assert one_to_one(["a", "b", "c"], ["c", "a"]) == [2, 0]
+def test_partners_follow_names_not_places() -> None:
+    assert partners(["a", "b", "c"], ["c", "a"]) == [2, 0]
+    assert partners(["a", "b"], ["z", "b"]) == [None, 1]
 
 
-def test_two_source_classes_of_one_name_are_not_one_to_one() -> None:
-    assert one_to_one(["crane", "crane"], ["crane"]) is None
-    assert one_to_one(["ant, emmet"], ["ant", "emmet"]) is None
-    assert one_to_one(["a"], ["b"]) is None
-    assert one_to_one([], ["b"]) is None
+def test_two_classes_of_one_name_have_no_partner() -> None:
+    assert partners(["crane", "crane", "bee"], ["crane", "bee"]) == [None, 2]
+    assert partners(["ant, emmet"], ["ant", "emmet"]) == [None, None]
+    assert partners([], ["b"]) == [None]
+
+
+def test_a_whole_name_goes_before_a_synonym() -> None:
+    assert partners(["salt", "salt, sea"], ["salt, sea", "salt"]) == [1, 0]
+    assert partners(["crane, bird", "crane"], ["crane", "bird"]) == [1, 0]

@@ -30,7 +30,7 @@ def candidates(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     preprocess(jobs.target, out=root / "target")
     preprocess(jobs.sources[0].preprocess, out=root / "empty", target=root / "target")
     pretrain(jobs.sources[0].pretrain, dataset=root / "empty", out=root / "imagenet")
-    found = plan(jobs.plan, sources=[root / "imagenet"], dataset=root / "target", out=root / "sources")
+    found = plan(jobs.plan, sources=[root / "imagenet"], dataset=root / "target", out=root / "sources").candidates
     return root, {each.strategy_name: each.model_copy(update={"cross_validate": False}) for each in found}
 
 

@@ -62,8 +62,8 @@ def test_lower_layers_stand_still_until_their_stage(monkeypatch: pytest.MonkeyPa
     kept: list[bool] = []
     fit = staged.fit
 
-    def looking(loop: Loop, *rest: Any) -> Any:
-        points = fit(loop, *rest)
+    def looking(loop: Loop, *rest: Any, **named: Any) -> Any:
+        points = fit(loop, *rest, **named)
         kept.append(torch.equal(loop.network.state_dict()["backbone.conv1.weight"], before))
         return points
 

@@ -7,6 +7,7 @@ import torch
 from graftline import checkpoint
 from graftline.backbones import prepare
 from graftline.checkpoint import CheckpointManifest, Row
+from graftline.objective import Objective
 from graftline.strategies.zero import empirical, train
 from graftline.training.task import NotApplicableError
 from tests.training.tiny import CLASSES, start, task
@@ -69,3 +70,9 @@ def test_it_comes_back_from_a_checkpoint(tmp_path: Path) -> None:
     images = prepare(given.val.images(np.arange(len(given.val))), given.contract)
     torch.testing.assert_close(again(images), trained.predict(given.val), atol=1e-5, rtol=1e-5)
     assert len(CLASSES) == trained.mapped_from
+
+
+def test_numbers_are_no_classes_to_map() -> None:
+    numbers = Objective("regression", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    with pytest.raises(NotApplicableError, match="those of classification, the target's of regression"):
+        train(task("zero", start(), objective=numbers))

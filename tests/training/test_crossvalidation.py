@@ -32,7 +32,7 @@ def test_two_times_five_folds_never_score_what_they_trained_on() -> None:
         assert len(train) + len(held) == 30
     assert sorted(np.concatenate([held.rows for _, held in seen]).tolist()) == sorted([*range(30), *range(30)])
     assert found.method == "2 x 5-fold over train + validation"
-    assert 0.9 < found.balanced <= 1
+    assert 0.9 < found.main <= 1
 
 
 def test_the_backbone_is_asked_once_for_all_folds() -> None:

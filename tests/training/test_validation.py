@@ -17,7 +17,7 @@ def test_balanced_accuracy_is_the_mean_recall() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1])
     found = score(logits_for([0, 0, 0, 1, 1, 0]), labels)
     assert found.accuracy == pytest.approx(4 / 6)
-    assert found.balanced == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert found.main == pytest.approx((3 / 4 + 1 / 2) / 2)
     variances = (4 / 6) * (2 / 6) / 4, (2 / 4) * (2 / 4) / 2
     assert found.se == pytest.approx(math.sqrt(sum(variances)) / 2)
 

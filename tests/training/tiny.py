@@ -11,6 +11,7 @@ from graftline import dataset as datasets
 from graftline.backbones import build, contract_for, prepare
 from graftline.checkpoint import CheckpointManifest, InputContract, Row
 from graftline.config import Control, Feature, Full, Head, Partial, Small, Staged, Strategy, Structure, Training, Zero
+from graftline.config.strategies import BSS, L2, L2SP, BitFit, CoTuning, Delta, Distill, Lora, StochNorm, Wise
 from graftline.dataset import DatasetManifest, Split, StoredSample
 from graftline.training.batches import Samples
 from graftline.training.devices import seeded
@@ -20,7 +21,11 @@ from graftline.training.task import Start, Task
 CPU = torch.device("cpu")
 CLASSES = ["one", "two", "three"]
 OPTIONS: dict[str, Strategy | None] = {"zero": Zero(), "feature": Feature(), "partial": Partial(), "staged": Staged(),
-                                       "full": Full(), "structure": Structure(), "control": None}
+                                       "full": Full(), "structure": Structure(), "l2": L2(), "l2sp": L2SP(),
+                                       "delta": Delta(), "bss": BSS(), "stochnorm": StochNorm(), "bitfit": BitFit(),
+                                       "cotuning": CoTuning(), "lora": Lora(), "wise": Wise(alpha=0.5),
+                                       "distill": Distill(),
+                                       "control": None}
 
 
 def split(a_class: int, *, side: int = 16, channels: int = 1, classes: int = 3, seed: int = 0) -> Split:

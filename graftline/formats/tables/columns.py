@@ -33,16 +33,26 @@ class Roles:
     """The columns that are read."""
 
     path: str
-    label: str
+    labels: tuple[str, ...]
+    """One, or those that `columns.labels` names."""
     split: str | None
     group: str | None
+    several: bool = False
+    """Whether a row's label is a tuple of all these columns."""
+
+    @property
+    def label(self) -> str:
+        """The first column of the label."""
+        return self.labels[0]
 
 
 def guess(header: Header, wanted: Columns) -> Roles | None:
     """The likeliest columns, to look with; None where there is none for images or none for classes."""
-    first = {role: next(iter(_candidates(header, role, wanted)), None) for role in USUAL}
-    path, label = first["path"], first["label"]
-    return Roles(path, label, first["split"], first["group"]) if path is not None and label is not None else None
+    found = {role: _candidates(header, role, wanted) for role in USUAL}
+    path, split, group = (next(iter(found[role]), None) for role in ("path", "split", "group"))
+    if path is None or not found["label"]:
+        return None
+    return Roles(path, tuple(wanted.labels or found["label"][:1]), split, group, wanted.labels is not None)
 
 
 def matches(header: Header, wanted: Columns) -> int:
@@ -66,18 +76,21 @@ def choose(where: str, header: Header, wanted: Columns) -> Roles:
     for role, candidates in found.items():
         if not candidates and (named := getattr(wanted, role)) is not None:
             raise RefusedError(f"{where}: no column {named!r}, which columns.{role} names; {have}")
+    if gone := [name for name in wanted.labels or () if name not in header.columns]:
+        raise RefusedError(f"{where}: no column {gone[0]!r}, which columns.labels names; {have}")
     if not found["path"]:
         raise RefusedError(f"{where}: no column of images; {have}; call it 'path', or say which under columns.path")
     path, split, group = (found[role][0] if found[role] else None for role in ("path", "split", "group"))
-    labels = [name for name in found["label"] if wanted.label is not None or name not in (path, split, group)]
+    named = wanted.label is not None or wanted.labels is not None
+    labels = [name for name in found["label"] if named or name not in (path, split, group)]
     if not labels:
         raise RefusedError(f"{where}: no column of classes; {have}; call it 'label', or say which under columns.label")
-    if len(labels) > 1:
+    if len(labels) > 1 and wanted.labels is None:
         raise RefusedError(f"{where}: {shown(labels)} could each be the class; say which under columns.label, such as "
                            f"--set target.columns.label={labels[0]}")
     assert path is not None
-    roles = Roles(path, labels[0], split, group)
-    for name in (roles.path, roles.label, roles.split, roles.group):
+    roles = Roles(path, tuple(labels), split, group, wanted.labels is not None)
+    for name in (roles.path, *roles.labels, roles.split, roles.group):
         if header.columns.count(name) > 1:
             raise RefusedError(f"{where}: two columns are called {name!r}; rename one")
     return roles
@@ -90,6 +103,8 @@ def shown(names: Sequence[str]) -> str:
 
 
 def _candidates(header: Header, role: str, wanted: Columns) -> list[str]:
+    if role == "label" and wanted.labels is not None:
+        return list(wanted.labels) if set(wanted.labels) <= set(header.columns) else []
     named: str | None = getattr(wanted, role)
     if named is not None:
         return [named] if named in header.columns else []

@@ -97,7 +97,7 @@ def rows(path: Path, roles: Roles, image: ImageColumn) -> Iterator[Row]:
     Raises:
         RefusedError: Damaged.
     """
-    leaves = dict.fromkeys(leaf for leaf in (image.path, roles.label, roles.split, roles.group) if leaf)
+    leaves = dict.fromkeys(leaf for leaf in (image.path, *roles.labels, roles.split, roles.group) if leaf)
     with opened(path) as file:
         names = _class_names(file.schema_arrow)
         with reading(path):
@@ -109,8 +109,10 @@ def rows(path: Path, roles: Roles, image: ImageColumn) -> Iterator[Row]:
                 if batch is None:
                     return
                 columns = [_values(batch, column, names)
-                           for column in (roles.path if image.path else None, roles.label, roles.split, roles.group)]
-            for file_name, label, split, group in zip(*columns, strict=True):
+                           for column in (roles.path if image.path else None, roles.split, roles.group)]
+                labels: list[Any] = [_values(batch, column, names) for column in roles.labels]
+            labels = list(zip(*labels, strict=True)) if roles.several else labels[0]
+            for file_name, split, group, label in zip(*columns, labels, strict=True):
                 odd = isinstance(label, int) and roles.label in names
                 fault = f"its label {label} is none of {len(names[roles.label]):,} declared classes" if odd else None
                 yield Row(number, file_name, label, split, group, fault)

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
+from graftline.config import Predicted
 from graftline.dataset import Dropped, SplitName
 from graftline.errors import RefusedError
 from graftline.formats.raw import Raw, Sample
-from graftline.formats.record_fields import bad_label
+from graftline.formats.record_fields import UnfitError, bad_label
 from graftline.formats.tables.files import RowFiles
+from graftline.formats.tables.labels import label_text
 from graftline.formats.tree import SPLITS
+from graftline.labels import names_of
 from graftline.names import bad_name
 
 MAX_ROWS = 50_000_000
@@ -54,6 +57,10 @@ class Table:
     """Classes that it declares, in the order of their indices."""
     images: bool = False
     """Whether images stand in the rows themselves."""
+    task: Predicted = "classification"
+    """What the labels are read as."""
+    labels: Sequence[str] = ()
+    """The columns that they stand in."""
 
 
 @dataclass
@@ -113,10 +120,14 @@ def raw_of(place: str, tables: Sequence[Table], files: RowFiles) -> Raw:
                              for index, why in found.torn.items()]
     if not samples:
         raise RefusedError(f"{place}: " + (_none(total, faults) if total else "no row below the header"))
-    classes, notes = _classes(tables, {sample.label for sample in samples})
+    task = tables[0].task
+    if task == "classification":
+        classes, notes = _classes(tables, {sample.label for sample in samples})
+    else:
+        classes, notes = _names(tables, samples), []
     if found.again:
         notes.append(f"{found.again:,} rows repeat an earlier one; each file is taken once")
-    raw = Raw(classes, samples, faults, notes)
+    raw = Raw(classes, samples, faults, notes, task=task)
     return raw if tables[0].images else replace(raw, fetch=files.fetch)
 
 
@@ -141,7 +152,7 @@ def _sample(table: Table, row: Row, files: RowFiles) -> Sample | Dropped:
     if row.fault is not None:
         return Dropped(file=at, why=row.fault)
     try:
-        path, label = _text("path", row.path), _text("label", row.label)
+        path, (label, odd) = _text("path", row.path), _label(table, row.label)
         split, group = _text("split", row.split), _text("group", row.group)
     except ValueError as error:
         return Dropped(file=at, why=str(error))
@@ -153,14 +164,31 @@ def _sample(table: Table, row: Row, files: RowFiles) -> Sample | Dropped:
         return Dropped(file=at, why="it names no file")
     else:
         key, why = files.look(table.name.rpartition("/")[0], path)
-    if why is None and (label is None or (odd := bad_label(label))):
-        why = "it has no label" if label is None else f"its label {odd}"
+    why = why or odd
     if why is None and split is not None and split.strip().casefold() not in NAMES:
         why = f"its split {_short(split)!r} is none of {', '.join(NAMES)}"
-    if why is not None or label is None:
+    if why is not None:
         return Dropped(file=_short(key), why=f"{why} ({at})")
     return Sample(key, sys.intern(label), NAMES[split.strip().casefold()] if split is not None else table.split,
                   row.image or partial(files.load, key), group if group is None else sys.intern(group))
+
+
+def _label(table: Table, value: object) -> tuple[str, str | None]:
+    """A row's label as text, and what is wrong with it.
+
+    Raises:
+        ValueError: It is none that text could stand for.
+    """
+    if table.task != "classification":
+        try:
+            return label_text(table.task, table.labels, value), None
+        except UnfitError as error:
+            return "", str(error)
+    label = _text("label", value)
+    if label is None:
+        return "", "it has no label"
+    odd = bad_label(label)
+    return label, f"its label {odd}" if odd else None
 
 
 def _text(what: str, value: object) -> str | None:
@@ -191,6 +219,14 @@ def _classes(tables: Sequence[Table], used: set[str]) -> tuple[list[str], list[s
     gone = [name for name in declared if name not in used]
     notes = [f"{len(gone):,} of {len(declared):,} declared classes have no row"] if gone else []
     return [name for name in declared if name in used] + rest, notes
+
+
+def _names(tables: Sequence[Table], samples: Sequence[Sample]) -> list[str]:
+    """Outputs or labels: the columns, but of labels in one column the names in it."""
+    first = tables[0].labels
+    if tables[0].task == "regression" or len(first) > 1:
+        return list(first)
+    return sorted({name for text in {sample.label for sample in samples} for name in names_of(text)})
 
 
 def _none(total: int, faults: Sequence[Dropped]) -> str:

@@ -63,24 +63,27 @@ def rows(path: Path, form: Layout, roles: Roles) -> Iterator[Row]:
     Raises:
         RefusedError: A quote that is not closed, or a line without an end.
     """
-    names = roles.path, roles.label, roles.split, roles.group
+    names = roles.path, roles.split, roles.group
     if form.separator is None:
         for number, value in _json_rows(path):
             if isinstance(value, str):
                 yield Row(number, fault=value)
             else:
-                file, label, split, group = (value.get(name) if name is not None else None for name in names)
-                yield Row(number, file, label, split, group)
+                file, split, group = (value.get(name) if name is not None else None for name in names)
+                labels = tuple(value.get(name) for name in roles.labels)
+                yield Row(number, file, labels if roles.several else labels[0], split, group)
         return
     columns = form.header.columns
     at = [columns.index(name) if name is not None else None for name in names]
+    labels_at = [columns.index(name) for name in roles.labels]
     for number, fields in _csv_rows(path, form):
         if isinstance(fields, str):
             yield Row(number, fault=fields)
         elif len(fields) != len(columns):
             yield Row(number, fault=f"{len(fields):,} fields, the header has {len(columns):,}")
         else:
-            file, label, split, group = (fields[index] if index is not None else None for index in at)
+            file, split, group = (fields[index] if index is not None else None for index in at)
+            label = tuple(fields[index] for index in labels_at) if roles.several else fields[labels_at[0]]
             yield Row(number, file, label, split, group)
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from graftline import events
 from graftline.errors import RefusedError
-from graftline.jobs import Candidate, jobs_of
-from graftline.manifest import NAME, Manifest, digest_file, identity, write
+from graftline.jobs import Candidate, RaceJob, jobs_of
+from graftline.manifest import NAME, Manifest, digest_file, digest_text, identity, write
 
 FAIL = {name: kind for pair in filter(None, os.environ.get("STANDIN_FAIL", "").split(","))
         for kind, name in [pair.split("=")]}
@@ -98,18 +98,38 @@ def plan(job, *, sources, dataset, out):
     for label, source in zip(labels, sources, strict=True):
         _write(out / "sources" / label, (source / "content.txt").read_text())
     pairs = [(label, strategy) for label in labels for strategy in job.strategies] + [(labels[0], None)]
-    return [Candidate(name=f"{label}-{strategy.name}" if strategy else "control", source=label, strategy=strategy,
+    made = [Candidate(name=f"{label}-{strategy.name}" if strategy else "control", source=label, strategy=strategy,
                       head=job.head, training=job.training, control=job.control, longest=100, cross_validate=False,
-                      seed=job.seed) for label, strategy in pairs]
+                      seed=job.seed, until=10 if job.budget and strategy else None) for label, strategy in pairs]
+    if job.budget is None:
+        return types.SimpleNamespace(candidates=made, race=RaceJob())
+    return types.SimpleNamespace(candidates=made[:-1], race=RaceJob(sizes=[4, 2, 1], ends=[1, 3, 9], images=10,
+                                                                    controls=made[-1:]))
 
 
-def finetune(job, *, sources, dataset, out):
+def finetune(job, *, sources, dataset, out, earlier=None):
     _work(job.name)
-    _write(out, f"{job.to_json()}\n{(sources / 'sources' / job.source / 'content.txt').read_text()}")
+    state = earlier / job.name / "content.txt" if earlier else None
+    shown = state.read_text().splitlines()[1].split() if state and state.is_file() else []
+    source = (sources / "sources" / job.source / "content.txt").read_text()
+    _write(out, f"{job.to_json()}\n{' '.join([*shown, str(job.until or 'end')])}\n{source}")
 
 
-def select(job, *, candidates, chosen, control, out):
+def halve(job, *, candidates, before=None, out):
+    _work("halve")
+    texts = [(candidate / "content.txt").read_text() for candidate in candidates]
+    kept = [Candidate.model_validate_json(text.splitlines()[0]) for text in texts][:-1]
+    for each, text in zip(kept, texts, strict=False):
+        _write(out / each.name, text)
+    _write(out / "race", "race")
+    until = None if before else 30
+    items = [each.model_copy(update={"until": until, "inputs": digest_text(f"{each.name} {until}")}) for each in kept]
+    return [*items, *job.controls] if before else items
+
+
+def select(job, *, candidates, chosen, control, out, race=None):
     _work("select")
+    assert race is None or (race / "race" / "content.txt").is_file()
     texts = [(candidate / "content.txt").read_text() for candidate in candidates]
     found = [Candidate.model_validate_json(text.splitlines()[0]) for text in texts]
     _write(chosen, texts[0])
@@ -152,7 +172,7 @@ def report(job, *, dataset, sources, selection, chosen, control, evaluation, onn
 
 _DATA = [fingerprint, preprocess, decode, merge, merge_sources]
 for _step in ([] if os.environ.get("STANDIN_REAL") == "data" else _DATA) + [
-        pretrain, plan, finetune, select, evaluate, export_onnx, gate, release, report]:
+        pretrain, plan, finetune, halve, select, evaluate, export_onnx, gate, release, report]:
     _module = types.ModuleType(f"graftline.steps.{_step.__name__}")
     setattr(_module, _step.__name__, _step)
     sys.modules[_module.__name__] = _module

@@ -1,0 +1,52 @@
+"""Average precision of many bootstrap draws at once: it is no mean over samples, so each draw is ranked anew."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+
+class Ranking:
+    """The answers of one model for one label, ranked once for all draws."""
+
+    def __init__(self, scores: Floats, there: NDArray[np.bool_], rows: NDArray[np.int64]) -> None:
+        """Args as follow.
+
+        Args:
+            scores: (M,), the higher the surer.
+            there: (M,), the truth.
+            rows: (M,), the sample that each answer belongs to.
+        """
+        order = np.argsort(-scores, kind="stable")
+        ranked = scores[order]
+        self.rows = rows[order]
+        self.positive = np.flatnonzero(there[order])
+        self.ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # the last one ends a tie
+        self.of_positive = np.searchsorted(self.ends, self.positive)
+
+    def of_draws(self, counts: NDArray[np.int32], random: np.random.Generator) -> Floats:
+        """Average precision in each draw.
+
+        One imagined sample with the label, ranked at random, joins the draws (as often as a sample would), so that
+        a perfect ranking, and a label that one sample has, leave a width too.
+
+        Args:
+            counts: (N, r), how often each sample stands in each draw.
+            random: Draws the imagined sample.
+
+        Returns:
+            (r,).
+        """
+        drawn = counts[self.rows]
+        above = np.cumsum(drawn, axis=0, dtype=np.int32)[self.ends]
+        hits = np.zeros((len(self.ends), counts.shape[1]), np.int32)
+        np.add.at(hits, self.of_positive, drawn[self.positive])
+        right = np.cumsum(hits, axis=0, dtype=np.int32)
+        precision = right / np.maximum(above, 1)
+        total = right[-1].astype(np.float64)
+        held = np.maximum(total, 1)
+        imagined = np.maximum(random.binomial(held.astype(np.int64), 1 / (held + 1)), total == 0)
+        place = random.integers(0, len(self.ends), counts.shape[1])
+        guess = (right[place, np.arange(counts.shape[1])] + 1) / (above[place, np.arange(counts.shape[1])] + 1)
+        found: Floats = ((precision * hits).sum(0) + imagined * guess) / (total + imagined)
+        return found

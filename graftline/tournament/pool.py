@@ -1,0 +1,104 @@
+"""Which candidates race, from the most promising one on: a table with reasons, and what each needs of its source."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from graftline.config import Asked, Auto, Feature, Full, Staged, Strategy, Zero
+from graftline.config.data import Predicted
+from graftline.config.strategies import BSS, L2SP, BitFit, CoTuning, Delta, StochNorm, Wise
+
+RATES = (1.0, 3.0, 1 / 3)
+"""Factors on the recipe's learning rates, in the order in which a budget pays for them."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One kind of candidate."""
+
+    strategy: Strategy
+    why: str
+    factor: float = 1.0
+    """On the recipe's learning rates."""
+    short: bool = False
+    """Its schedule ends where the second rung does."""
+
+    @property
+    def cheap(self) -> bool:
+        """Whether it runs whole in the first rung: it never trains the network."""
+        return isinstance(self.strategy, Zero | Feature)
+
+    @property
+    def before(self) -> int:
+        """What it costs beside its passes, in passes: the features that a head is fitted on are computed once."""
+        if isinstance(self.strategy, Feature):
+            return self.strategy.views
+        return 1 if isinstance(self.strategy, Staged | Wise) else 0
+
+    @property
+    def suffix(self) -> str:
+        """What tells its name from that of the plain strategy."""
+        return {3.0: "-lr3", 1 / 3: "-lr0.33"}.get(self.factor, "") + ("-short" if self.short else "")
+
+
+POOL = (
+    Entry(Zero(), "no training at all where the source knows the classes"),
+    Entry(Feature(), "the linear probe: the cheapest transfer, hard to beat with few labels"),
+    Entry(Full(), "the plain fine-tune, which the others have to beat"),
+    Entry(Staged(), "head first, then the layers: keeps features whole where labels are few or the source is far "
+                    "(Kumar et al. 2022)"),
+    Entry(L2SP(), "held near to the source's weights, for few labels (Li et al. 2018)"),
+    Entry(Full(), "a source that is far wants larger steps", factor=3.0),
+    Entry(Full(), "a source that is near wants smaller ones (Li et al. 2020)", factor=1 / 3),
+    Entry(Wise(), "the mean of probe and fine-tune is seldom worse than either (Wortsman et al. 2022)"),
+    Entry(BSS(), "no small singular values in the features, against negative transfer (Chen et al. 2019)"),
+    Entry(Staged(), "likewise with larger steps", factor=3.0),
+    Entry(L2SP(), "what holds it back lets it take larger steps", factor=3.0),
+    Entry(BitFit(), "a few weights only, for very few labels (Ben Zaken et al. 2022)", factor=3.0),
+    Entry(CoTuning(), "the source's classes as a second truth (You et al. 2020)"),
+    Entry(StochNorm(), "a batch norm that trusts the source's statistics by half (Kou et al. 2020)"),
+    Entry(Full(), "an early end of the schedule, where long training forgets the source", short=True),
+    Entry(Delta(), "feature maps held near to the source's: good with few labels, but slow (Li et al. 2019)"),
+    Entry(Staged(), "likewise with smaller steps", factor=1 / 3),
+)
+"""What `auto` races. Not in it: `partial` lies between `feature` and `staged`; `l2` is the recipe's weight decay;
+`lora` needs an extra and saves memory, not images; `structure` brings no weights along; `distill` makes a smaller
+network."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a source can serve."""
+
+    shared_classes: bool
+    """Whether a class of the target has its namesake among the source's."""
+    source_head: bool
+    """Whether the source has a head that was trained on classes."""
+    batch_norm: bool
+    task: Predicted = "classification"
+
+
+def applies(entry: Entry, source: Traits) -> bool:
+    """Whether a strategy of the pool makes sense with a source."""
+    match entry.strategy:
+        case Zero():
+            return source.shared_classes and source.task == "classification"
+        case CoTuning():
+            return source.source_head and source.task == "classification"
+        case StochNorm():
+            return source.batch_norm
+        case _:
+            return True
+
+
+def entries(asked: Iterable[Asked]) -> Iterator[tuple[Entry, bool]]:
+    """Lists what races, the most promising first, and of each whether it was asked for by name.
+
+    `auto` stands for the pool; each strategy that is named is raced at the recipe's rates, then at others.
+    """
+    listed = list(asked)
+    named = [Entry(strategy, "asked for", factor) for factor in RATES for strategy in listed
+             if not isinstance(strategy, Auto) and (factor == 1 or not isinstance(strategy, Zero | Feature))]
+    kinds = [(entry.strategy, entry.factor) for entry in named]
+    if any(isinstance(each, Auto) for each in listed):
+        yield from ((entry, False) for entry in POOL if entry.short or (entry.strategy, entry.factor) not in kinds)
+    yield from ((entry, True) for entry in named)

@@ -1,0 +1,11 @@
+"""Defaults that follow from the data: epochs, rates, augmentation and the rest, each with why. No torch.
+
+After BiT's HyperRule (Kolesnikov et al. 2020), which reads resolution, length and mixup off the size of the data.
+"""
+
+from graftline.training.recipe.choices import epochs, head_iterations, rates_of
+from graftline.training.recipe.facts import Facts, facts_of
+from graftline.training.recipe.plans import Rates, control_training, presentations, rates, resolve
+
+__all__ = ["Facts", "Rates", "control_training", "epochs", "facts_of", "head_iterations", "presentations", "rates",
+           "rates_of", "resolve"]

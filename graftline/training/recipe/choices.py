@@ -1,0 +1,168 @@
+"""One function a setting: what it is set to, and why, in a few words."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from graftline.config import Feature, Strategy, Structure, Training
+from graftline.config.strategies import L2, L2SP, CoTuning, Delta, Distill
+from graftline.training.recipe.facts import Facts
+
+ADAPTIVE = ("adamw", "adam", "rmsprop")
+NEW, CARRIED, CARRIED_SMALL, CARRIED_ATTENTION = 1e-3, 2e-4, 3e-4, 3e-5
+"""Peak rates of layers drawn anew and of carried ones, for adaptive optimizers."""
+SMALL_IMAGE = 64
+"""Sides under this many pixels are shifted; larger images are cropped and mirrored."""
+MIXED_FROM = 20_000
+"""Images from which they are mixed: the bound between BiT's small and medium regimes."""
+PATIENT_FROM = 20
+"""Validation images of the rarest class from which they may stop a training: plan cross-validates below."""
+WEIGHTS_FROM, SAMPLER_FROM = 2.0, 10.0
+"""Ratios of the largest to the smallest class: weights above the second would make single steps jump."""
+LONG = 100
+"""Epochs from which cutmix pays."""
+AVERAGED_FROM = 200
+"""Steps from which their average is worth it; it reaches over a twentieth of them."""
+
+Chosen = tuple[Any, str]
+Choice = Callable[[Training, Strategy | None, Facts], Chosen]
+
+
+def is_drawn(strategy: Strategy | None, facts: Facts) -> bool:
+    """Whether what is trained begins with random weights."""
+    return not facts.carried or isinstance(strategy, Structure)
+
+
+def epochs(images: int, optimizer: str = "adamw", *, small: bool = False, drawn: bool = False) -> int:
+    """Returns passes over the training split: c / sqrt(images), within bounds; ten times that for `gd`.
+
+    Args:
+        images: In the training split.
+        optimizer: `gd` makes one step a pass, so it gets more of them.
+        small: The network is mlp, cnn or rnn: c = 1600, 10 to 120. Passes cost little there, and their features carry
+            less.
+        drawn: Another network's weights are random: c = 1200, 8 to 120 (He et al. 2019: they need several times as
+            many). Else c = 400, 5 to 60.
+    """
+    share, least, most = (1600, 10, 120) if small else (1200, 8, 120) if drawn else (400, 5, 60)
+    few = min(most, max(least, round(share / math.sqrt(max(1, images)))))
+    return few * 10 if optimizer == "gd" else few
+
+
+def head_iterations(images: int) -> int:
+    """Returns the cap on passes over cached features that a head takes to converge: 20 to 60."""
+    return min(60, max(20, 100_000 // max(1, images)))
+
+
+def _epochs(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+    if isinstance(strategy, Feature):
+        views = f" in {strategy.views} views" if strategy.views > 1 else ""
+        return (head_iterations(facts.images * strategy.views),
+                f"at most, for a head on the frozen features of {facts.images:,} images{views}")
+    drawn = is_drawn(strategy, facts)
+    network = "a small network" if facts.small else "random weights" if drawn else "a source's weights"
+    return (epochs(facts.images, training.optimizer, small=facts.small, drawn=drawn),
+            f"{facts.images:,} images and {network}")
+
+
+def rates_of(optimizer: str, strategy: Strategy | None, facts: Facts) -> tuple[float, float]:
+    """Returns the peak rates of new and of carried layers: ten times as high for sgd and gd."""
+    factor = 1 if optimizer in ADAPTIVE else 10
+    carried = CARRIED_SMALL if facts.small else CARRIED_ATTENTION if facts.attention else CARRIED
+    return NEW * factor, (NEW if is_drawn(strategy, facts) else carried) * factor
+
+
+def _new_rate(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+    return rates_of(training.optimizer, strategy, facts)[0], f"for new layers, by {training.optimizer}"
+
+
+def _carried_rate(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+    if is_drawn(strategy, facts):
+        return rates_of(training.optimizer, strategy, facts)[1], "as new layers: all weights are random"
+    why = ("a small network's features have far to go" if facts.small else "attention wants small steps"
+           if facts.attention else "low, so that the source's features last")
+    return rates_of(training.optimizer, strategy, facts)[1], f"for carried layers: {why}"
+
+
+def _decay(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+    if isinstance(strategy, L2 | L2SP | Delta):
+        return 0.0, f"{strategy.name} holds the weights by its own penalty"
+    if training.optimizer == "adamw":
+        strong = is_drawn(strategy, facts) and not facts.small
+        return (0.05, "decoupled; random weights of a large network") if strong else (0.01, "decoupled")
+    return {"sgd": 1e-4, "gd": 0.0}.get(training.optimizer, 1e-5), f"in the gradient of {training.optimizer}"
+
+
+def _augment(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+    side = min(facts.image_shape[1:])
+    if facts.task == "regression":
+        return "shift", "crops and mirrors would change the values"
+    if max(facts.image_shape[1:]) < SMALL_IMAGE:
+        return "shift", f"images of {side} pixels, which mirrors may change the meaning of"
+    return "crop", f"images of {side} pixels"
+
+
+def _mixup(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+    return _mixed(facts) or (0.1, f"{facts.images:,} images, from {MIXED_FROM:,} on")
+
+
+def _cutmix(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+    if facts.task == "regression":
+        return 0.0, "no part of an image has a part of its value"
+    off = _mixed(facts)
+    if off is None and (training.epochs or 0) < LONG:
+        return 0.0, f"under {LONG} epochs"
+    return off or (1.0, f"{facts.images:,} images and {training.epochs} epochs")
+
+
+def _mixed(facts: Facts) -> Chosen | None:
+    if facts.small:
+        return 0.0, "a small network underfits rather"
+    return None if facts.images >= MIXED_FROM else (0.0, f"{facts.images:,} images, under {MIXED_FROM:,}")
+
+
+def _smoothing(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+    if facts.task != "classification":
+        return 0.0, f"{facts.task} has no one class to take from"
+    if isinstance(strategy, Feature):
+        return 0.0, "folds choose how its head is held down"
+    if facts.classes < 10:
+        return 0.0, f"{facts.classes} classes, under 10"
+    return 0.1, f"{facts.classes} classes"
+
+
+def _average(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+    a_pass = 1 if training.optimizer == "gd" else math.ceil(facts.images / training.batch_size)
+    steps = (training.epochs or 1) * a_pass
+    if steps < AVERAGED_FROM:
+        return 0.0, f"{steps} steps, under {AVERAGED_FROM}"
+    return min(0.9998, round(1 - 20 / steps, 4)), f"over about a twentieth of {steps:,} steps"
+
+
+def _patience(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+    if facts.val < PATIENT_FROM:
+        return 0, f"{facts.val} validation images of the rarest class, under {PATIENT_FROM}: the last weights are kept"
+    return (max(10, math.ceil((training.epochs or 1) / 2)),
+            f"looks of {training.epochs}, {facts.val} validation images of the rarest class: the best weights are kept")
+
+
+def _balance(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+    if facts.task != "classification":
+        return "none", f"{facts.task} has no classes to balance"
+    if facts.ratio < WEIGHTS_FROM:
+        return "none", f"largest class {facts.ratio:.1f} times the smallest, under {WEIGHTS_FROM:g}"
+    own = isinstance(strategy, CoTuning | Distill)  # their losses take no weights
+    sampler = own or (facts.ratio >= SAMPLER_FROM and not isinstance(strategy, Feature))
+    why = f"largest class {facts.ratio:.1f} times the smallest"
+    return ("sampler" if sampler and training.optimizer != "gd" else "weights"), why
+
+
+def _resolution(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+    return facts.side or min(facts.image_shape[1:]), "pixels, as the network's weights take them"
+
+
+CHOICES: dict[str, Choice] = {
+    "epochs": _epochs, "learning_rate": _new_rate, "carried_rate": _carried_rate, "weight_decay": _decay,
+    "augment": _augment, "mixup": _mixup, "cutmix": _cutmix, "label_smoothing": _smoothing, "ema": _average,
+    "patience": _patience, "balance": _balance, "resolution": _resolution}
+"""By the field of `Training`; a later one may read what an earlier one chose."""

@@ -1,0 +1,66 @@
+"""What a recipe is chosen by."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from graftline.checkpoint import InputContract
+from graftline.config import Predicted
+from graftline.dataset import Dataset
+
+SMALL = ("mlp", "cnn", "rnn")
+ATTENTION = ("vit", "swin", "maxvit", "deit", "beit", "eva", "cait", "xcit", "siglip", "clip")
+"""Parts of the names of backbones whose weights want smaller steps."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The size of the data, and the network."""
+
+    images: int
+    """In the training split."""
+    image_shape: tuple[int, int, int]
+    """(C, H, W), as stored."""
+    backbone: str = "mobilenet_v2"
+    carried: bool = True
+    """It has a source's weights."""
+    classes: int = 2
+    ratio: float = 1.0
+    """Images of the largest class to those of the smallest."""
+    val: int = 0
+    """Validation images of the rarest class; half of all where the task has no classes."""
+    side: int = 0
+    """Of the network's input in pixels, the shorter one; 0: of the stored images."""
+    task: Predicted = "classification"
+
+    @property
+    def small(self) -> bool:
+        """Whether the network is one of the articles'."""
+        return self.backbone in SMALL
+
+    @property
+    def attention(self) -> bool:
+        """Whether the network is a transformer."""
+        name = self.backbone.removeprefix("timm/").replace("mobilevit", "").replace("convit", "")
+        return any(part in name for part in ATTENTION)
+
+
+def facts_of(data: Dataset, backbone: str, contract: InputContract, *, carried: bool) -> Facts:
+    """Reads them off a dataset artifact.
+
+    Args:
+        data: What is trained on.
+        backbone: Of the network.
+        contract: Its input.
+        carried: Whether it has a source's weights.
+    """
+    task = data.manifest.task
+    facts = Facts(len(data.train), data.manifest.image_shape, backbone, carried, len(data.manifest.classes),
+                  val=len(data.val) // 2, side=min(contract.height, contract.width),
+                  task="classification" if task == "unlabelled" else task)
+    if task != "classification":
+        return facts
+    counts, held = (np.bincount(split.labels, minlength=facts.classes) for split in (data.train, data.val))
+    present = counts[counts > 0]
+    ratio = float(present.max() / present.min()) if len(present) else 1.0
+    return Facts(**{**vars(facts), "ratio": ratio, "val": int(held[counts > 0].min(initial=len(data.val)))})

@@ -1,0 +1,114 @@
+"""A training with nothing left open, and what it will cost."""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from graftline.config import Feature, Staged, Strategy, Training, Zero
+from graftline.config.strategies import Distill, Wise
+from graftline.training.recipe.choices import ADAPTIVE, CARRIED, CHOICES, NEW, head_iterations
+from graftline.training.recipe.facts import Facts
+from graftline.training.student import PATIENT
+
+HEAD_ONLY = ("epochs", "balance", "resolution")
+"""Settings that a head on frozen features takes."""
+OWN = {"learning_rate": None, "carried_rate": None, "rate_factor": 1.0, "ema": 0.0, "patience": 0}
+"""Of the control: rate and end are its own."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Peak learning rates."""
+
+    new: float
+    """Of layers with weights drawn anew."""
+    carried: float
+    """Of layers with a source's weights."""
+
+
+def rates(training: Training) -> Rates:
+    """Returns the peak rates, times `rate_factor`; of a training that was not resolved, those of large networks."""
+    factor = 1 if training.optimizer in ADAPTIVE else 10
+    new, carried = training.learning_rate, training.carried_rate or training.learning_rate
+    return Rates((new or NEW * factor) * training.rate_factor, (carried or CARRIED * factor) * training.rate_factor)
+
+
+def resolve(training: Training, strategy: Strategy | None, facts: Facts) -> tuple[Training, list[str]]:
+    """Chooses all that a training leaves open.
+
+    Args:
+        training: As configured; what it sets stays.
+        strategy: What will be trained; None for a pretraining.
+        facts: Of the data and the network.
+
+    Returns:
+        The training with nothing None that a recipe chooses (0 or `none` where off), and a sentence for each choice.
+        For `feature` the epochs are the head's passes, which a smaller number in the config does not cut: its head
+        is trained to convergence. A learning rate set by hand is that of carried layers too, unless they have theirs.
+    """
+    if training.learning_rate is not None and training.carried_rate is None:
+        training = training.model_copy(update={"carried_rate": training.learning_rate})
+    why = []
+    for name, choose in CHOICES.items():
+        chosen, reason = choose(training, strategy, facts)
+        given = getattr(training, name)
+        if given is not None and not (name == "epochs" and isinstance(strategy, Feature) and given < chosen):
+            chosen, reason = given, "set by hand"
+        training = training.model_copy(update={name: chosen})
+        if name in _told(strategy):
+            why.append(_sentence(name, chosen, reason))
+    return training, why
+
+
+def _told(strategy: Strategy | None) -> Collection[str]:
+    if isinstance(strategy, Zero):
+        return ()
+    if isinstance(strategy, Feature):
+        return HEAD_ONLY if strategy.views == 1 else (*HEAD_ONLY, "augment")
+    return CHOICES
+
+
+def _sentence(name: str, value: object, why: str) -> str:
+    words = name.replace("_", " ")
+    if name in ("epochs", "patience"):
+        return f"{value} {'epochs' if name == 'epochs' else 'looks of patience'}: {why}"
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{words} {'off' if value in (0, 'none') else shown}: {why}"
+
+
+def control_training(training: Training, longest: int, facts: Facts) -> tuple[Training, list[str]]:
+    """Returns how the control is trained, and why.
+
+    Its optimizer is the candidates' where that is adaptive; else AdamW, which the control's rates are made for: a weak
+    optimizer must not make a weak opponent. No rate of its own: it finds one. No patience but the control's own, which
+    keeps its best weights; so no average of weights either.
+
+    Args:
+        training: The candidates', as configured.
+        longest: Presentations of the longest candidate.
+        facts: Of the data and of the candidates' network: both see images changed in the same ways.
+    """
+    optimizer = training.optimizer if training.optimizer in ADAPTIVE else "adamw"
+    passes = max(1, math.ceil(longest / max(1, facts.images)))
+    found, why = resolve(training.model_copy(update={"optimizer": optimizer}), None, replace(facts, carried=False))
+    shared = [line for name, line in zip(CHOICES, why, strict=True) if name not in OWN and name != "epochs"]
+    first = f"at least {passes} epochs: the longest candidate shows {longest:,} images; rate and end by validation"
+    return found.model_copy(update={**OWN, "epochs": passes}), [first, *shared]
+
+
+def presentations(strategy: Strategy, training: Training, images: int) -> int:
+    """Returns how many images a candidate will show to gradients, at most; each view of one counts.
+
+    Args:
+        strategy: What is trained.
+        training: Resolved.
+        images: In the training split.
+    """
+    if isinstance(strategy, Zero):
+        return 0
+    if training.epochs is None:
+        raise ValueError("training.epochs: resolve it first")
+    head = head_iterations(images) if isinstance(strategy, Staged | Wise) else 0
+    views = strategy.views if isinstance(strategy, Feature) else 1
+    student = PATIENT if isinstance(strategy, Distill) else 0  # beside its teacher's
+    return (training.epochs * (views + student) + head) * images

@@ -1,0 +1,135 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional
+
+from graftline.training import distributed, ranks
+from graftline.training.batches import Samples
+from graftline.training.fit import fit
+from graftline.training.stepper import Batch
+from tests.training.test_loop import loop, network
+from tests.training.tiny import split
+
+PROGRAM = """
+import sys
+sys.path.insert(0, "ROOT")
+import torch
+torch.set_num_threads(1)
+from graftline.training import distributed
+from tests.training import test_distributed
+with distributed.joined():
+    test_distributed.FUNCTION(sys.argv[1])
+""".replace("ROOT", str(Path(__file__).parents[2]))
+
+WAYS: dict[str, dict[str, Any]] = {
+    "plain": {}, "parts": {"micro_batch": 2}, "penalty": {"l2": 0.01}, "gd": {"optimizer": "gd"},
+    "mixed": {"mixup": 0.2, "ema": 0.5}, "short of memory": {}}
+
+
+def trained(way: str) -> dict[str, Tensor]:
+    """Two epochs in batches of 8, 8 and 7 images: shares are uneven."""
+    torch.manual_seed(0)
+    net, every = network(), Samples([split(8)])
+    run = loop(net, rate=1e-2, **{"augment": "crop", "optimizer": "sgd", **WAYS[way]})
+    if way == "short of memory" and not ranks.first():
+        run.stepper.criterion = _short
+    points = fit(run, every.subset(every.rows[:23]), Samples([split(2, seed=3)]), 2)
+    numbers = {"loss": torch.tensor([point.train_loss for point in points]), "batches": run.generator.get_state(),
+               "drawn": torch.get_rng_state(), "micro_batch": torch.tensor(run.stepper.micro_batch or 0)}
+    return {key: value.detach().clone(memory_format=torch.contiguous_format)
+            for key, value in (net.state_dict() | numbers).items()}
+
+
+def _short(batch: Batch) -> Tensor:
+    if len(batch.inputs) > 2:
+        torch.empty(2**58)
+    return functional.cross_entropy(batch.logits, batch.labels)
+
+
+def every_way(folder: str) -> None:
+    for way in WAYS:
+        save_file(trained(way), Path(folder) / f"{way}.{ranks.first()}.safetensors")
+
+
+def broken(folder: str) -> None:
+    assert ranks.first(), "this one is broken"
+    every_way(folder)
+
+
+def started(function: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    env = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python",
+               sys.executable, "-c", PROGRAM.replace("FUNCTION", function), str(folder)]
+    return subprocess.run(command, text=True, capture_output=True, env=env | {"OMP_NUM_THREADS": "1"}, timeout=300,
+                          check=False)
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes of gloo came to, each way in a file a process."""
+    folder = tmp_path_factory.mktemp("ends")
+    done = started("every_way", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_two_processes_end_as_one(way: str, ends: Path) -> None:
+    first, other = (load_file(ends / f"{way}.{name}.safetensors") for name in (True, False))
+    for key, value in trained(way).items():
+        assert torch.equal(first[key], other[key]), key
+        if key not in ("drawn", "micro_batch"):  # an own draw of dropout's is one number each batch
+            torch.testing.assert_close(first[key], value, atol=2e-6, rtol=1e-4)
+    assert int(first["micro_batch"]) == (2 if way in ("parts", "short of memory") else 0)
+
+
+@pytest.mark.parametrize(("images", "many", "bounds"), [
+    (8, 2, [(0, 4, 0.5), (4, 8, 0.5)]), (7, 2, [(0, 3, 3 / 7), (3, 7, 4 / 7)]), (3, 2, [(0, 3, 0.5), (0, 3, 0.5)]),
+    (9, 4, [(0, 2, 2 / 9), (2, 4, 2 / 9), (4, 6, 2 / 9), (6, 9, 3 / 9)])])
+def test_shares_cover_a_batch_and_weigh_one(images: int, many: int, bounds: list[tuple[int, int, float]],
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "count", lambda: many)
+    found = []
+    for rank in range(many):
+        monkeypatch.setattr(distributed.dist, "get_rank", lambda rank=rank: rank)
+        found.append(distributed.share(images))
+    assert found == bounds
+    assert sum(weight for _, _, weight in found) == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_a_failure_in_one_process_ends_all(tmp_path: Path) -> None:
+    done = started("broken", tmp_path)
+    assert done.returncode != 0
+    assert "this one is broken" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_alone_nothing_is_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    with distributed.joined():
+        assert distributed.count() == 1
+        assert distributed.agreed("mine") == "mine"
+        assert distributed.share(5) == (0, 5, 1.0)
+    assert ranks.first()
+    assert (distributed.processes(None), distributed.processes(3)) == (max(1, torch.cuda.device_count()), 3)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert distributed.processes(3) == 1
+
+
+def test_only_the_first_process_writes_and_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    for rank, there in ((0, True), (1, False)):
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setenv("RANK", str(rank))
+        with ranks.voice(tmp_path / str(rank)) as out:
+            out.mkdir()
+            print(f"said by {rank}")
+        assert (tmp_path / str(rank)).exists() is there
+    assert capsys.readouterr().out == "said by 0\n"

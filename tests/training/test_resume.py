@@ -1,0 +1,152 @@
+"""A training that was killed, at any point, ends with the weights of the one that was not."""
+
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from graftline import checkpoint
+from graftline.cache_home import CHECKPOINTS
+from graftline.config import Control, Head, Staged, Strategy, Training
+from graftline.errors import RefusedError
+from graftline.jobs import Candidate
+from graftline.steps.finetune import finetune
+from graftline.strategies import STRATEGIES
+from graftline.training.journal import Journal
+from graftline.training.resume import SECONDS, journal
+from graftline.training.saves import Saved
+from graftline.training.task import Task, Trained
+from tests.strategies.test_contract import source_for
+from tests.training.tiny import artifact, start, task
+
+TRAINING = Training(epochs=3, augment="shift", batch_size=8, ema=0.9, patience=2)
+KILLS = 20
+
+
+class KilledError(Exception):
+    """What stands for a kill where a real one would take too long."""
+
+
+class Mortal:
+    """Saves in memory, every state apart from what trains on; its holder dies after so many."""
+
+    def __init__(self, lives: int | None = None) -> None:
+        self.lives, self.states = lives, list[Saved]()
+
+    def newest(self) -> Saved | None:
+        return self.states[-1] if self.states else None
+
+    def write(self, saved: Saved) -> None:
+        self.states.append(Saved(dict(saved.values), {key: value.clone() for key, value in saved.tensors.items()}))
+        if self.lives is not None and len(self.states) >= self.lives:
+            raise KilledError
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def train(name: str, given: Task, saves: Mortal) -> Trained:
+    return STRATEGIES[name](replace(given, journal=Journal(saves, every=0.0)))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_goes_on_to_the_same_weights_from_any_state(name: str) -> None:
+    given = task(name, source_for(name), classes=["red", "two", "blue"], training=TRAINING)
+    whole = Mortal()
+    unbroken = train(name, given, whole)
+    plain = STRATEGIES[name](given)
+    for lives in sorted(random.Random(0).sample(range(1, len(whole.states) + 1), min(6, len(whole.states)))):
+        saves = Mortal(lives)
+        with pytest.raises(KilledError):
+            train(name, given, saves)
+        saves.lives = None
+        again = train(name, given, saves)
+        assert same(again, unbroken), f"killed after state {lives} of {len(whole.states)}"
+        assert again.presentations == unbroken.presentations
+        assert [p.model_copy(update={"seconds": 0}) for p in again.history] == \
+            [p.model_copy(update={"seconds": 0}) for p in unbroken.history]
+    assert same(plain, unbroken), "keeping states changed the training"
+
+
+def same(one: Trained, other: Trained) -> bool:
+    theirs = other.network.state_dict()
+    return all(torch.equal(value, theirs[key]) for key, value in one.network.state_dict().items())
+
+
+def test_cross_validation_does_not_train_a_fold_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = made(tmp_path)
+    job = candidate(Staged(stages=2)).model_copy(update={"cross_validate": True})
+    first = run(folders, job, tmp_path / "whole")
+    monkeypatch.setenv(SECONDS, "0")
+    monkeypatch.setenv(CHECKPOINTS, str(tmp_path / "states"))
+    killed(folders, job, tmp_path / "out", signal.SIGKILL, 0.5)
+    assert run(folders, job, tmp_path / "again").row.val_score == first.row.val_score
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
+def test_staged_killed_at_random_moments_ends_with_the_same_weights(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: signal.Signals) -> None:
+    folders, job = made(tmp_path), candidate(Staged(stages=3))
+    began = time.monotonic()
+    unbroken = run(folders, job, tmp_path / "unbroken").digest
+    took = time.monotonic() - began
+    monkeypatch.setenv(SECONDS, "0.01")
+    draw, deaths = random.Random(by), 0
+    for turn in range(KILLS // 2):
+        monkeypatch.setenv(CHECKPOINTS, str(tmp_path / f"states-{turn}"))
+        deaths += killed(folders, job, tmp_path / f"killed-{turn}", by, draw.uniform(0, took))
+        assert run(folders, job, tmp_path / f"out-{turn}").digest == unbroken
+    assert deaths >= KILLS // 4, "too few were killed before they ended to show anything"
+
+
+def test_another_config_or_other_data_cannot_be_gone_on_with(tmp_path: Path) -> None:
+    told = {"job": {"seed": 0, "training": {"epochs": 3}}, "data": "sha256:a"}
+    with journal(told, str(tmp_path), rung=1) as kept:
+        kept.save()
+    (folder,) = (path for path in tmp_path.glob("*-1/step-*"))
+    other = {"job": {"seed": 1, "training": {"epochs": 3}}, "data": "sha256:b"}
+    message = r'another training.*data was "sha256:a", is "sha256:b"; job.seed was 0, is 1'
+    with pytest.raises(RefusedError, match=message), journal(other, "none", first=folder):
+        pass
+
+
+def made(folder: Path) -> Path:
+    source = start("cnn", head=Head(hidden=[16], dropout=0.2))
+    checkpoint.write(folder / "sources" / "source", source.manifest, source.network)
+    artifact(folder / "data", train=24, val=8, classes=["red", "green", "blue"])
+    return folder
+
+
+def candidate(strategy: Strategy | None) -> Candidate:
+    return Candidate(name="one", source="source", strategy=strategy, head=Head(hidden=[16], dropout=0.2),
+                     training=TRAINING.model_copy(update={"epochs": 12, "patience": 4}), control=Control(patience=2),
+                     longest=18 * 4, cross_validate=False, seed=0)
+
+
+def run(folders: Path, job: Candidate, out: Path) -> Any:
+    return finetune(job, sources=folders / "sources", dataset=folders / "data", out=out)
+
+
+def killed(folders: Path, job: Candidate, out: Path, by: signal.Signals, after: float) -> bool:
+    """Runs a step in a child process and sends it a signal; returns whether that ended it before its end."""
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        try:
+            run(folders, job, out)
+            os._exit(0)
+        except SystemExit:
+            os._exit(3)
+        except BaseException:
+            os._exit(9)
+    time.sleep(after)
+    os.kill(child, by)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) != 9
+    return os.waitstatus_to_exitcode(status) != 0
