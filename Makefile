@@ -49,8 +49,8 @@ images: ## container images, targets cpu and gpu
 	  --build-arg BASE_IMAGE=$(BASE_IMAGE) -t $(IMAGE):$$target $(DOCKER_ARGS) . || exit 1; done
 
 lock: install ## pin the dependencies anew, without addresses
-	$(BIN)/uv pip compile pyproject.toml --extra docker --extra parquet --group dev --universal --generate-hashes --quiet -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra parquet --universal --generate-hashes --quiet --constraints requirements.lock -o images/requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra docker --extra parquet --extra timm --extra lora --group dev --universal --generate-hashes --quiet -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra parquet --extra timm --extra lora --universal --generate-hashes --quiet --constraints requirements.lock -o images/requirements.lock
 
 clean: ## remove what was built (not .venv, not the cache of runs)
 	rm -rf build dist compiled *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

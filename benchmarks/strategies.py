@@ -2,10 +2,12 @@
 
     .venv/bin/python benchmarks/strategies.py [--data ../shared/data] [--work FOLDER] [--cpu-minutes 90] [--json FILE]
 
-Two sets at 96 pixels with ImageNet weights of MobileNetV2; 10 and 50 labels a class, a fifth of them for validation,
-three draws; then all labels for five strategies, one draw. A row is one training, scored once on the test split; its
-recipe is the one that graftline chooses. `plain` rows are full fine-tunes set by hand: AdamW at one rate for all,
-20 epochs, nothing else. Rows are kept in `FOLDER/rows.jsonl` as they end: a run that was stopped goes on.
+Two sets at 96 pixels with ImageNet weights, ants and bees with MobileNetV2 and hurricane damage with SqueezeNet,
+which has no batch norm; 10 and 50 labels a class, a fifth of them for validation, three draws; then all labels for
+five strategies, one draw. A row is one training, scored once on the test split; its recipe is the one that graftline
+chooses; the control is stopped at twice the longest candidate's presentations. `plain` rows are full fine-tunes set
+by hand: AdamW at one rate for all, 20 epochs, nothing else. Rows are kept in `FOLDER/rows.jsonl` as they end: a run
+that was stopped goes on.
 """
 
 import argparse
@@ -29,10 +31,12 @@ from rich.progress import Progress
 from rich.table import Table
 from scipy.stats import t as student
 
-SETS = {"hymenoptera": "hymenoptera.zip", "hurricane": "hurricane_damage.zip"}
+SETS = {"hymenoptera": ("hymenoptera.zip", "mobilenet_v2"), "hurricane": ("hurricane_damage.zip", "squeezenet1_1")}
+"""Name to archive and backbone: one with batch norm, one without."""
 LABELS = (10, 50)
 SEEDS = (0, 1, 2)
-SIDE, TESTED = 96, 150
+SIDE, TESTED, CONTROL = 96, 150, 2
+"""Pixels, test images a class, and times the candidate's presentations after which a control is stopped here."""
 RATES = (1e-4, 3e-4, 1e-3)
 STRATEGIES = ("zero", "feature", "partial", "staged", "full", "structure", "l2", "l2sp", "delta", "bss", "stochnorm",
               "cotuning", "lora", "bitfit", "wise", "distill")
@@ -67,7 +71,8 @@ def config(row: Row, data: Path) -> Any:
     """A run's config, as a user would write it."""
     from graftline.config import Config
 
-    target: dict[str, Any] = {"data": str(data / SETS[row.set]), "test_per_class": TESTED}
+    archive, backbone = SETS[row.set]
+    target: dict[str, Any] = {"data": str(data / archive), "test_per_class": TESTED}
     if row.labels:
         target |= {"train_per_class": row.labels * 4 // 5, "val_per_class": row.labels // 5}
     finetune: dict[str, Any] = {}
@@ -76,8 +81,8 @@ def config(row: Row, data: Path) -> Any:
                     "patience": 0, "label_smoothing": 0, "balance": "none", "weight_decay": 0.01}
     strategy = "full" if row.name == "control" or row.name.startswith("plain") else row.name
     return Config.model_validate({
-        "source": {"init": str(data / "weights" / "mobilenet_v2.pth"), "name": "imagenet"}, "target": target,
-        "backbone": "mobilenet_v2", "image_size": SIDE, "strategies": [strategy], "finetune": finetune,
+        "source": {"init": str(data / "weights" / f"{backbone}.pth"), "name": "imagenet"}, "target": target,
+        "backbone": backbone, "image_size": SIDE, "strategies": [strategy], "finetune": finetune,
         "seed": row.seed})
 
 
@@ -102,6 +107,7 @@ def train(row: Row, data: Path, work: Path) -> dict[str, Any]:
     """Trains one row and scores it on the test split."""
     from graftline import checkpoint
     from graftline import dataset as datasets
+    from graftline.errors import RefusedError
     from graftline.jobs import jobs_of
     from graftline.steps.finetune import finetune
     from graftline.steps.plan import plan
@@ -113,10 +119,16 @@ def train(row: Row, data: Path, work: Path) -> dict[str, Any]:
     target, source = artifacts(row, data, work)
     out = work / "trained" / "-".join([row.set, str(row.labels), str(row.seed), row.name.replace(" ", "")])
     sources = out / "sources"
-    jobs = plan(jobs_of(config(row, data), {}).plan, sources=[source], dataset=target, out=sources)
+    jobs = plan(jobs_of(config(row, data), {}).plan, sources=[source], dataset=target, out=sources).candidates
     job = next(each for each in jobs if each.is_control == (row.name == "control"))
-    made = finetune(job.model_copy(update={"cross_validate": False}), sources=sources, dataset=target, out=out)
+    capped = job.control.model_copy(update={"max_presentations": CONTROL * job.longest})
     accuracy = None
+    try:
+        made = finetune(job.model_copy(update={"cross_validate": False, "control": capped}), sources=sources,
+                        dataset=target, out=out)
+    except RefusedError as error:
+        return {**asdict(row), "accuracy": None, "status": "refused", "reason": str(error), "presentations": 0,
+                "seconds": 0.0, "cpu": round(time.process_time() - began, 1), "converged": None}
     if made.row.status == "ok":
         network, manifest = checkpoint.load(out)
         test = Samples([datasets.read(target).test])
