@@ -62,11 +62,13 @@ class Forecast:
         pace = max(sum(self.known[step.name] for step in done), 1) / working
         seconds = sum(start + images / pace for images in ahead)
         seconds += sum(images and start + images / pace for images in self.later.values())
-        seconds += sum(max(0.0, start + self.known[step.name] / pace - (now - step.began)) for step in running)
+        for step in running:  # what it says itself is nearer than what was thought before
+            said = step.left(now)
+            seconds += max(0.0, start + self.known[step.name] / pace - (now - step.began)) if said is None else said
         busy = sum(step.seconds for step in done) + sum(now - step.began for step in running)
         lanes = max(1.0, busy / max(now - min(step.began for step in begun), 0.1))
         left: float = seconds / lanes
-        return left
+        return left if left >= 1 else None
 
     def _images(self, phase: str, each: Candidate) -> float:
         images = max(1, self._race.images)

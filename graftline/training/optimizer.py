@@ -35,12 +35,12 @@ def _adam(groups: list[dict[str, Any]], training: Training) -> optim.Optimizer:
 
 
 def _sgd(groups: list[dict[str, Any]], training: Training) -> optim.Optimizer:
-    return optim.SGD(groups, momentum=training.momentum)
+    return optim.SGD(groups, momentum=training.momentum, fused=True)
 
 
 def _gd(groups: list[dict[str, Any]], training: Training) -> optim.Optimizer:
     """Plain gradient descent: the loop gives it the gradient over the whole split."""
-    return optim.SGD(groups)
+    return optim.SGD(groups, fused=True)
 
 
 def _rmsprop(groups: list[dict[str, Any]], training: Training) -> optim.Optimizer:
