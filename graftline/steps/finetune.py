@@ -1,7 +1,6 @@
 """One candidate: a source, a strategy, the target's data; to a checkpoint and its row."""
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +11,18 @@ from graftline.dataset import Dataset
 from graftline.errors import DivergedError
 from graftline.jobs import Candidate
 from graftline.objective import Objective
-from graftline.steps.launch import launched
 from graftline.strategies import STRATEGIES
-from graftline.training import devices, distributed, ranks, recipe
+from graftline.training import devices, distributed, ranks
 from graftline.training.batches import Samples
-from graftline.training.crossvalidation import Crossed, cross_validate
+from graftline.training.candidate import Result, images_of, train
 from graftline.training.meter import Meter
 from graftline.training.resume import journal
 from graftline.training.saved import step
-from graftline.training.task import NotApplicableError, Start, Task, Trained
-from graftline.training.validation import FOLDS, REPEATS, score
+from graftline.training.task import NotApplicableError, Start, Task
 
 STATE = "state"
 NO_WEIGHTS = "none: random weights"
 CARRYING = tuple(name for name in STRATEGIES if name not in ("structure", "control"))
-
-
-@dataclass(frozen=True)
-class Result:
-    """A training that went well."""
-
-    trained: Trained
-    row: Row
 
 
 def finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path,
@@ -59,6 +48,8 @@ def finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path,
     """
     many = 1 if job.skip else distributed.processes(job.training.processes)
     if many > 1:
+        from graftline.steps.launch import launched  # torch's launcher takes a while to load
+
         return launched(job, many, out=out, sources=sources, dataset=dataset, earlier=earlier, resume=resume)
     with distributed.joined(), ranks.voice(out) as own:
         return _finetune(job, sources=sources, dataset=dataset, out=own, earlier=earlier, resume=resume)
@@ -75,7 +66,7 @@ def _finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path, earlie
     try:
         with journal(_identity(job, source, data), job.checkpoint_uri, rung=job.until,
                      first=resume or _paused(job, earlier)) as kept:
-            result = _train(job, replace(task, journal=kept, until=job.until))
+            result = train(job, replace(task, journal=kept, until=job.until))
             if job.until is not None:
                 step.write(out / STATE, kept.identity, kept.state())
     except DivergedError as error:
@@ -110,45 +101,7 @@ def _task(job: Candidate, start: Start, data: Dataset) -> Task:
                 image_shape=data.manifest.image_shape, head=job.head, training=job.training, control=job.control,
                 longest=job.longest, control_rate=job.control_rate, seed=job.seed, device=devices.pick(),
                 student=job.student, objective=Objective.of(data.manifest),
-                meter=Meter(_work(job, len(data.train), len(pool))))
-
-
-def _work(job: Candidate, train: int, pool: int) -> int:
-    """Returns how many images the step will show, about: the kept training and, where there are any, the folds."""
-    if job.strategy is None:
-        return job.longest
-    work = recipe.presentations(job.strategy, job.training, train)
-    if job.cross_validate:
-        inside = pool * (FOLDS - 1) // FOLDS
-        work += REPEATS * FOLDS * recipe.presentations(job.strategy, job.training, inside)
-    return work
-
-
-def _train(job: Candidate, task: Task) -> Result:
-    train = STRATEGIES[job.strategy_name]
-    crossed: Crossed | None = None
-    if job.cross_validate and not job.is_control:
-        samples = task.train.whole()
-        crossed = cross_validate(train, task, samples)
-    began = time.perf_counter()
-    trained = train(task)
-    seconds = max(time.perf_counter() - began, trained.history[-1].seconds if trained.history else 0.0)
-    row = Row(source=job.source, strategy=job.strategy_name, status="diverged" if trained.diverged else "ok",
-              reason=trained.diverged, train_seconds=seconds,
-              presentations=trained.presentations, trained_parameters=trained.trained_parameters,
-              converged=trained.converged, learning_rate=trained.learning_rate, recipe=job.recipe,
-              notes=[*trained.notes, *([trained.numerics] if trained.numerics else [])])
-    if crossed is not None:
-        scored = {"val_accuracy": crossed.accuracy, "val_score": crossed.main, "val_score_se": crossed.se,
-                  "val_method": crossed.method}
-    elif len(task.val):
-        found = score(trained.predict(task.val), task.val.labels, task.training.loss, task.objective)
-        scored = {"val_accuracy": found.accuracy, "val_score": found.main, "val_score_se": found.se,
-                  "val_method": "validation split"}
-    else:
-        scored = {"val_method": "none: no validation images"}
-    task.meter.finish()
-    return Result(trained, row.model_copy(update=scored))
+                meter=Meter(images_of(job, len(data.train), len(pool))))
 
 
 def _write(job: Candidate, source: CheckpointManifest, data: Dataset, result: Result, out: Path) -> CheckpointManifest:
