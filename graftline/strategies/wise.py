@@ -22,6 +22,8 @@ ALPHAS = sorted((number / 10 for number in range(11)), key=lambda alpha: abs(alp
 """Weights of the fine-tune that are tried, from the middle outwards: of equally good ones the first is taken."""
 MOST = 4_096
 """Training images that running statistics are estimated on, at most."""
+PRIOR = 256
+"""Images that the line's own statistics count for beside them."""
 
 State = dict[str, Tensor]
 
@@ -92,15 +94,18 @@ def put(task: Task, network: Network, ends: Ends, alpha: float) -> None:
 
 
 def estimate_statistics(task: Task, network: Network) -> None:
-    """Sets batch norm's running statistics to their mean over batches of training images, without augmentation.
+    """Estimates batch norm's running statistics anew, on training images without augmentation.
 
-    As `torch.optim.swa_utils.update_bn` does, save that all else stays in eval mode.
+    As `torch.optim.swa_utils.update_bn` does, save that all else stays in eval mode, and that the statistics so far
+    count as much as `PRIOR` images (Schneider et al. 2020): those of sixteen images alone cost 15 points in a trial.
     """
-    norms = [part for part in network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    norms = [part for part in network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)
+             and part.running_mean is not None]
     if not norms:
         return
     network.eval()
     momenta = [norm.momentum for norm in norms]
+    before = [{key: value.clone() for key, value in norm.state_dict().items()} for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean of all batches
@@ -110,7 +115,11 @@ def estimate_statistics(task: Task, network: Network) -> None:
         for low, high in cut(len(places), BATCH):
             images = prepare(task.train.images(places[low:high]).to(task.device), task.contract)
             network.backbone(as_input(images))
-    for norm, momentum in zip(norms, momenta, strict=True):
+    kept = PRIOR / (PRIOR + len(places))
+    for norm, momentum, own in zip(norms, momenta, before, strict=True):
+        for key, value in norm.state_dict().items():
+            if key in ("running_mean", "running_var"):
+                value.lerp_(own[key], kept)
         norm.momentum = momentum
         norm.eval()
 
