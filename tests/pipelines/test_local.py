@@ -196,7 +196,7 @@ def test_docker_without_its_package_is_refused(tmp_path: Path, monkeypatch: pyte
 
 def test_another_source_or_another_torch_is_another_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     before = cache.library_digest()
-    monkeypatch.setattr(cache, "version", lambda name: "0")
+    monkeypatch.setattr(code_version, "version", lambda name: "0")
     assert cache.library_digest() != before
     monkeypatch.undo()
     assert cache.library_digest() == before

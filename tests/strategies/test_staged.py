@@ -34,8 +34,8 @@ def test_layers_join_from_the_top_at_decayed_rates(monkeypatch: pytest.MonkeyPat
     staged.train(given)
     assert [(name, layers) for name, layers, _ in seen] == [
         ("stage 1", {"conv3", "conv4", "out"}), ("stage 2", {"conv1", "conv2", "conv3", "conv4", "out"})]
-    assert seen[0][2] == pytest.approx([1e-4, 1e-4])
-    assert seen[1][2] == pytest.approx([1e-4, 1e-4, 5e-5])
+    assert seen[0][2] == pytest.approx([2e-4, 2e-4])
+    assert seen[1][2] == pytest.approx([2e-4, 2e-4, 1e-4])
 
 
 def test_the_head_converges_first_and_everything_counts() -> None:
