@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from graftline import code_version
 from graftline.cache_home import cache_home
 from graftline.errors import RefusedError
 from graftline.jobs import Candidate, PretrainJob, check_dag
