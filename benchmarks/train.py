@@ -1,7 +1,7 @@
 """What training costs: an epoch, its input, a head on frozen features and memory, beside the usual loops.
 
     .venv/bin/python -m pip install timm lightning
-    .venv/bin/python benchmarks/train.py [--rounds 3] [--json FILE] [--only resnet18 mobilenet_v2]
+    .venv/bin/python benchmarks/train.py [--rounds 3] [--json FILE] [--only resnet18] [--parts epochs head memory]
 
 The peers train the same network on the same images with the same optimizer, batch, epochs and threads, in 32 bits: a
 loop after torchvision's reference (ImageFolder, RandomResizedCrop, mirror, DataLoader with a worker a core), timm's
@@ -17,11 +17,11 @@ import json
 import math
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -351,7 +351,7 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
 
     held, train, seconds = samples(folder, "val"), samples(folder, "train"), {"ours": [], "torchvision": []}
     found = {}
-    for _ in range(rounds):
+    for _ in range(rounds + 1):  # the first one, which also loads what torch loads late, is dropped on both sides
         network = start(case, data)
         began = time.perf_counter()
         place(network, device())
@@ -374,13 +374,33 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
                 made.step()
         seconds["torchvision"].append(time.perf_counter() - began)
         found["torchvision"] = right(network, case, held)
-    return {"seconds": seconds, "accuracy": found, "images": len(held)}
+    return {"seconds": {name: each[1:] for name, each in seconds.items()}, "accuracy": found, "images": len(held)}
+
+
+def share(process: int) -> float:
+    """Megabytes of a process and of all that it started, such as workers of a loader; shared pages by their share."""
+    try:
+        pages = Path(f"/proc/{process}/smaps_rollup").read_text().split("Pss:", 1)[1].split()[0]
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return 0.0  # it has just ended
+    return int(pages) / 1024 + sum(share(int(child)) for child in children)
 
 
 def memory(side: str) -> Callable[[Case, Path, Path, int], dict[str, Any]]:
     def child(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
-        SIDES[side](case, start(case, data), folder)()
-        return {}
+        network, peak, over = start(case, data), [0.0], threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.05):
+                peak[0] = max(peak[0], share(os.getpid()))
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        SIDES[side](case, network, folder)()
+        over.set()
+        watching.join()
+        return {"peak_mb": peak[0]}
 
     return child
 
@@ -402,8 +422,7 @@ def run(name: str, case: Case, data: Path, folder: Path, rounds: int) -> dict[st
 # What is compared
 
 
-def rows_of(case: Case, data: Path, work: Path, rounds: int) -> list[Row]:
-    unpack(data, case, work)
+def epoch_rows(case: Case, data: Path, work: Path, rounds: int) -> list[Row]:
     what = f"{case.backbone} at {case.side}, batch {case.batch}"
     learned = run("accuracy", case, data, work, rounds)
     equal(learned, what)
@@ -420,23 +439,28 @@ def rows_of(case: Case, data: Path, work: Path, rounds: int) -> list[Row]:
                  "s", rounds),
              row(f"{what}: an epoch; peer: the same steps on a synthetic batch", mine, seconds["synthetic"],
                  seconds["synthetic"] / mine, 0.95, "s", rounds)]
-    return rows + head_rows(case, data, work, what) + memory_rows(case, data, work, what)
+    return rows
 
 
-def head_rows(case: Case, data: Path, work: Path, what: str) -> list[Row]:
-    found = run("head", case, data, work, 1)
+def head_rows(case: Case, data: Path, work: Path, rounds: int) -> list[Row]:
+    what = f"{case.backbone} at {case.side}, batch {case.batch}"
+    found = run("head", case, data, work, rounds)
     equal(found, f"{what}, head")
     mine, other = (statistics.median(found["seconds"][name]) for name in ("ours", "torchvision"))
     return [row(f"{what}: `feature`; peer: 10 epochs through the frozen network", mine, other, other / mine,
-                case.faster, "s", 1)]
+                case.faster, "s", rounds)]
 
 
-def memory_rows(case: Case, data: Path, work: Path, what: str) -> list[Row]:
+def memory_rows(case: Case, data: Path, work: Path, rounds: int) -> list[Row]:
+    what = f"{case.backbone} at {case.side}, batch {case.batch}"
     peak = {name: run(f"memory of {name}", case, data, work, 1)["peak_mb"] for name in ["ours", *there()]}
     least = min((name for name in peak if name != "ours"), key=lambda name: peak[name])
     ratio = peak[least] / peak["ours"]
-    return [row(f"{what}: peak memory of the training process; peer: {least}, the least", peak["ours"], peak[least],
+    return [row(f"{what}: peak memory, workers included; peer: {least}, the least", peak["ours"], peak[least],
                 ratio, 1.0, "MB", 1)]
+
+
+PARTS = {"epochs": epoch_rows, "head": head_rows, "memory": memory_rows}
 
 
 def equal(found: dict[str, Any], what: str) -> None:
@@ -463,12 +487,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         name, backbone, data, folder = options.child
         found = CHILDREN[name](CASES[backbone], Path(data), Path(folder), options.rounds)
-        print(json.dumps(found | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+        print(json.dumps(found))
         return
     data = Path(os.environ.get("GRAFTLINE_DATA", Path(__file__).parent.parent / "data"))
     if not data.is_dir():
@@ -476,7 +501,9 @@ def main() -> None:
     rows = []
     for name in options.only:
         with tempfile.TemporaryDirectory() as work:
-            rows += rows_of(CASES[name], data, Path(work), options.rounds)
+            unpack(data, CASES[name], Path(work))
+            for part in options.parts:
+                rows += PARTS[part](CASES[name], data, Path(work), options.rounds)
     table = Table(*rows[0], caption=f"{CORES} cores; ratio: how many times ours is faster, or smaller")
     for each in rows:
         table.add_row(*map(str, each.values()))
