@@ -38,8 +38,8 @@ def replace(place: str, content: bytes, seen: int) -> int | None:
         RefusedError: Not permitted, or no answer.
     """
     bucket, name = parsed(place)
-    blob = client().bucket(bucket).blob(name)
     with refusing(place, RIGHTS):
+        blob = client().bucket(bucket).blob(name)
         try:
             blob.upload_from_string(content, if_generation_match=seen, checksum="crc32c", **waits())
         except api.PreconditionFailed:

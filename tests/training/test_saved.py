@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,22 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "gs://bucket/states"
 
 
+PLACES: list[Place] = []
+
+
+@pytest.fixture(autouse=True)
+def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+    """Ends the threads that renew leases while their bucket is still there."""
+    if "bucket" in request.fixturenames or "uri" in request.fixturenames:
+        request.getfixturevalue("bucket")
+    yield
+    while PLACES:
+        PLACES.pop().close()
+
+
 def opened(uri: str) -> Place:
-    return at(uri, IDENTITY)
+    PLACES.append(at(uri, IDENTITY))
+    return PLACES[-1]
 
 
 def test_what_is_written_is_read_again(uri: str) -> None:
@@ -79,11 +94,23 @@ def test_a_dead_holder_of_a_bucket_is_inherited(bucket: Bucket, monkeypatch: pyt
     from graftline.training.saved import bucket as module
 
     first = opened("gs://bucket/states")
-    first._store._generation = None  # type: ignore[attr-defined]  # its thread ends, as with its process
-    monkeypatch.setattr(module, "DEAD", 0.2)
+    first._store._over.set()  # type: ignore[attr-defined]  # its thread ends, as with its process
+    monkeypatch.setattr(module, "RENEWED", 0.02)
+    monkeypatch.setattr(module, "DEAD", 1.0)
     second = opened("gs://bucket/states")
     second.write(state(2))
     assert second._store.numbers() == [1]
+
+
+def test_a_lease_that_could_not_be_renewed_in_time_stops_the_writing(bucket: Bucket,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    from graftline.training.saved import bucket as module
+
+    first = opened("gs://bucket/states")
+    assert first._store.held()
+    monkeypatch.setattr(module, "DEAD", module.RENEWED)
+    first.write(state(1))
+    assert first._store.numbers() == []
 
 
 def test_a_lease_that_was_taken_away_stops_the_writing(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

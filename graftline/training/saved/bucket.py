@@ -25,6 +25,8 @@ class BucketStore:
         self.place = place
         self._lease = f"{place}/lease.json"
         self._generation: int | None = None
+        self._renewed = 0.0
+        self._over, self._busy = threading.Event(), threading.Lock()
         self._owner = json.dumps({"owner": uuid.uuid4().hex}).encode()
 
     def hold(self) -> bool:
@@ -32,19 +34,22 @@ class BucketStore:
         self._generation = objects.replace(self._lease, self._owner, 0)
         if self._generation is None:
             self._generation = self._inherited()
+        self._renewed = time.monotonic()
         if self._generation is not None:
             threading.Thread(target=self._renew, daemon=True).start()
         return self._generation is not None
 
     def held(self) -> bool:
-        """Whether the last renewal went well."""
-        return self._generation is not None
+        """Whether the lease was renewed lately, so that nobody can have inherited it."""
+        return self._generation is not None and time.monotonic() - self._renewed < DEAD - RENEWED
 
     def release(self) -> None:
         """Removes the lease object, so that the next run need not watch it."""
-        held, self._generation = self._generation, None
-        if held is not None and objects.generation(self._lease) == held:
-            objects.remove(self._lease)
+        self._over.set()
+        with self._busy:
+            held, self._generation = self._generation, None
+            if held is not None and objects.generation(self._lease) == held:
+                objects.remove(self._lease)
 
     def numbers(self) -> list[int]:
         """Lists the states' numbers, whole or not, in rising order."""
@@ -89,9 +94,12 @@ class BucketStore:
         return objects.replace(self._lease, self._owner, seen or 0)
 
     def _renew(self) -> None:
-        while self._generation is not None:
-            time.sleep(RENEWED)
-            try:
-                self._generation = objects.replace(self._lease, self._owner, self._generation)
-            except RefusedError as error:  # no answer just now: the next try may have one
-                events.log(f"lease not renewed: {error}")
+        while not self._over.wait(RENEWED):
+            with self._busy:
+                if self._generation is None:
+                    return
+                try:
+                    self._generation = objects.replace(self._lease, self._owner, self._generation)
+                    self._renewed = time.monotonic()
+                except RefusedError as error:  # no answer just now: the next try may have one
+                    events.log(f"lease not renewed: {error}")
