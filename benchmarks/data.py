@@ -21,14 +21,12 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from shown import Row, shared_data, show
 
 SIDE, BATCH, CORES = 224, 32, os.cpu_count() or 1
 PHOTOGRAPHS = ("hymenoptera.zip", "weather4.zip")
 MIXED = (*PHOTOGRAPHS, "hurricane_damage.zip")
 Figures = dict[str, float]
-Row = dict[str, object]
 
 
 # What runs in a process of its own
@@ -194,19 +192,12 @@ def main() -> None:
         figures = CHILDREN[name](Path(folder), Path(out))
         print(json.dumps(figures | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
         return
-    data = Path(os.environ.get("GRAFTLINE_DATA", Path(__file__).parent.parent / "data"))
-    if not data.is_dir():
-        sys.exit(f"{data}: no shared data sets; set GRAFTLINE_DATA to their folder")
+    data = shared_data()
     rows = []
     for name in options.only:
         with tempfile.TemporaryDirectory() as work:
             rows += PARTS[name](data, Path(work), options.rounds)
-    table = Table(*rows[0], caption=f"{CORES} cores, images of {SIDE} pixels")
-    for each in rows:
-        table.add_row(*map(str, each.values()))
-    Console(width=160).print(table)
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    show(rows, f"{CORES} cores, images of {SIDE} pixels", options.json)
 
 
 if __name__ == "__main__":

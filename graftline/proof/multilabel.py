@@ -20,7 +20,7 @@ from graftline.proof.gate import Finding
 from graftline.proof.intervals import Interval, wilson
 from graftline.proof.precision import Ranking
 from graftline.proof.resample import RESAMPLES, around, draws
-from graftline.proof.shipped import PROBABILITY, TOLERANCE, same_stated, some
+from graftline.proof.shipped import TOLERANCE, alike, same_stated, some, unlike
 from graftline.proof.truth import Truth
 
 MAIN = "macro_ap"
@@ -158,16 +158,9 @@ def same(logits: Floats, answers: Floats, evaluated: Floats, truth: Truth, state
 
 def _same_answers(logits: Floats, answers: Floats, evaluated: Floats,
                   temperature: float) -> tuple[list[Finding], list[int]]:
+    found = unlike(logits, evaluated, expit(logits.astype(np.float64) / temperature), answers,
+                   f"sigmoid(logits / {temperature:.4g})")
     allowed = TOLERANCE * float(np.abs(evaluated).max())
-    worst = float(np.abs(logits - evaluated).max())
-    found = []
-    if worst > allowed:
-        found.append(Finding("reject", f"The file is not the tested model: its logits differ by up to {worst:.3g}, "
-                                       f"float noise allows {allowed:.3g}."))
-    apart = float(np.abs(expit(logits.astype(np.float64) / temperature) - answers).max())
-    if apart > PROBABILITY:
-        found.append(Finding("reject", f"The file's probabilities are not sigmoid(logits / {temperature:.4g}), the "
-                                       f"temperature that was fitted: they differ by up to {apart:.3g}."))
     other = (logits > 0) != (evaluated > 0)
     rows = np.flatnonzero(other.any(1))
     real = np.flatnonzero((other & (np.abs(evaluated) > allowed)).any(1)).tolist()
@@ -177,10 +170,7 @@ def _same_answers(logits: Floats, answers: Floats, evaluated: Floats,
     elif len(rows):
         found.append(Finding("promote", f"The file gives other labels on {len(rows)} samples whose probability the "
                                         f"tested model held for one half: rows {some(rows.tolist())} of test."))
-    if not found:
-        found.append(Finding("promote", f"The file answers as the tested model does on all {len(logits):,} test "
-                                        f"samples; largest logit difference {worst:.1e}."))
-    return found, rows.tolist()
+    return found or [alike(logits, evaluated)], rows.tolist()
 
 
 def _compared(logits: Floats, evaluated: Floats, truth: Truth, temperature: float) -> list[tuple[str, float, float]]:

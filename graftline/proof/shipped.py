@@ -35,16 +35,9 @@ def same_model(logits: Logits, probabilities: Logits, evaluated: Logits, *,
     """
     if wrong := broken(logits, probabilities, evaluated):
         return wrong, []
+    found = unlike(logits, evaluated, softmax(logits.astype(np.float64) / temperature, axis=1), probabilities,
+                   f"softmax(logits / {temperature:.4g})")
     allowed = TOLERANCE * float(np.abs(evaluated).max())
-    worst = float(np.abs(logits - evaluated).max())
-    found = []
-    if worst > allowed:
-        found.append(Finding("reject", f"The file is not the tested model: its logits differ by up to {worst:.3g}, "
-                                       f"float noise allows {allowed:.3g}."))
-    apart = float(np.abs(softmax(logits.astype(np.float64) / temperature, axis=1) - probabilities).max())
-    if apart > PROBABILITY:
-        found.append(Finding("reject", f"The file's probabilities are not softmax(logits / {temperature:.4g}), the "
-                                       f"temperature that was fitted: they differ by up to {apart:.3g}."))
     ours, theirs = logits.argmax(1), evaluated.argmax(1)
     rows = np.flatnonzero(ours != theirs)
     margin = evaluated[rows, theirs[rows]] - evaluated[rows, ours[rows]]
@@ -55,10 +48,35 @@ def same_model(logits: Logits, probabilities: Logits, evaluated: Logits, *,
     elif len(rows):
         found.append(Finding("promote", f"The file answers another class on {len(rows)} samples that the tested model "
                                         f"held for a tie: rows {some(rows.tolist())} of the test split."))
-    if not found:
-        found.append(Finding("promote", f"The file answers as the tested model does on all {len(logits):,} test "
-                                        f"samples; largest logit difference {worst:.1e}."))
-    return found, rows.tolist()
+    return found or [alike(logits, evaluated)], rows.tolist()
+
+
+def unlike(logits: Logits, evaluated: Logits, expected: Logits, probabilities: Logits, formula: str) -> list[Finding]:
+    """Rejections where the file's numbers are not the tested model's.
+
+    Args:
+        logits: (N, K) of the file.
+        evaluated: (N, K) of the tested model.
+        expected: (N, K), what the probabilities have to be.
+        probabilities: (N, K) of the file.
+        formula: In words, such as `softmax(logits / 1.2)`.
+    """
+    allowed = TOLERANCE * float(np.abs(evaluated).max())
+    found = []
+    if (worst := float(np.abs(logits - evaluated).max())) > allowed:
+        found.append(Finding("reject", f"The file is not the tested model: its logits differ by up to {worst:.3g}, "
+                                       f"float noise allows {allowed:.3g}."))
+    if (apart := float(np.abs(expected - probabilities).max())) > PROBABILITY:
+        found.append(Finding("reject", f"The file's probabilities are not {formula}, the temperature that was fitted: "
+                                       f"they differ by up to {apart:.3g}."))
+    return found
+
+
+def alike(logits: Logits, evaluated: Logits) -> Finding:
+    """The file answers as the tested model does."""
+    worst = float(np.abs(logits - evaluated).max())
+    return Finding("promote", f"The file answers as the tested model does on all {len(logits):,} test samples; "
+                              f"largest logit difference {worst:.1e}.")
 
 
 def broken(outputs: Logits, answers: Logits, evaluated: Logits) -> list[Finding]:

@@ -30,9 +30,7 @@ def train(task: Task) -> Trained:
         RefusedError: The backbone has no such weights.
         DivergedError: The loss did.
     """
-    options = task.options
-    if not isinstance(options, BitFit):
-        raise TypeError(f"options of bitfit: {options!r}")
+    options = task.asked(BitFit)
     start = carried(task, head=True)
     network = start.network
     chosen = thaw_only(network, options.train, task.start.manifest.backbone)

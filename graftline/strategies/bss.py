@@ -19,9 +19,7 @@ def train(task: Task) -> Trained:
         NotApplicableError: The source has random weights.
         DivergedError: The loss did.
     """
-    options = task.options
-    if not isinstance(options, BSS):
-        raise TypeError(f"options of bss: {options!r}")
+    options = task.asked(BSS)
     eta, k = options.eta, options.k
     return train_all(task, carried(task, head=True), penalties=[lambda batch: eta * shrinkage(batch.features, k)])
 

@@ -44,9 +44,7 @@ def train(task: Task) -> Trained:
         NotApplicableError: The source has no head that means anything, or one that takes other features.
         DivergedError: The loss did.
     """
-    options = task.options
-    if not isinstance(options, CoTuning):
-        raise TypeError(f"options of cotuning: {options!r}")
+    options = task.asked(CoTuning)
     if task.objective.task != "classification":
         raise NotApplicableError(f"the source's classes say nothing of a target that is {task.objective.task}")
     head = _source_head(task)

@@ -37,9 +37,7 @@ def train(task: Task) -> Trained:
         RefusedError: No such layer.
         DivergedError: The loss did.
     """
-    options = task.options
-    if not isinstance(options, Delta):
-        raise TypeError(f"options of delta: {options!r}")
+    options = task.asked(Delta)
     start = carried(task, head=True)
     names = compared([name for name, _ in start.layers], options.layers)
     place(start.network, task.device)

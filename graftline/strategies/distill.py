@@ -37,9 +37,7 @@ def train(task: Task) -> Trained:
         RefusedError: The student cannot be built, or is not smaller than its teacher.
         DivergedError: The teacher's loss did, or the student's in its first epoch.
     """
-    options = task.options
-    if not isinstance(options, Distill):
-        raise TypeError(f"options of distill: {options!r}")
+    options = task.asked(Distill)
     student = student_of(task, options)
     taught = full.train(replace(task, options=Full(), journal=task.journal.within(TEACHER), until=None))
     if taught.diverged:

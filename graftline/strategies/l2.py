@@ -21,9 +21,7 @@ def train(task: Task) -> Trained:
         NotApplicableError: The source has random weights.
         DivergedError: The loss did.
     """
-    options = task.options
-    if not isinstance(options, L2):
-        raise TypeError(f"options of l2: {options!r}")
+    options = task.asked(L2)
     trained = full.train(replace(task, training=held_down(task.training, options)))
     return replace(trained, notes=[*trained.notes, _told(options, task.training, len(task.train))])
 

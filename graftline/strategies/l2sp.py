@@ -21,9 +21,7 @@ def train(task: Task) -> Trained:
         NotApplicableError: The source has random weights.
         DivergedError: The loss did.
     """
-    options = task.options
-    if not isinstance(options, L2SP):
-        raise TypeError(f"options of l2sp: {options!r}")
+    options = task.asked(L2SP)
     start = carried(task, head=True)
     place(start.network, task.device)
     penalty = near_source(start.network, start.transferred.carried, options.alpha, options.beta)

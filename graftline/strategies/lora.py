@@ -35,9 +35,7 @@ def train(task: Task) -> Trained:
         RefusedError: peft is not installed, or the backbone has no layer that can take a change.
         DivergedError: The loss did.
     """
-    options = task.options
-    if not isinstance(options, Lora):
-        raise TypeError(f"options of lora: {options!r}")
+    options = task.asked(Lora)
     start = carried(task, head=True)
     names = adaptable(start.network, start.contract)
     if not names:

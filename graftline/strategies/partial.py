@@ -21,9 +21,7 @@ def train(task: Task) -> Trained:
         RefusedError: No such layer, or a layer is to be frozen that is not carried.
         DivergedError: The loss did.
     """
-    options = task.options
-    if not isinstance(options, Partial):
-        raise TypeError(f"options of partial: {options!r}")
+    options = task.asked(Partial)
     start = carried(task, options.carry, head=True)
     names = [name for name, _ in start.layers]
     frozen = len(names) // 2 if options.freeze is None else place_of(options.freeze, names, "freeze")

@@ -27,13 +27,12 @@ def train(task: Task) -> Trained:
         NotApplicableError: The source has random weights.
         DivergedError: The loss did.
     """
-    if not isinstance(task.options, Staged):
-        raise TypeError(f"options of staged: {task.options!r}")
+    options = task.asked(Staged)
     found = converged_head(task, head_iterations(len(task.train)))
     start, source = found.start, task.start.manifest
-    stages = min(task.options.stages, task.training.epochs or 1)  # each has an epoch, so that every layer joins
+    stages = min(options.stages, task.training.epochs or 1)  # each has an epoch, so that every layer joins
     groups = _from_top([module for _, module in start.layers], stages)
-    history, shown, last = _thaw_by_stages(task, found, groups, task.options.decay)
+    history, shown, last = _thaw_by_stages(task, found, groups, options.decay)
     sizes = ", ".join(str(len(modules)) for modules in groups)
     return Trained(start.network, start.contract, source.small, task.head,
                    predictor(start.network, start.contract, task.device), architecture=source.architecture,

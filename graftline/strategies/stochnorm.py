@@ -25,9 +25,7 @@ def train(task: Task) -> Trained:
         RefusedError: The backbone has no batch norm.
         DivergedError: The loss did.
     """
-    options = task.options
-    if not isinstance(options, StochNorm):
-        raise TypeError(f"options of stochnorm: {options!r}")
+    options = task.asked(StochNorm)
     start = carried(task, head=True)
     norms = _norms(start.network.backbone)
     if not norms:

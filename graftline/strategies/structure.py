@@ -17,9 +17,8 @@ def train(task: Task) -> Trained:
         RefusedError: The backbone cannot be changed as asked.
         DivergedError: The loss did.
     """
-    if not isinstance(task.options, Structure):
-        raise TypeError(f"options of structure: {task.options!r}")
-    architecture = {**task.start.manifest.architecture, **architecture_of(task.options)}
+    options = task.asked(Structure)
+    architecture = {**task.start.manifest.architecture, **architecture_of(options)}
     network = fresh(task, architecture)
     _, trained = train_groups(task, network, task.contract, [group([network], rates(task.training).new)])
     words = ", ".join(f"{key} {value}" for key, value in architecture.items())

@@ -46,9 +46,7 @@ def train(task: Task) -> Trained:
         NotApplicableError: The source has random weights.
         DivergedError: The loss did.
     """
-    options = task.options
-    if not isinstance(options, Wise):
-        raise TypeError(f"options of wise: {options!r}")
+    options = task.asked(Wise)
     found = converged_head(task, head_iterations(len(task.train)))
     start, network, rate = found.start, found.start.network, rates(task.training).carried
     head = task.journal.kept("probe", network.head.state_dict)

@@ -2,19 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from graftline.backbones import Network, at_resolution, for_images
 from graftline.checkpoint import CheckpointManifest, Epoch, InputContract
-from graftline.config import Control, Head, Small, Strategy, Training
+from graftline.config import Control, Head, Knobs, Small, Strategy, Training
 from graftline.config.strategies import Distill
 from graftline.objective import Objective
 from graftline.training.batches import Samples
 from graftline.training.journal import Journal
 from graftline.training.meter import Meter
 from graftline.training.validation import outputs
+
+Options = TypeVar("Options", bound=Knobs)
 
 
 class NotApplicableError(Exception):
@@ -82,6 +85,16 @@ class Task:
     """Presentations after which to pause (a rung of a tournament); the schedule stays that of the whole training."""
     student: Distill | None = None
     """The control's, where its network is a student's rather than the source's."""
+
+    def asked(self, kind: type[Options]) -> Options:
+        """Returns the strategy's options.
+
+        Raises:
+            TypeError: They are another strategy's: a bug.
+        """
+        if not isinstance(self.options, kind):
+            raise TypeError(f"options of {kind.__name__}: {self.options!r}")
+        return self.options
 
     @property
     def contract(self) -> InputContract:
