@@ -1,5 +1,6 @@
 """A training that was killed, at any point, ends with the weights of the one that was not."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -27,6 +28,8 @@ from tests.training.tiny import artifact, start, task
 
 TRAINING = Training(epochs=3, augment="shift", batch_size=8, ema=0.9, patience=2)
 KILLS = 20
+FRESH = multiprocessing.get_context("forkserver")
+"""Forks of a process that has imported torch and no more: autograd refuses to run in a fork of one that trained."""
 
 
 class KilledError(Exception):
@@ -134,19 +137,17 @@ def run(folders: Path, job: Candidate, out: Path) -> Any:
 
 
 def killed(folders: Path, job: Candidate, out: Path, by: signal.Signals, after: float) -> bool:
-    """Runs a step in a child process and sends it a signal; returns whether that ended it before its end."""
-    child = os.fork()
-    if not child:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        try:
-            run(folders, job, out)
-            os._exit(0)
-        except SystemExit:
-            os._exit(3)
-        except BaseException:
-            os._exit(9)
+    """Runs a step in a process of its own and sends it a signal; returns whether that ended it before its end."""
+    FRESH.set_forkserver_preload([__name__])
+    child = FRESH.Process(target=_run, args=(dict(os.environ), folders, job, out))
+    child.start()
     time.sleep(after)
-    os.kill(child, by)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) != 9
-    return os.waitstatus_to_exitcode(status) != 0
+    os.kill(child.pid or 0, by)
+    child.join()
+    assert child.exitcode in (0, -by, 128 + by), "its traceback is on stderr"
+    return child.exitcode != 0
+
+
+def _run(environment: dict[str, str], folders: Path, job: Candidate, out: Path) -> None:
+    os.environ.update(environment)
+    run(folders, job, out)
