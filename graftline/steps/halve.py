@@ -168,10 +168,15 @@ def _next(rung: _Rung, kept: list[Entry], through: list[Entry], out: Path) -> li
     if final:
         opponents = {entry.job.opponent for entry in [*kept, *through]}
         items = [item.model_copy(update={"longest": longest}) for item in items]
-        items += [control.model_copy(update={"longest": longest, "training": control.training.model_copy(
-            update={"epochs": max(1, math.ceil(longest / job.images))})})
-            for control in job.controls if control.name in opponents]
+        items += [_control(control, longest, job.images) for control in job.controls if control.name in opponents]
     return [item.model_copy(update={"inputs": _inputs(job, out / item.name)}) for item in items]
+
+
+def _control(planned: Candidate, longest: int, images: int) -> Candidate:
+    """Returns a control that is as long as the finalists, who may be shorter than the first rung's candidates."""
+    passes, why = recipe.control_length(longest, images)
+    return planned.model_copy(update={"longest": longest, "recipe": [why, *planned.recipe[1:]],
+                                      "training": planned.training.model_copy(update={"epochs": passes})})
 
 
 def _onward(rung: _Rung, entry: Entry, final: bool) -> Candidate | None:

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from graftline.errors import RefusedError
 from graftline.jobs import Candidate, PlanJob, RaceJob
 from graftline.manifest import canonical_json
 from graftline.tournament.entrants import enter, traits
+from graftline.tournament.pool import Entry
 from graftline.training import recipe
 from graftline.training.student import shape_of
 
@@ -97,9 +98,15 @@ def _first_rung(job: PlanJob, found: dict[str, CheckpointManifest], data: Datase
     task, classes = data.manifest.task, data.manifest.classes
     can = {label: traits(source, out / label, classes, "classification" if task == "unlabelled" else task)
            for label, source in found.items()}
+    if job.training.resolution is not None:
+        can = {label: replace(each, side=0) for label, each in can.items()}
 
-    def make(label: str, strategy: Strategy) -> Candidate | None:
-        return _transfer(job, found[label], strategy, data) if _applies(found[label], strategy) else None
+    def make(label: str, kind: Entry) -> Candidate | None:
+        if not _applies(found[label], kind.strategy):
+            return None
+        training = job.training.model_copy(update={"rate_factor": job.training.rate_factor * kind.factor})
+        return _transfer(job.model_copy(update={"training": training}), found[label], kind.strategy, data,
+                         side=kind.side(can[label].side))
 
     return enter(job, can, make, images=len(data.train))
 
@@ -121,23 +128,30 @@ def _applies(source: CheckpointManifest, strategy: Strategy) -> bool:
     return False
 
 
-def _transfer(job: PlanJob, source: CheckpointManifest, strategy: Strategy, data: Dataset) -> Candidate:
-    training, why = recipe.resolve(job.training, strategy, _facts(source, data))
+def _transfer(job: PlanJob, source: CheckpointManifest, strategy: Strategy, data: Dataset,
+              side: int = 0) -> Candidate:
+    training, why = recipe.resolve(job.training, strategy, _facts(source, data, side=side))
     return Candidate(name=_plain(f"{source.name}-{strategy.name}"), source=source.name, strategy=strategy,
                      head=job.head, training=training, recipe=why, control=job.control, longest=0,
                      cross_validate=False, seed=job.seed)
 
 
 def _control(job: PlanJob, candidate: Candidate, source: CheckpointManifest, longest: int, data: Dataset) -> Candidate:
-    student = _student(candidate)
-    training, why = recipe.control_training(job.training, longest, _facts(source, data, student))
-    return Candidate(name=_plain(f"{source.name}{'-student' * bool(student)}-control"), source=source.name,
+    student, side = _student(candidate), candidate.training.resolution or 0
+    training, why = recipe.control_training(job.training, longest, _facts(source, data, student, side))
+    size = "" if side in (0, job.training.resolution, _side(source)) else f"-{side}px"
+    return Candidate(name=_plain(f"{source.name}{'-student' * bool(student)}-control{size}"), source=source.name,
                      strategy=None, student=student, head=job.head, training=training, recipe=why, control=job.control,
                      longest=longest, cross_validate=False, seed=job.seed)
 
 
-def _facts(source: CheckpointManifest, data: Dataset, student: Distill | None = None) -> recipe.Facts:
-    return recipe.facts_of(data, shape_of(source, student).backbone, source.input, carried=source.strategy != "random")
+def _facts(source: CheckpointManifest, data: Dataset, student: Distill | None = None, side: int = 0) -> recipe.Facts:
+    found = recipe.facts_of(data, shape_of(source, student).backbone, source.input, carried=source.strategy != "random")
+    return replace(found, side=side or found.side)
+
+
+def _side(source: CheckpointManifest) -> int:
+    return min(source.input.height, source.input.width)
 
 
 def _complete(job: PlanJob, sources: list[CheckpointManifest], transfers: list[Candidate],
@@ -176,14 +190,12 @@ def _student(candidate: Candidate) -> Distill | None:
 
 
 def _key_of(candidate: Candidate, sources: list[CheckpointManifest]) -> str:
-    return network_key(next(each for each in sources if each.name == candidate.source), _student(candidate))
-
-
-def network_key(source: CheckpointManifest, student: Distill | None = None) -> str:
     """Returns what candidates share where one control serves both: the network's shape, what its input is made of."""
+    source = next(each for each in sources if each.name == candidate.source)
     contract = source.input.model_dump(mode="json", exclude={"stored"})
-    shape = shape_of(source, student)
-    return canonical_json([shape.backbone, shape.small.model_dump(mode="json"), shape.architecture, contract])
+    shape = shape_of(source, _student(candidate))
+    return canonical_json([shape.backbone, shape.small.model_dump(mode="json"), shape.architecture, contract,
+                           candidate.training.resolution or _side(source)])
 
 
 def _plain(name: str) -> str:

@@ -8,12 +8,13 @@ from safetensors import safe_open
 
 from graftline import events
 from graftline.checkpoint import WEIGHTS, CheckpointManifest
-from graftline.config import Budget, Strategy
+from graftline.config import Budget
 from graftline.config.data import Predicted
 from graftline.errors import RefusedError
 from graftline.jobs import Candidate, PlanJob, RaceJob
 from graftline.tournament.pool import Entry, Traits, applies, entries
 from graftline.tournament.rungs import FEWEST, FULL, Rungs, rungs_of, split
+from graftline.training.recipe import any_size, cut_short
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ class Entrant:
         return self.candidate.training.epochs or 1
 
 
-def enter(job: PlanJob, sources: Mapping[str, Traits], make: Callable[[str, Strategy], Candidate | None], *,
+def enter(job: PlanJob, sources: Mapping[str, Traits], make: Callable[[str, Entry], Candidate | None], *,
           images: int) -> tuple[list[Candidate], RaceJob]:
     """Lists the first rung.
 
     Args:
         job: Strategies and budget.
         sources: What each source can serve, by label.
-        make: Makes the candidate of a source and a strategy at the recipe's settings; None where it cannot be.
+        make: Makes the candidate of a source, with what its kind changes in the recipe; None where it cannot be.
         images: In the training split.
 
     Returns:
@@ -48,10 +49,9 @@ def enter(job: PlanJob, sources: Mapping[str, Traits], make: Callable[[str, Stra
     entrants = []
     for kind, asked in entries(job.strategies):
         for label, traits in sources.items():
-            if (asked or applies(kind, traits)) and (made := make(label, kind.strategy)) is not None:
-                training = made.training.model_copy(update={"rate_factor": made.training.rate_factor * kind.factor})
-                entrants.append(Entrant(kind, made.model_copy(update={"name": made.name + kind.suffix,
-                                                                      "training": training})))
+            if (asked or applies(kind, traits)) and (made := make(label, kind)) is not None:
+                entrants.append(Entrant(kind, made.model_copy(update={
+                    "name": made.name + kind.suffix, "recipe": [f"in the race: {kind.why}", *made.recipe]})))
     cheap = [each for each in entrants if each.kind.cheap]
     racing = [each for each in entrants if not each.kind.cheap]
     budget = job.budget or Budget()
@@ -89,7 +89,10 @@ def _paused(each: Entrant, rungs: Rungs, images: int) -> Candidate:
     epochs = min(each.passes, rungs.ends[1] if each.kind.short else rungs.ends[-1])
     training = each.candidate.training.model_copy(update={"epochs": epochs})
     until = rungs.ends[0] * images if rungs.ends[0] < epochs else None
-    return each.candidate.model_copy(update={"training": training, "until": until})
+    why = each.candidate.recipe
+    if epochs < each.passes:
+        why = cut_short(why, epochs, "an early end" if each.kind.short else "what the tournament's budget pays for")
+    return each.candidate.model_copy(update={"training": training, "until": until, "recipe": why})
 
 
 def traits(source: CheckpointManifest, folder: Path, classes: list[str], task: Predicted) -> Traits:
@@ -105,7 +108,8 @@ def traits(source: CheckpointManifest, folder: Path, classes: list[str], task: P
     trained = source.strategy != "random" and bool(source.classes)
     with safe_open(folder / WEIGHTS, framework="np") as file:
         batch_norm = any(name.endswith("running_mean") for name in file.keys())  # noqa: SIM118
-    return Traits(trained and any(_plain(name) in known for name in classes), trained, batch_norm, task)
+    side = min(source.input.height, source.input.width) if any_size(source.backbone) else 0
+    return Traits(trained and any(_plain(name) in known for name in classes), trained, batch_norm, task, side)
 
 
 def _plain(name: str) -> str:

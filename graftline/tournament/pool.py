@@ -1,7 +1,7 @@
 """Which candidates race, from the most promising one on: a table with reasons, and what each needs of its source."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graftline.config import Asked, Auto, Feature, Full, Staged, Strategy, Zero
 from graftline.config.data import Predicted
@@ -9,6 +9,10 @@ from graftline.config.strategies import BSS, L2SP, BitFit, CoTuning, Delta, Stoc
 
 RATES = (1.0, 3.0, 1 / 3)
 """Factors on the recipe's learning rates, in the order in which a budget pays for them."""
+SIDES = 32
+"""Raced resolutions are multiples of so many pixels: most networks halve the side five times."""
+LEAST_SIDE = 96
+"""Pixels under which no resolution is raced: some networks take none so small."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,8 @@ class Entry:
     why: str
     factor: float = 1.0
     """On the recipe's learning rates."""
+    zoom: float = 1.0
+    """On the side of the network's input."""
     short: bool = False
     """Its schedule ends where the second rung does."""
 
@@ -37,7 +43,12 @@ class Entry:
     @property
     def suffix(self) -> str:
         """What tells its name from that of the plain strategy."""
-        return {3.0: "-lr3", 1 / 3: "-lr0.33"}.get(self.factor, "") + ("-short" if self.short else "")
+        size = "-large" if self.zoom > 1 else "-small" if self.zoom < 1 else ""
+        return {3.0: "-lr3", 1 / 3: "-lr0.33"}.get(self.factor, "") + size + ("-short" if self.short else "")
+
+    def side(self, usual: int) -> int:
+        """Returns the side of the network's input, given that of the recipe, both in pixels."""
+        return usual if self.zoom == 1 else SIDES * round(usual * self.zoom / SIDES)
 
 
 POOL = (
@@ -49,6 +60,7 @@ POOL = (
     Entry(L2SP(), "held near to the source's weights, for few labels (Li et al. 2018)"),
     Entry(Full(), "a source that is far wants larger steps", factor=3.0),
     Entry(Full(), "a source that is near wants smaller ones (Li et al. 2020)", factor=1 / 3),
+    Entry(Full(), "finer feature maps of the same images (Touvron et al. 2019)", zoom=4 / 3),
     Entry(Wise(), "the mean of probe and fine-tune is seldom worse than either (Wortsman et al. 2022)"),
     Entry(BSS(), "no small singular values in the features, against negative transfer (Chen et al. 2019)"),
     Entry(Staged(), "likewise with larger steps", factor=3.0),
@@ -57,6 +69,7 @@ POOL = (
     Entry(CoTuning(), "the source's classes as a second truth (You et al. 2020)"),
     Entry(StochNorm(), "a batch norm that trusts the source's statistics by half (Kou et al. 2020)"),
     Entry(Full(), "an early end of the schedule, where long training forgets the source", short=True),
+    Entry(Full(), "fewer pixels cost less time, to train and to serve", zoom=2 / 3),
     Entry(Delta(), "feature maps held near to the source's: good with few labels, but slow (Li et al. 2019)"),
     Entry(Staged(), "likewise with smaller steps", factor=1 / 3),
 )
@@ -75,10 +88,15 @@ class Traits:
     """Whether the source has a head that was trained on classes."""
     batch_norm: bool
     task: Predicted = "classification"
+    side: int = 0
+    """Of the network's input in pixels, the shorter one, where it takes others as well and none is set by hand; else 0.
+    """
 
 
 def applies(entry: Entry, source: Traits) -> bool:
     """Whether a strategy of the pool makes sense with a source."""
+    if entry.zoom != 1:
+        return LEAST_SIDE <= entry.side(source.side) != source.side
     match entry.strategy:
         case Zero():
             return source.shared_classes and source.task == "classification"
@@ -98,7 +116,6 @@ def entries(asked: Iterable[Asked]) -> Iterator[tuple[Entry, bool]]:
     listed = list(asked)
     named = [Entry(strategy, "asked for", factor) for factor in RATES for strategy in listed
              if not isinstance(strategy, Auto) and (factor == 1 or not isinstance(strategy, Zero | Feature))]
-    kinds = [(entry.strategy, entry.factor) for entry in named]
     if any(isinstance(each, Auto) for each in listed):
-        yield from ((entry, False) for entry in POOL if entry.short or (entry.strategy, entry.factor) not in kinds)
+        yield from ((entry, False) for entry in POOL if replace(entry, why="asked for") not in named)
     yield from ((entry, True) for entry in named)

@@ -188,6 +188,37 @@ def test_auto_races_the_pool_in_rungs_with_its_controls_aside(tmp_path: Path) ->
     assert (factors["a-full"], factors["a-full-lr3"]) == (1.0, 3.0)
 
 
+def large(folder: Path, side: int = 96) -> Path:
+    """A source that takes any size, by its manifest."""
+    made = start()
+    size = {"height": side, "width": side}
+    manifest = made.manifest.model_copy(update={
+        "name": folder.name, "backbone": "resnet18", "input": made.manifest.input.model_copy(update=size)})
+    checkpoint.write(folder, manifest, made.network)
+    return folder
+
+
+def test_another_resolution_has_a_control_of_its_own(tmp_path: Path) -> None:
+    given = PlanJob(strategies=[Auto()], budget=Budget(), head=Head(), training=Training(epochs=13), control=Control(),
+                    seed=3)
+    data = artifact(tmp_path / "data")
+    found = plan(given, sources=[large(tmp_path / "a")], dataset=data, out=tmp_path / "sources")
+    by_name = {each.name: each for each in [*found.candidates, *found.race.controls]}
+    assert [each.name for each in found.race.controls] == ["a-control", "a-control-128px"]
+    sides = {name: each.training.resolution for name, each in by_name.items()}
+    assert {name: side for name, side in sides.items() if "full" in name or "control" in name} == {
+        "a-full": 96, "a-full-lr3": 96, "a-full-lr0.33": 96, "a-full-large": 128, "a-full-short": 96, "a-control": 96,
+        "a-control-128px": 128}
+    assert {each.name for each in by_name.values() if each.opponent == "a-control-128px"} == {"a-full-large"}
+    assert by_name["a-full-lr3"].recipe[0] == "in the race: a source that is far wants larger steps"
+    assert "carried rate 0.0006: for carried layers: low, so that the source's features last, times 3" \
+        in by_name["a-full-lr3"].recipe
+    assert "4 epochs: an early end" in by_name["a-full-short"].recipe
+    by_hand = given.model_copy(update={"training": Training(epochs=13, resolution=64)})
+    found = plan(by_hand, sources=[tmp_path / "a"], dataset=data, out=tmp_path / "again")
+    assert {each.training.resolution for each in [*found.candidates, *found.race.controls]} == {64}
+
+
 def test_a_list_with_a_budget_races_at_three_rates(tmp_path: Path) -> None:
     given = PlanJob(strategies=[Full()], budget=Budget(), head=Head(), training=Training(epochs=13), control=Control(),
                     seed=3)

@@ -1,5 +1,6 @@
 """The budget's split: never over the budget, never empty, and never worse for a larger budget."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,15 +55,22 @@ def test_a_list_races_at_three_rates_and_what_has_none_once() -> None:
 
 def test_auto_is_the_pool_and_takes_what_is_named_beside_it_once() -> None:
     assert [entry for entry, _ in entries([Auto()])] == list(POOL)
-    found = [(entry.strategy, entry.factor, entry.short) for entry, _ in entries([Auto(), Staged()])]
+    found = [(entry.strategy, entry.factor, entry.zoom, entry.short) for entry, _ in entries([Auto(), Staged()])]
     assert len(found) == len(set(map(str, found)))
 
 
 def test_what_a_source_cannot_serve_does_not_race() -> None:
     bare = Traits(shared_classes=False, source_head=False, batch_norm=False)
-    left_out = {type(entry.strategy) for entry in POOL if not applies(entry, bare)}
+    left_out = {type(entry.strategy) for entry in POOL if entry.zoom == 1 and not applies(entry, bare)}
     assert left_out == {Zero, CoTuning, StochNorm}
-    whole = Traits(shared_classes=True, source_head=True, batch_norm=True)
+    whole = Traits(shared_classes=True, source_head=True, batch_norm=True, side=224)
     assert all(applies(entry, whole) for entry in POOL)
-    other = Traits(shared_classes=True, source_head=True, batch_norm=True, task="regression")
+    other = Traits(shared_classes=True, source_head=True, batch_norm=True, task="regression", side=224)
     assert {type(entry.strategy) for entry in POOL if not applies(entry, other)} == {Zero, CoTuning}
+
+
+@pytest.mark.parametrize(("side", "raced"), [(0, []), (32, []), (96, [128]), (128, [160, 96]), (160, [224, 96]),
+                                             (224, [288, 160])])
+def test_resolutions_race_where_the_network_takes_them(side: int, raced: list[int]) -> None:
+    source = Traits(shared_classes=False, source_head=False, batch_norm=True, side=side)
+    assert [entry.side(side) for entry in POOL if entry.zoom != 1 and applies(entry, source)] == raced

@@ -4,8 +4,16 @@ After BiT's HyperRule (Kolesnikov et al. 2020), which reads resolution, length a
 """
 
 from graftline.training.recipe.choices import epochs, head_iterations, rates_of
-from graftline.training.recipe.facts import Facts, facts_of
-from graftline.training.recipe.plans import Rates, control_training, presentations, rates, resolve
+from graftline.training.recipe.facts import Facts, any_size, facts_of
+from graftline.training.recipe.plans import (
+    Rates,
+    control_length,
+    control_training,
+    cut_short,
+    presentations,
+    rates,
+    resolve,
+)
 
-__all__ = ["Facts", "Rates", "control_training", "epochs", "facts_of", "head_iterations", "presentations", "rates",
-           "rates_of", "resolve"]
+__all__ = ["Facts", "Rates", "any_size", "control_length", "control_training", "cut_short", "epochs", "facts_of",
+           "head_iterations", "presentations", "rates", "rates_of", "resolve"]

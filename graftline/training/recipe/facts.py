@@ -11,6 +11,9 @@ from graftline.dataset import Dataset
 SMALL = ("mlp", "cnn", "rnn")
 ATTENTION = ("vit", "swin", "maxvit", "deit", "beit", "eva", "cait", "xcit", "siglip", "clip")
 """Parts of the names of backbones whose weights want smaller steps."""
+CONVOLUTIONAL = ("vgg", "resnet", "resnext", "wide_resnet", "densenet", "mobilenet", "efficientnet", "convnext",
+                 "regnet", "mnasnet", "shufflenet", "googlenet", "squeezenet")
+"""Beginnings of the names of backbones that take images of any size."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Facts:
         """Whether the network is a transformer."""
         name = self.backbone.removeprefix("timm/").replace("mobilevit", "").replace("convit", "")
         return any(part in name for part in ATTENTION)
+
+
+def any_size(backbone: str) -> bool:
+    """Whether a backbone takes images of another size with the same weights."""
+    return backbone.removeprefix("timm/").startswith(CONVOLUTIONAL)
 
 
 def facts_of(data: Dataset, backbone: str, contract: InputContract, *, carried: bool) -> Facts:

@@ -1,6 +1,7 @@
 """A training with nothing left open, and what it will cost."""
 
 import math
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ from graftline.training.student import PATIENT
 
 HEAD_ONLY = ("epochs", "balance", "resolution")
 """Settings that a head on frozen features takes."""
+RATES = ("learning_rate", "carried_rate")
 OWN = {"learning_rate": None, "carried_rate": None, "rate_factor": 1.0, "ema": 0.0, "patience": 0}
 """Of the control: rate and end are its own."""
 
@@ -55,6 +57,8 @@ def resolve(training: Training, strategy: Strategy | None, facts: Facts) -> tupl
         if given is not None and not (name == "epochs" and isinstance(strategy, Feature) and given < chosen):
             chosen, reason = given, "set by hand"
         training = training.model_copy(update={name: chosen})
+        if name in RATES and training.rate_factor != 1:
+            chosen, reason = chosen * training.rate_factor, f"{reason}, times {training.rate_factor:.2g}"
         if name in _told(strategy):
             why.append(_sentence(name, chosen, reason))
     return training, why
@@ -89,11 +93,22 @@ def control_training(training: Training, longest: int, facts: Facts) -> tuple[Tr
         facts: Of the data and of the candidates' network: both see images changed in the same ways.
     """
     optimizer = training.optimizer if training.optimizer in ADAPTIVE else "adamw"
-    passes = max(1, math.ceil(longest / max(1, facts.images)))
+    passes, first = control_length(longest, facts.images)
     found, why = resolve(training.model_copy(update={"optimizer": optimizer}), None, replace(facts, carried=False))
     shared = [line for name, line in zip(CHOICES, why, strict=True) if name not in OWN and name != "epochs"]
-    first = f"at least {passes} epochs: the longest candidate shows {longest:,} images; rate and end by validation"
     return found.model_copy(update={**OWN, "epochs": passes}), [first, *shared]
+
+
+def control_length(longest: int, images: int) -> tuple[int, str]:
+    """Returns the control's least passes over so many images, and the sentence on them, the first of its recipe."""
+    passes = max(1, math.ceil(longest / max(1, images)))
+    shown = f"the longest candidate shows {longest:,} images"
+    return passes, f"at least {passes} epochs: {shown}; rate and end by validation"
+
+
+def cut_short(why: list[str], epochs: int, reason: str) -> list[str]:
+    """Returns a recipe's sentences, that on the epochs said anew."""
+    return [_sentence("epochs", epochs, reason) if re.match(r"\d+ epochs: ", line) else line for line in why]
 
 
 def presentations(strategy: Strategy, training: Training, images: int) -> int:
