@@ -70,12 +70,14 @@ def pretrain(data: DataArtifact, out: Out, config: ConfigFile = None, set_: Set 
     """Train a source checkpoint on a dataset artifact (an empty one: take the weights of --init as they are)."""
     from graftline.jobs import jobs_of
     from graftline.steps.pretrain import pretrain as step
+    from graftline.training import ranks
 
     whole = configured(config, set_, {"target": {"data": str(data)}})
     source = whole.source[0].model_copy(update={"name": out.name, "init": init,
                                                 "backbone": backbone or whole.backbone})
     job = jobs_of(config_file.absolute(whole.model_copy(update={"source": [source]})), {}).sources[0].pretrain
-    _print_row(out, _step("pretrain", step, job, dataset=data, out=out).row)
+    with ranks.voice(out) as out:
+        _print_row(out, _step("pretrain", step, job, dataset=data, out=out).row)
 
 
 @steps.command()

@@ -11,8 +11,9 @@ from graftline.dataset import Dataset
 from graftline.errors import DivergedError
 from graftline.jobs import Candidate
 from graftline.objective import Objective
+from graftline.steps.launch import together
 from graftline.strategies import STRATEGIES
-from graftline.training import devices, distributed, ranks
+from graftline.training import devices
 from graftline.training.batches import Samples
 from graftline.training.candidate import Result, images_of, train
 from graftline.training.meter import Meter
@@ -46,13 +47,8 @@ def finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path,
         RefusedError: An option does not fit the backbone, such as a layer that it does not have; or a state is of
             another training.
     """
-    many = 1 if job.skip else distributed.processes(job.training.processes)
-    if many > 1:
-        from graftline.steps.launch import launched  # torch's launcher takes a while to load
-
-        return launched(job, many, out=out, sources=sources, dataset=dataset, earlier=earlier, resume=resume)
-    with distributed.joined(), ranks.voice(out) as own:
-        return _finetune(job, sources=sources, dataset=dataset, out=own, earlier=earlier, resume=resume)
+    return together("finetune", _finetune, job, 1 if job.skip else job.training.processes, out=out, sources=sources,
+                    dataset=dataset, earlier=earlier, resume=resume)
 
 
 def _finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path, earlier: Path | None,

@@ -6,42 +6,78 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from typing import TYPE_CHECKING, Any
 
 from graftline import events, manifest
 from graftline.checkpoint import CheckpointManifest
-from graftline.errors import RefusedError
-from graftline.jobs import Candidate
+from graftline.errors import DivergedError, RefusedError, kind_of
+from graftline.jobs import Candidate, PretrainJob
+from graftline.training import distributed, ranks
 
-REFUSED = "refused.txt"
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+Step = Callable[..., CheckpointManifest]
+ENDED = "ended.json"
+"""What ended a process, where that is no bug."""
+ERRORS: dict[str, type[Exception]] = {"refused": RefusedError, "diverged": DivergedError, "oom": MemoryError}
+GRACE = 20.0
+"""Seconds, less than the launcher waits before it kills those that outlive another's failure."""
 
 
-def launched(job: Candidate, processes: int, *, out: Path, **folders: Path | None) -> CheckpointManifest:
-    """Runs `finetune` in several processes and waits for them; if one fails, all end.
+def _steps() -> dict[str, tuple[type[Candidate] | type[PretrainJob], Step]]:
+    """Returns what can be launched, by name: the kind of its job, and the step."""
+    from graftline.steps.finetune import finetune
+    from graftline.steps.pretrain import pretrain
+
+    return {"finetune": (Candidate, finetune), "pretrain": (PretrainJob, pretrain)}
+
+
+def together(name: str, work: Step, job: Candidate | PretrainJob, asked: int | None, *, out: Path,
+             **folders: Path | None) -> CheckpointManifest:
+    """Runs a step's work in this process, or the step in as many as share its batches.
 
     Args:
-        job: What to train.
-        processes: At least 2.
-        out: Becomes a checkpoint, written by the first of them.
-        **folders: As `finetune` takes them.
+        name: Of the step.
+        work: What it does in one process; of several, the first one's result counts.
+        job: What to do.
+        asked: Processes; None: one a visible GPU.
+        out: Becomes a checkpoint.
+        **folders: As the step takes them.
 
     Raises:
-        RefusedError: As `finetune` does.
-        ChildFailedError: A process failed otherwise; the log has its traceback.
-        SystemExit: This process was told to stop; the training has saved its state where it keeps one.
+        RefusedError: As the step does, or there are fewer GPUs than processes.
     """
-    events.log(f"{job.name}: {processes} processes share each batch")
+    if (processes := distributed.processes(asked)) > 1:
+        return _launched(name, job, processes, out=out, **folders)
+    with distributed.joined(), ranks.voice(out) as own:
+        return work(job, out=own, **folders)
+
+
+def _launched(name: str, job: Candidate | PretrainJob, processes: int, *, out: Path,
+              **folders: Path | None) -> CheckpointManifest:
+    """Runs a step in several processes and waits for them; if one fails, all end.
+
+    Raises:
+        RefusedError, DivergedError, MemoryError: A process did.
+        ChildFailedError: A process failed otherwise; the log has its traceback.
+        SystemExit: This process was told to stop, and the training has saved its state where it keeps one; or another
+            one was killed.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException  # takes a while to load
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    events.log(f"{processes} processes share each batch")
     with tempfile.TemporaryDirectory(prefix="graftline-launch-") as folder:
-        told = {"job": job.to_json(), "step": events.running(), "out": str(out.absolute()),
-                "folders": {name: str(path.absolute()) for name, path in folders.items() if path is not None}}
+        told = {"name": name, "job": job.to_json(), "step": events.running(), "parent": os.getpid(),
+                "out": str(out.absolute()),
+                "folders": {key: str(path.absolute()) for key, path in folders.items() if path is not None}}
         (Path(folder) / "job.json").write_text(json.dumps(told), encoding="utf-8")
         config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex,
                               rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.2)
@@ -50,11 +86,21 @@ def launched(job: Candidate, processes: int, *, out: Path, **folders: Path | Non
                 elastic_launch(config, sys.executable)("-m", "graftline.steps.launch", folder)
         except SignalException as error:
             raise SystemExit(128 + int(error.sigval)) from None
-        except ChildFailedError:
-            if (refusal := Path(folder) / REFUSED).is_file():
-                raise RefusedError(refusal.read_text(encoding="utf-8")) from None
+        except ChildFailedError as error:
+            _raise_as_alone(Path(folder), error)
             raise
     return manifest.read(out, CheckpointManifest)
+
+
+def _raise_as_alone(folder: Path, error: "ChildFailedError") -> None:
+    """Raises what one process alone would have raised, so that the step's marker and its retry are those of one."""
+    if (folder / ENDED).is_file():
+        told = json.loads((folder / ENDED).read_text(encoding="utf-8"))
+        raise ERRORS[told["kind"]](told["message"]) from None
+    began = min(failure.timestamp for failure in error.failures.values())
+    if any(failure.exitcode == -signal.SIGKILL and failure.timestamp < began + GRACE
+           for failure in error.failures.values()):
+        raise SystemExit(128 + signal.SIGKILL) from error  # by the system, where memory ran out: no bug
 
 
 @contextmanager
@@ -74,17 +120,26 @@ def _own_signals() -> Iterator[None]:
 
 def main(folder: Path) -> None:
     """One of the processes."""
-    from graftline.steps.finetune import finetune
-
     told = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    with events.speaking_for(told["step"] if os.environ["RANK"] == "0" else ""):
+    threading.Thread(target=_end_with, args=(told["parent"],), daemon=True).start()
+    kind, step = _steps()[told["name"]]
+    with events.speaking_for(told["step"] if ranks.first() else ""):
         try:
-            finetune(Candidate.model_validate_json(told["job"]), out=Path(told["out"]),
-                     **{name: Path(path) for name, path in told["folders"].items()})
-        except RefusedError as error:
-            manifest.write_text(folder / f"{os.environ['RANK']}.txt", str(error))
-            (folder / f"{os.environ['RANK']}.txt").replace(folder / REFUSED)
+            step(kind.model_validate_json(told["job"]), out=Path(told["out"]),
+                 **{name: Path(path) for name, path in told["folders"].items()})
+        except Exception as error:
+            if (why := kind_of(error)) in ERRORS:
+                own = folder / f"{os.environ['RANK']}.json"
+                manifest.write_text(own, json.dumps({"kind": why, "message": str(error)}))
+                own.replace(folder / ENDED)
             raise
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when the one that started it is gone: a step that was killed leaves nobody training."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 if __name__ == "__main__":

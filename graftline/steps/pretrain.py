@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from graftline import checkpoint, events
 from graftline import dataset as datasets
@@ -11,7 +10,8 @@ from graftline.checkpoint import CheckpointManifest, Epoch, Row
 from graftline.dataset import Dataset
 from graftline.errors import DivergedError
 from graftline.jobs import PretrainJob
-from graftline.training import devices, recipe
+from graftline.steps.launch import together
+from graftline.training import devices, distributed, recipe
 from graftline.training.batches import Samples
 from graftline.training.fit import fit
 from graftline.training.freezing import trained_parameters
@@ -37,9 +37,14 @@ def pretrain(job: PretrainJob, *, dataset: Path, out: Path) -> CheckpointManifes
         RefusedError: The weights are not there or do not fit.
         DivergedError: The loss did; names epoch and batch.
     """
+    asked = job.training.processes if len(datasets.read(dataset).train) else 1
+    return together("pretrain", _pretrain, job, asked, out=out, dataset=dataset)
+
+
+def _pretrain(job: PretrainJob, *, dataset: Path, out: Path) -> CheckpointManifest:
     data = datasets.read(dataset)
-    with TemporaryDirectory() as downloads:
-        start = initial(job, data.manifest, cache=Path(downloads))
+    with distributed.fetched_once() as downloads:
+        start = initial(job, data.manifest, cache=downloads)
     start = replace(start, notes=[*start.notes, *_seen(job, data)])
     if not len(data.train):
         strategy = "random" if job.init == "random" else "given"

@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -70,6 +72,28 @@ def agreed(value: Any) -> Any:
     told = [value]
     dist.broadcast_object_list(told, src=0)
     return told[0]
+
+
+@contextmanager
+def fetched_once() -> Iterator[Path]:
+    """Yields a folder for downloads that all processes share, and lets the first one inside alone, before the others.
+
+    What it has fetched there, or to a cache of its own, the others find.
+    """
+    with TemporaryDirectory(prefix="graftline-downloads-") as own:
+        shared = Path(agreed(own))
+        if not ranks.first():
+            _meet()
+        yield shared
+        if ranks.first():
+            _meet()
+        _meet()  # the folder goes when nobody reads it any more
+
+
+def _meet() -> None:
+    """Waits until all processes are here."""
+    if count() > 1:
+        dist.barrier()
 
 
 class _OfAll:

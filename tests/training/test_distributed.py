@@ -1,4 +1,6 @@
+import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -10,24 +12,31 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from graftline.training import distributed, ranks
+from graftline.config import Head, Training
+from graftline.strategies import STRATEGIES
+from graftline.training import distributed, ranks, saved
 from graftline.training.batches import Samples
 from graftline.training.fit import fit
+from graftline.training.journal import Journal
+from graftline.training.saves import Saved
 from graftline.training.stepper import Batch
+from graftline.training.task import Trained
 from tests.training.test_loop import loop, network
-from tests.training.tiny import split
+from tests.training.tiny import split, start, task
 
 PROGRAM = """
 import sys
+from pathlib import Path
 sys.path.insert(0, "ROOT")
 import torch
 torch.set_num_threads(1)
 from graftline.training import distributed
 from tests.training import test_distributed
 with distributed.joined():
-    test_distributed.FUNCTION(sys.argv[1])
+    test_distributed.FUNCTION(Path(sys.argv[1]))
 """.replace("ROOT", str(Path(__file__).parents[2]))
 
+BREAKS = 4
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {}, "parts": {"micro_batch": 2}, "penalty": {"l2": 0.01}, "gd": {"optimizer": "gd"},
     "mixed": {"mixup": 0.2, "ema": 0.5}, "short of memory": {}}
@@ -53,29 +62,97 @@ def _short(batch: Batch) -> Tensor:
     return functional.cross_entropy(batch.logits, batch.labels)
 
 
-def every_way(folder: str) -> None:
+def every_way(folder: Path) -> None:
     for way in WAYS:
-        save_file(trained(way), Path(folder) / f"{way}.{ranks.first()}.safetensors")
+        save_file(trained(way), folder / f"{way}.{ranks.first()}.safetensors")
 
 
-def broken(folder: str) -> None:
+class KilledError(Exception):
+    """What stands for a kill where a real one would take too long; `tests/steps/test_launch.py` has real ones."""
+
+
+class Mortal:
+    """A place for states on disk; those who train die together when so many are kept."""
+
+    def __init__(self, folder: Path, lives: int | None = None) -> None:
+        self.lives, self.kept = lives, 0
+        self.saves = distributed.of_all(lambda: saved.at(str(folder), {"training": "one"}))
+
+    def newest(self) -> Saved | None:
+        return self.saves.newest()
+
+    def write(self, state: Saved) -> None:
+        self.saves.write(state)
+        self.kept += 1
+        if self.kept == self.lives:
+            raise KilledError
+
+    def close(self) -> None:
+        self.saves.close()
+
+
+def staged(saves: Mortal) -> Trained:
+    training = Training(epochs=3, augment="shift", batch_size=5, mixup=0.2, ema=0.9, patience=2)
+    journal = Journal(saves, every=0.0)
+    try:
+        return STRATEGIES["staged"](task("staged", start("cnn", head=Head(hidden=[16], dropout=0.2)),
+                                         classes=["red", "two", "blue"], training=training, journal=journal))
+    finally:
+        journal.close()
+
+
+def every_break(folder: Path) -> None:
+    """Says of an unbroken training and of broken ones what each process came to."""
+    whole = Mortal(folder / "states" / "whole")
+    came_to(folder, 0, staged(whole), whole)
+    for lives in random.Random(0).sample(range(1, whole.kept), BREAKS):
+        with pytest.raises(KilledError):
+            staged(Mortal(folder / "states" / str(lives), lives))
+        again = Mortal(folder / "states" / str(lives))
+        came_to(folder, lives, staged(again), again)
+
+
+def came_to(folder: Path, lives: int, made: Trained, saves: Mortal) -> None:
+    curve = [point.model_dump(exclude={"seconds"}) for point in made.history]
+    told = {"kept": lives + saves.kept, "shown": made.presentations, "curve": curve}
+    (folder / f"after-{lives}.{ranks.first()}.json").write_text(json.dumps(told))
+    save_file({key: value.contiguous() for key, value in made.network.state_dict().items()},
+              folder / f"after-{lives}.{ranks.first()}.safetensors")
+
+
+def fetching(folder: Path) -> None:
+    with distributed.fetched_once() as shared:
+        if not (shared / "weights").exists():
+            (shared / "weights").write_text(f"fetched by {ranks.first()}")
+        (folder / f"fetched.{ranks.first()}").write_text((shared / "weights").read_text())
+    assert not (ranks.first() and shared.exists())
+
+
+def everything(folder: Path) -> None:
+    for function in (every_way, every_break, fetching):
+        function(folder)
+
+
+def broken(folder: Path) -> None:
     assert ranks.first(), "this one is broken"
     every_way(folder)
 
 
 def started(function: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a function of this module in two processes of gloo."""
+    program = PROGRAM.replace("FUNCTION", function)
     env = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python",
-               sys.executable, "-c", PROGRAM.replace("FUNCTION", function), str(folder)]
+               sys.executable, "-c", program, str(folder)]
     return subprocess.run(command, text=True, capture_output=True, env=env | {"OMP_NUM_THREADS": "1"}, timeout=300,
                           check=False)
 
 
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes of gloo came to, each way in a file a process."""
+    """What two processes came to, each way and after each break in a file a process."""
     folder = tmp_path_factory.mktemp("ends")
-    done = started("every_way", folder)
+    done = started("everything", folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -88,6 +165,21 @@ def test_two_processes_end_as_one(way: str, ends: Path) -> None:
         if key not in ("drawn", "micro_batch"):  # an own draw of dropout's is one number each batch
             torch.testing.assert_close(first[key], value, atol=2e-6, rtol=1e-4)
     assert int(first["micro_batch"]) == (2 if way in ("parts", "short of memory") else 0)
+
+
+def test_two_processes_go_on_to_the_same_weights_from_any_state(ends: Path) -> None:
+    weights = {path.name: load_file(path) for path in ends.glob("after-*.safetensors")}
+    told = {path.name: json.loads(path.read_text()) for path in ends.glob("after-*.json")}
+    assert len(weights) == len(told) == 2 * (1 + BREAKS)
+    unbroken = weights["after-0.True.safetensors"]
+    for name, found in weights.items():
+        assert all(torch.equal(value, unbroken[key]) for key, value in found.items()), name
+    for name, facts in told.items():  # states before and after the break add up: it did not begin again
+        assert facts == told["after-0.True.json"], name
+
+
+def test_one_process_fetches_for_all(ends: Path) -> None:
+    assert [(ends / f"fetched.{name}").read_text() for name in (True, False)] == ["fetched by True"] * 2
 
 
 @pytest.mark.parametrize(("images", "many", "bounds"), [
