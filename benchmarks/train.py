@@ -96,7 +96,7 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
     from graftline.training.heads import fit_head
     from graftline.training.meter import Meter
     from graftline.training.recipe import head_iterations
-    from graftline.training.validation import outputs
+    from graftline.training.task import Start
 
     held, train, seconds = samples(folder, "val"), samples(folder, "train"), {"ours": [], "torchvision": []}
     found = {}
@@ -104,7 +104,7 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
         network = start(case, data)
         began = time.perf_counter()
         place(network, device())
-        features = outputs(network.backbone, train, contract(case), device())
+        features = Start(network, None).frozen_outputs("features", network.backbone, train, contract(case), device())
         fit_head(network.head, features, torch.from_numpy(train.labels), training(case),
                  iterations=head_iterations(len(train)), seed=SEED, meter=Meter(1))
         seconds["ours"].append(time.perf_counter() - began)

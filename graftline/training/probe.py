@@ -6,6 +6,7 @@ those of 32 bits do. What was found is kept in the cache folder, so that a machi
 
 import hashlib
 import json
+import math
 import os
 import platform
 from collections.abc import Callable
@@ -101,26 +102,36 @@ def choose(network: nn.Module, trained: list[nn.Parameter], step: Step, among: l
 def _search(network: nn.Module, trained: list[nn.Parameter], step: Step,
             among: list[Setting]) -> tuple[Setting, dict[str, float]]:
     reference = _gradients(network, trained, step, among[0])
-    times = {among[0]: _seconds(trained, step, among[0])}
-    for setting in among[1:]:
-        found = _gradients(network, trained, step, setting)  # this also warms it up
-        if setting.precision == among[0].precision or agree(reference, found):
-            times[setting] = _seconds(trained, step, setting, best=min(times.values()))
+    alike = {setting: agree(reference, _gradients(network, trained, step, setting))  # this also warms it up
+             for setting in among[1:]}
+    del reference  # as large as the network
+    times: dict[Setting, float] = {}
+    for setting in among:
+        if setting.precision == among[0].precision or alike[setting]:
+            times[setting] = _seconds(trained, step, setting, best=min(times.values(), default=float("inf")))
     fastest = min(times, key=lambda setting: times[setting])
     told = {f"{setting.precision} {setting.layout}": seconds for setting, seconds in times.items()}
     return (fastest if times[among[0]] >= CLEARLY * times[fastest] else among[0]), told
 
 
-def agree(one: tuple[float, Tensor], other: tuple[float, Tensor]) -> bool:
-    """Whether two losses, each with its gradient (n,), are the same within the bounds of this module."""
+Gradients = tuple[float, list[Tensor]]
+"""A loss and its gradient, a part a weight."""
+
+
+def agree(one: Gradients, other: Gradients) -> bool:
+    """Whether two losses, each with its gradient, are the same within the bounds of this module."""
     (loss, gradient), (other_loss, found) = one, other
-    norms = gradient.norm(), found.norm()
-    cosine = float(gradient @ found / (norms[0] * norms[1]).clamp_min(1e-30))
-    return (cosine >= COSINE and abs(float(norms[1] / norms[0].clamp_min(1e-30)) - 1) <= RATIO
+    norm, other_norm = math.sqrt(_product(gradient, gradient)), math.sqrt(_product(found, found))
+    cosine = _product(gradient, found) / max(norm * other_norm, 1e-30)
+    return (cosine >= COSINE and abs(other_norm / max(norm, 1e-30) - 1) <= RATIO
             and abs(other_loss - loss) <= LOSS * max(1.0, abs(loss)))
 
 
-def _gradients(network: nn.Module, trained: list[nn.Parameter], step: Step, setting: Setting) -> tuple[float, Tensor]:
+def _product(one: list[Tensor], other: list[Tensor]) -> float:
+    return math.fsum(float(a.flatten() @ b.flatten()) for a, b in zip(one, other, strict=True))
+
+
+def _gradients(network: nn.Module, trained: list[nn.Parameter], step: Step, setting: Setting) -> Gradients:
     _drop(trained)
     dropping = [part for part in network.modules() if part.training and type(part).__name__.startswith(DROPPING)]
     for part in dropping:  # what is dropped in one precision would be kept in the other
@@ -128,7 +139,7 @@ def _gradients(network: nn.Module, trained: list[nn.Parameter], step: Step, sett
     loss = float(step(setting))
     for part in dropping:
         part.train()
-    return loss, torch.cat([w.grad.flatten() for w in trained if w.grad is not None])
+    return loss, [w.grad for w in trained if w.grad is not None]
 
 
 def _seconds(trained: list[nn.Parameter], step: Step, setting: Setting, best: float = float("inf")) -> float:

@@ -13,10 +13,13 @@ from graftline.config import Control, Head, Knobs, Small, Strategy, Training
 from graftline.config.strategies import Distill
 from graftline.objective import Objective
 from graftline.training.batches import Samples
+from graftline.training.folding import folded
 from graftline.training.journal import Journal
 from graftline.training.meter import Meter
-from graftline.training.validation import outputs
+from graftline.training.validation import Change, outputs
 
+MANY = 100
+"""Images from which following a network's code, a tenth of a second, pays."""
 Options = TypeVar("Options", bound=Knobs)
 
 
@@ -33,23 +36,27 @@ class Start:
     _kept: dict[str, tuple[object, Tensor]] = field(default_factory=dict)
 
     def frozen_outputs(self, name: str, module: nn.Module, samples: Samples, contract: InputContract,
-                       device: torch.device, meter: Meter | None = None) -> Tensor:
+                       device: torch.device, meter: Meter | None = None, change: Change | None = None) -> Tensor:
         """Returns what a frozen module says of each sample; the samples' whole pool is asked once.
 
         Args:
-            name: Of what is kept; the same name has to mean the same weights.
+            name: Of what is kept; the same name has to mean the same weights and changes.
             module: On `device`.
             samples: (N,), any part of a pool.
             contract: What turns stored images into the module's input.
             device: Where the module is.
             meter: Told of each batch.
+            change: Of the normalised images.
 
         Returns:
             float32 (N, D).
         """
         pool, kept = self._kept.get(name, (None, torch.empty(0)))
         if pool is not samples.pool:
-            kept = outputs(module, samples.whole(), contract, device, meter)
+            whole = samples.whole()
+            module.eval()
+            quick = folded(module, contract, device) if len(whole) >= MANY else module
+            kept = outputs(quick, whole, contract, device, meter, change)
             self._kept[name] = (samples.pool, kept)
         return kept[torch.from_numpy(samples.rows).to(kept.device)]
 

@@ -22,9 +22,14 @@ from graftline.training.losses import loss_of
 from graftline.training.meter import Meter
 
 BATCH = 128
-"""Images a forward pass without gradients."""
+"""Images a forward pass without gradients, at most."""
+CACHED = 300_000, 8
+"""Pixels of a batch on a CPU, and the least images: the activations of more leave its caches, which takes up to twice
+as long an image."""
 FOLDS = 5
 REPEATS = 2
+
+Change = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,8 @@ class Score:
 
 
 def outputs(module: nn.Module, samples: Samples, contract: InputContract, device: torch.device,
-            meter: Meter | None = None) -> Tensor:
-    """Returns what a module says of each sample, in eval mode and without augmentation.
+            meter: Meter | None = None, change: Change | None = None) -> Tensor:
+    """Returns what a module says of each sample, in eval mode.
 
     Args:
         module: A network (logits) or its backbone (features), on `device`.
@@ -61,6 +66,7 @@ def outputs(module: nn.Module, samples: Samples, contract: InputContract, device
         contract: What turns stored images into the module's input.
         device: Where the module is.
         meter: Told of each batch, where the pass is work that the step has planned.
+        change: Of the normalised images (B, c, h, w), such as an augmentation; none by default.
 
     Returns:
         float32 (N, K) or (N, D), on the device.
@@ -68,12 +74,17 @@ def outputs(module: nn.Module, samples: Samples, contract: InputContract, device
     module.eval()
     parts: list[Tensor] = []
     with torch.no_grad():
-        for places in in_order(len(samples), BATCH):
+        for places in in_order(len(samples), _at_once(contract, device)):
             images = prepare(samples.images(places).to(device), contract)
-            parts.append(module(as_input(images)))
+            parts.append(module(as_input(images if change is None else change(images))))
             if meter is not None:
                 meter.advance(len(places), "features")
     return torch.cat(parts)
+
+
+def _at_once(contract: InputContract, device: torch.device) -> int:
+    pixels, least = CACHED
+    return BATCH if device.type != "cpu" else min(BATCH, max(least, pixels // (contract.height * contract.width)))
 
 
 def score(logits: Tensor, labels: NDArray[Any], loss: str = "cross_entropy",

@@ -81,7 +81,8 @@ def test_a_precision_whose_gradients_point_elsewhere_is_not_taken() -> None:
     ([1.0, 0.0], 1.05, False), ([float("nan"), 0.0], 1.0, False), ([1.0, 0.0], float("nan"), False),
     ([0.0, 0.0], 1.0, False), ([-1.0, 0.0], 1.0, False)])
 def test_agreement_is_of_direction_length_and_loss(other: list[float], loss: float, expected: bool) -> None:
-    assert probe.agree((1.0, torch.tensor([1.0, 0.0])), (loss, torch.tensor(other))) is expected
+    one, another = ((value, list(torch.tensor(parts).split(1))) for value, parts in ((1.0, [1.0, 0.0]), (loss, other)))
+    assert probe.agree(one, another) is expected
 
 
 def test_it_leaves_weights_statistics_and_random_numbers_as_they_were() -> None:
