@@ -28,6 +28,9 @@ from graftline.training.devices import is_out_of_memory
 
 LEAST_STEPS = 100
 """A training with fewer does not pay for the search, which takes about ten."""
+LEAST_IMAGES = 8
+"""The search runs half of a batch, this many images at least: no setting it tries may need more memory than the training.
+"""
 CLEARLY = 1.15
 """Times faster than the usual setting that another one has to be."""
 TIMED, SLOWER = 3, 1.2

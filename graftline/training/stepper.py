@@ -167,7 +167,7 @@ class Stepper:
         steps = (self.training.epochs or 1) * len(cut(len(train), self.training.batch_size))
         if len(among) < 2 or steps < probe.LEAST_STEPS or is_tiny(self.network, self.contract):
             return
-        places = np.arange(min(self.micro_batch or size, size))
+        places = np.arange(min(self.micro_batch or size, size, max(probe.LEAST_IMAGES, size // 2)))
         inputs = self.inputs(train, places, Generator().manual_seed(0))
         labels = train.targets(places).to(self.device)
 
