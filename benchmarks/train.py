@@ -1,7 +1,7 @@
 """What training costs: an epoch, its input, a head on frozen features and memory, beside the usual loops.
 
     .venv/bin/python -m pip install timm lightning
-    .venv/bin/python benchmarks/train.py [--rounds 3] [--json FILE] [--only resnet18] [--parts epochs head memory]
+    .venv/bin/python benchmarks/train.py [--rounds 3] [--json FILE] [--only resnet18] [--parts epochs memory]
 
 The peers train the same network on the same images with the same optimizer, batch, epochs and threads, in 32 bits: a
 loop after torchvision's reference (ImageFolder, RandomResizedCrop, mirror, DataLoader with a worker a core), timm's
@@ -126,6 +126,20 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
     return {"seconds": {name: each[1:] for name, each in seconds.items()}, "accuracy": found, "images": len(held)}
 
 
+def compiling(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
+    """Epochs of ours, plain and through torch.compile, in 32 bits; the first ones, which compile, apart."""
+    options = {"precision": "fp32", "layout": "channels_last"}
+    sides = {name: SIDES["ours"](case, start(case, data), folder, compile=name == "compiled", **options)
+             for name in ("plain", "compiled")}
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds + 1):
+        for name, epoch in sides.items():
+            began = time.perf_counter()
+            epoch()
+            found[name].append(time.perf_counter() - began)
+    return {"first": found["compiled"][0], "seconds": {name: each[1:] for name, each in found.items()}}
+
+
 def share(process: int) -> float:
     """Megabytes of a process and of all that it started, such as workers of a loader; shared pages by their share."""
     try:
@@ -155,7 +169,8 @@ def memory(side: str) -> Callable[[Case, Path, Path, int], dict[str, Any]]:
 
 
 CHILDREN: dict[str, Callable[[Case, Path, Path, int], dict[str, Any]]] = {
-    "epochs": epochs, "accuracy": accuracy, "head": head, **{f"memory of {name}": memory(name) for name in SIDES}}
+    "epochs": epochs, "accuracy": accuracy, "head": head, "compile": compiling,
+    **{f"memory of {name}": memory(name) for name in SIDES}}
 
 
 def run(name: str, case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
@@ -206,7 +221,15 @@ def memory_rows(case: Case, data: Path, work: Path, rounds: int) -> list[Row]:
                 ratio, 1.0, "MB", 1)]
 
 
-PARTS = {"epochs": epoch_rows, "head": head_rows, "memory": memory_rows}
+def compile_rows(case: Case, data: Path, work: Path, rounds: int) -> list[Row]:
+    found = run("compile", case, data, work, rounds)
+    mine, plain = (statistics.median(found["seconds"][name]) for name in ("compiled", "plain"))
+    what = f"{case.backbone} at {case.side}, batch {case.batch}"
+    return [row(f"{what}: an epoch with `compile`, {found['first']:.0f} s the first; peer: without", mine,
+                plain, plain / mine, None, "s", rounds)]
+
+
+PARTS = {"epochs": epoch_rows, "head": head_rows, "memory": memory_rows, "compile": compile_rows}
 
 
 def equal(found: dict[str, Any], what: str) -> None:

@@ -94,21 +94,21 @@ def contract(case: Case) -> Any:
     return contract_for(case.backbone, stored=(3, case.side, case.side), mean=MEAN, std=STD)
 
 
-def ours(case: Case, network: Any, folder: Path) -> Epoch:
+def ours(case: Case, network: Any, folder: Path, **options: Any) -> Epoch:
     from graftline.training.loop import Loop
     from graftline.training.meter import Meter
     from graftline.training.optimizer import group
 
     train = samples(folder, "train")
-    loop = Loop(network, [group([network], RATE)], training(case), contract(case), seed=SEED, device=device(),
-                meter=Meter(1))
+    loop = Loop(network, [group([network], RATE)], training(case, **options), contract(case), seed=SEED,
+                device=device(), meter=Meter(1))
     return lambda: (loop.epoch(train, lambda step: 1.0), loop)[1]
 
 
-def training(case: Case) -> Any:
+def training(case: Case, **options: Any) -> Any:
     from graftline.config import Training
 
-    return Training(epochs=100, batch_size=case.batch, augment="crop", weight_decay=1e-2)
+    return Training(epochs=100, batch_size=case.batch, augment="crop", weight_decay=1e-2, **options)
 
 
 def device() -> Any:

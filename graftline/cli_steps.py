@@ -229,6 +229,7 @@ def _step(name: str, function: Any, job: Any, *, out: Path, **paths: Path | list
 
 
 def _print_row(out: Path, row: Any) -> None:
-    score = "" if row.val_accuracy is None else f", validation accuracy {row.val_accuracy:.3f}"
+    score = (f", validation accuracy {row.val_accuracy:.3f}" if row.val_accuracy is not None else
+             f", validation score {row.val_score:.3f}" if row.val_score is not None else "")
     print(f"{out}: {row.status}{score}, {row.presentations:,} presentations in {row.train_seconds:.1f} s"
           + (f"; {row.reason}" if row.reason else ""))

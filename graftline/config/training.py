@@ -87,6 +87,9 @@ class Training(Knobs):
     """`auto` times a few steps in 32 bits and in bfloat16 and takes the faster one whose gradients agree."""
     layout: Layout = "auto"
     """Memory layout of images and convolutions; `auto` times both."""
+    compile: bool = False
+    """Trains through torch.compile, for long trainings on GPUs: it needs a C++ compiler, and a minute before the first
+    step."""
     micro_batch: Count | None = None
     """Images that go through the network at once; gradients of a batch add up over its parts. By default the whole
     batch, halved where memory runs out."""

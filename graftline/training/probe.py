@@ -29,7 +29,7 @@ from graftline.training.devices import is_out_of_memory
 LEAST_STEPS = 100
 """A training with fewer does not pay for the search, which takes about ten."""
 LEAST_IMAGES = 8
-"""The search runs half of a batch, this many images at least: no setting it tries may need more memory than the training.
+"""The search runs half of a batch, this many images at least: what it tries must not need more memory than training.
 """
 CLEARLY = 1.15
 """Times faster than the usual setting that another one has to be."""

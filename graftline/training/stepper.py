@@ -17,6 +17,7 @@ from graftline.training.ahead import Ahead
 from graftline.training.augment import AUGMENTATIONS
 from graftline.training.balance import class_weights, training_loss
 from graftline.training.batches import Rows, Samples, cut
+from graftline.training.compiling import compiled
 from graftline.training.devices import as_input, is_out_of_memory, is_tiny, lay_out
 from graftline.training.mixing import mixer
 
@@ -47,6 +48,7 @@ class Stepper:
     Attributes:
         trained: The weights that get gradients.
         micro_batch: Images that go through the network at once; None: the whole batch.
+        features: The backbone's forward function.
         setting: Memory layout and precision; what is not set by hand is chosen before the first pass.
     """
 
@@ -60,6 +62,7 @@ class Stepper:
         self.mix = mixer(training, network)
         self.loss = training_loss(training.loss, network.objective, None)
         self.trained = list(network.parameters() if trained is None else trained)
+        self.features = compiled(network.backbone) if training.compile else network.backbone
         self.micro_batch = training.micro_batch
         self.setting = probe.settings(training)[0]
         self.ahead = Ahead(device)
@@ -193,7 +196,7 @@ class Stepper:
     def forward(self, inputs: Tensor, labels: Tensor) -> Batch:
         """Runs the network; what a loss or a penalty sees has 32 bits whatever the precision."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.setting.precision == "bf16"):
-            features = self.network.backbone(inputs)
+            features = self.features(inputs)
             logits = self.network.head(features)
         return Batch(inputs, features.float(), logits.float(), labels)
 
@@ -218,6 +221,8 @@ class Stepper:
                  if word != other]
         if self.micro_batch is not None:
             words.append(f"{self.micro_batch} images at once")
+        if self.training.compile:
+            words.append("compiled code")
         return f"computed in {', '.join(words)}" if words else ""
 
 

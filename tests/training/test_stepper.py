@@ -13,6 +13,7 @@ from torch import Tensor
 
 from graftline.backbones import Network, build
 from graftline.config import Small, Training
+from graftline.errors import RefusedError
 from graftline.training.batches import Samples
 from graftline.training.devices import seeded
 from graftline.training.fit import fit
@@ -26,6 +27,24 @@ EVERY = np.arange(12)
 def stepper(net: Network, **training: Any) -> Stepper:
     options = Training(**{"augment": "crop", "batch_size": 12, **training})
     return Stepper(net, options, contract(), CPU, penalties=[lambda batch: 0.01 * batch.features.square().mean()])
+
+
+@pytest.mark.slow
+def test_compiled_gradients_are_those_of_plain_code() -> None:
+    net = network()
+    told, plain = gradients(copy.deepcopy(net))
+    again, found = gradients(net, compile=True)
+    torch.testing.assert_close(told, again, atol=1e-6, rtol=1e-5)
+    for one, other in zip(plain, found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+    assert stepper(net, compile=True).note == "computed in compiled code"
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(RefusedError, match=r"compile: .*needs a C\+\+ compiler.*leave `compile` out"):
+        stepper(network(), compile=True)
 
 
 def generator() -> torch.Generator:

@@ -158,7 +158,7 @@ def _balance(training: Training, strategy: Strategy | None, facts: Facts) -> Cho
 
 
 def _resolution(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
-    return facts.side or min(facts.image_shape[1:]), "pixels, as the network's weights take them"
+    return facts.side or min(facts.image_shape[1:]), "pixels, the shorter side of the network's input"
 
 
 CHOICES: dict[str, Choice] = {
