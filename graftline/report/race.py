@@ -54,6 +54,7 @@ class Section:
     ends: list[int]
     budget: int
     shown: int
+    """Images, as the budget counts them."""
     seconds: float
     axis: str
     """Name of the main metric."""
@@ -73,7 +74,7 @@ def section(run: Run) -> Section | None:
     if not found.stands:
         return None
     runners = _runners(found)
-    return Section(runners, found.ends, found.budget, sum(runner.last.presentations for runner in runners),
+    return Section(runners, found.ends, found.budget, sum(_shown(runner.last, found.ends) for runner in runners),
                    sum(runner.last.train_seconds for runner in runners), axis, share,
                    _draw(runners, found.ends, axis, share=share))
 
@@ -113,9 +114,12 @@ def _draw(runners: Sequence[Runner], ends: list[int], axis: str, *, share: bool)
 
 
 def _points(runner: Runner, ends: list[int]) -> list[tuple[int, float]]:
+    return [(_shown(stand, ends) or ends[0], stand.score) for stand in runner.stands if stand.score is not None]
+
+
+def _shown(stand: Stand, ends: list[int]) -> int:
     """A head on cached features is shown many images in no time, so a rung's end is the farthest place."""
-    return [(min(stand.presentations or ends[0], ends[stand.rung - 1]), stand.score) for stand in runner.stands
-            if stand.score is not None]
+    return min(stand.presentations, ends[stand.rung - 1])
 
 
 def _line(axes: Axes, runner: Runner, ends: list[int]) -> None:
