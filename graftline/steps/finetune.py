@@ -13,7 +13,7 @@ from graftline.jobs import Candidate
 from graftline.objective import Objective
 from graftline.steps.launch import together
 from graftline.strategies import STRATEGIES
-from graftline.training import devices
+from graftline.training import devices, distributed
 from graftline.training.batches import Samples
 from graftline.training.candidate import Result, images_of, train
 from graftline.training.meter import Meter
@@ -47,8 +47,14 @@ def finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path,
         RefusedError: An option does not fit the backbone, such as a layer that it does not have; or a state is of
             another training.
     """
-    return together("finetune", _finetune, job, 1 if job.skip else job.training.processes, out=out, sources=sources,
-                    dataset=dataset, earlier=earlier, resume=resume)
+    asked = 1 if job.skip else job.training.processes
+    try:
+        return together("finetune", _finetune, job, asked, out=out, sources=sources, dataset=dataset, earlier=earlier,
+                        resume=resume)
+    except MemoryError as error:
+        if distributed.processes(asked) == 1:
+            raise
+        return _without_weights(job, checkpoint.load(sources / job.source)[1], out, "oom", str(error))
 
 
 def _finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path, earlier: Path | None,
@@ -72,7 +78,10 @@ def _finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path, earlie
     except (RuntimeError, MemoryError) as error:
         if not devices.is_out_of_memory(error):
             raise
-        return _without_weights(job, source, out, "oom", str(error).strip().splitlines()[0] or "out of memory")
+        why = str(error).strip().partition("\n")[0] or "out of memory"
+        if distributed.count() > 1:  # the others may have had memory enough, and would wait for this one
+            raise MemoryError(why) from error
+        return _without_weights(job, source, out, "oom", why)
     return _write(job, source, data, result, out)
 
 

@@ -18,6 +18,7 @@ from graftline.checkpoint import CheckpointManifest
 from graftline.errors import DivergedError, RefusedError, kind_of
 from graftline.jobs import Candidate, PretrainJob
 from graftline.training import distributed, ranks
+from graftline.training.devices import is_out_of_memory
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -128,7 +129,7 @@ def main(folder: Path) -> None:
             step(kind.model_validate_json(told["job"]), out=Path(told["out"]),
                  **{name: Path(path) for name, path in told["folders"].items()})
         except Exception as error:
-            if (why := kind_of(error)) in ERRORS:
+            if (why := "oom" if is_out_of_memory(error) else kind_of(error)) in ERRORS:
                 own = folder / f"{os.environ['RANK']}.json"
                 manifest.write_text(own, json.dumps({"kind": why, "message": str(error)}))
                 own.replace(folder / ENDED)

@@ -6,6 +6,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from graftline.training.devices import sent
+
 Augment = Callable[[Tensor, Generator], Tensor]
 
 REACH = 8
@@ -29,8 +31,8 @@ def shift(images: Tensor, generator: Generator) -> Tensor:
         generator: On the CPU: the draw does not depend on the device.
     """
     size, _, height, width = images.shape
-    rows = _moved(size, height, generator).to(images.device)
-    columns = _moved(size, width, generator).to(images.device)
+    rows = sent(_moved(size, height, generator), images.device)
+    columns = sent(_moved(size, width, generator), images.device)
     each = torch.arange(size, device=images.device)[:, None, None]
     return images.movedim(1, 3)[each, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
 
@@ -43,7 +45,7 @@ def _moved(size: int, side: int, generator: Generator) -> Tensor:
 
 def flip(images: Tensor, generator: Generator) -> Tensor:
     """Mirrors half of the images, left to right."""
-    mirrored = torch.rand(len(images), generator=generator).to(images.device) < 0.5
+    mirrored = sent(torch.rand(len(images), generator=generator), images.device) < 0.5
     return torch.where(mirrored[:, None, None, None], images.flip(3), images)
 
 
@@ -72,7 +74,7 @@ def crop(images: Tensor, generator: Generator) -> Tensor:
 def _stretched(side: int, by: Tensor, at: Tensor, device: torch.device) -> Tensor:
     """Returns the centres of `side` pixels in -1..1, times `by` (B,) plus `at` (B,); (B, side)."""
     centres = (2 * torch.arange(side, device=device) + 1) / side - 1
-    return centres * by.to(device)[:, None] + at.to(device)[:, None]
+    return centres * sent(by, device)[:, None] + sent(at, device)[:, None]
 
 
 AUGMENTATIONS: dict[str, Augment] = {"none": none, "shift": shift, "flip": flip, "crop": crop}

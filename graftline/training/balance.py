@@ -38,9 +38,12 @@ def training_loss(name: str, objective: Objective, weights: Tensor | None) -> Lo
     """
     if weights is None:
         return loss_of(name, objective)
+    placed = weights
 
     def weighted(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-        return weighted_loss(name, logits, labels, smoothing, weights)
+        nonlocal placed
+        placed = placed.to(logits.device)  # once
+        return weighted_loss(name, logits, labels, smoothing, placed)
 
     return weighted
 

@@ -15,13 +15,15 @@ TINY = (32 * 32, 2_000_000)
 TINY_PRODUCT = 20_000_000
 """The same for products of matrices, in multiplications."""
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
-OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED",
+                 "ALLOCATION_FAILED", "CUBLAS_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED")
 
 
 def pick() -> torch.device:
-    """Returns this process's GPU where there is one, else the CPU; makes a GPU's convolutions repeatable."""
+    """Returns this process's GPU where there is one, else the CPU; makes a GPU's convolutions and RNNs repeatable."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first product; cuDNN's RNNs need it
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
@@ -60,9 +62,27 @@ def seeded(seed: int, purpose: str) -> Iterator[None]:
             its backbone still remembers: one seed would look better than all others.
     """
     digest = hashlib.sha256(f"{purpose}:{seed}".encode()).digest()
-    with torch.random.fork_rng():
+    device = pick()  # by itself `fork_rng` takes every GPU of the machine, and warns
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(int.from_bytes(digest[:7], "big"))
         yield
+
+
+def random_state(device: torch.device) -> list[Tensor]:
+    """Returns the state of torch's global generators: the CPU's and, where `device` is a GPU, that one's."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+
+def set_random_state(device: torch.device, states: list[Tensor]) -> None:
+    """Puts back what `random_state` returned."""
+    torch.set_rng_state(states[0])
+    for state in states[1:]:
+        torch.cuda.set_rng_state(state, device)
+
+
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """Returns a tensor of the CPU on a device; a plain `to` would wait for all that a GPU has still to do."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
 def place(network: nn.Module, device: torch.device) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from graftline.errors import RefusedError
 from graftline.training import devices, ranks
+from graftline.training.batches import cut
 from graftline.training.saves import Saved, Saves
 
 WAIT = timedelta(minutes=30)
@@ -35,11 +36,10 @@ def joined() -> Iterator[None]:
     device = devices.pick()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=WAIT)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    on_gpus = device.type == "cuda"
+    dist.init_process_group("nccl" if on_gpus else "gloo", timeout=WAIT, device_id=device if on_gpus else None)
+    yield
+    dist.destroy_process_group()  # not after an error: nccl would wait for the others, who wait for this process
 
 
 def count() -> int:
@@ -63,6 +63,31 @@ def share(images: int) -> tuple[int, int, float]:
     at = dist.get_rank()
     low, high = images * at // many, images * (at + 1) // many
     return low, high, (high - low) / images
+
+
+def meets(network: nn.Module) -> bool:
+    """Whether processes wait for each other inside of a pass through a network, in batch norm over all of them."""
+    return count() > 1 and any(isinstance(part, nn.SyncBatchNorm) and part.training for part in network.modules())
+
+
+def cuts(images: int, at_once: int | None, network: nn.Module) -> list[tuple[int, int]]:
+    """Cuts this process's part of a batch; where processes meet inside of the network, into as many parts in each.
+
+    Args:
+        images: In the batch.
+        at_once: Images a part; None: all.
+        network: That they go through.
+
+    Returns:
+        Bounds, from 0.
+    """
+    first, end, _ = share(images)
+    own = end - first
+    if not meets(network):
+        return cut(own, at_once or own)
+    largest = images if images < 2 * count() else -(-images // count())
+    parts = -(-largest // max(2, at_once or largest))
+    return [(own * part // parts, own * (part + 1) // parts) for part in range(parts)]
 
 
 def agreed(value: Any) -> Any:
@@ -186,6 +211,7 @@ def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
 
 def _synchronised(part: nn.Module) -> nn.Module:
     made: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(part)  # type: ignore[no-untyped-call]
+    made._forward_hooks = part._forward_hooks  # such as those by which `delta` reads maps
     return made
 
 

@@ -16,7 +16,7 @@ from graftline.objective import Objective
 from graftline.training import linear, optimizer
 from graftline.training.balance import class_weights, training_loss
 from graftline.training.batches import cut, shuffled
-from graftline.training.devices import seeded, threads_for
+from graftline.training.devices import seeded, sent, threads_for
 from graftline.training.losses import loss_of, squared_norm
 from graftline.training.meter import Meter
 from graftline.training.recipe import rates
@@ -113,7 +113,7 @@ def _fit_hidden(head: nn.Module, features: Tensor, labels: Tensor, training: Tra
         losses: list[Tensor] = []
         for places in shuffled(len(scaled), size, generator):
             optimizer.set_rate(steps, factor(step, total, training.schedule))
-            rows = torch.from_numpy(places).to(features.device)
+            rows = sent(torch.from_numpy(places), features.device)
             loss = criterion(head(scaled[rows]), labels[rows], training.label_smoothing or 0.0)
             loss = loss + training.l2 * squared_norm(head.parameters()) if training.l2 else loss
             steps.zero_grad()

@@ -82,10 +82,12 @@ def _optimizer(loop: Loop) -> list[tuple[Tensor, dict[str, Tensor]]]:
 
 
 def _fill_optimizer(loop: Loop, tensors: State) -> None:
+    fused = {id(weight) for group in loop.optimizer.param_groups if group.get("fused") for weight in group["params"]}
     for number, (weight, _) in enumerate(_optimizer(loop)):
         prefix = f"optimizer.{number}."
         found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        if found:  # a step count stays where the optimizer keeps it, moments go to their weight's device and layout
+        if found:  # moments go to their weight's device and layout, a step count there too if the optimizer is fused
+            counts = weight.device if id(weight) in fused else "cpu"
             loop.optimizer.state[weight] = {
                 key: torch.empty_like(weight).copy_(value) if value.shape == weight.shape and value.dim()
-                else value.clone() for key, value in found.items()}
+                else value.to(counts, copy=True) for key, value in found.items()}

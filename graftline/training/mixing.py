@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from graftline.config import Training
+from graftline.training.devices import sent
 
 Mix = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
 Box = tuple[int, int, int, int]
@@ -36,7 +37,7 @@ def mixer(training: Training, network: nn.Module) -> Mix:
         shares = functional.one_hot(labels, outputs).to(inputs.dtype) if labels.dim() == 1 else labels
         # torch draws no beta distribution from a generator of one's own; one number from it seeds numpy's.
         draw = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        order = torch.randperm(len(inputs), generator=generator).to(inputs.device)
+        order = sent(torch.randperm(len(inputs), generator=generator), inputs.device)
         way, strength = ways[int(draw.integers(len(ways)))]
         return way(inputs, shares, order, float(draw.beta(strength, strength)), draw)
 

@@ -67,7 +67,7 @@ def choose(network: nn.Module, trained: list[nn.Parameter], step: Step, among: l
     """Returns the setting to train in: from the cache, else found and kept there.
 
     Weights, running statistics and random numbers are afterwards what they were; gradients are dropped. Where memory
-    runs out, the usual setting is taken and nothing is kept.
+    runs out, the usual setting is taken and nothing is kept; of several processes, all end.
 
     Args:
         network: As it will be trained, in training mode.
@@ -86,7 +86,7 @@ def choose(network: nn.Module, trained: list[nn.Parameter], step: Step, among: l
         with torch.random.fork_rng(cuda):
             found, told = _search(network, trained, step, among)
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if not is_out_of_memory(error) or distributed.count() > 1:  # the others wait for this process's word
             raise
         return among[0]
     finally:
@@ -105,7 +105,7 @@ def choose(network: nn.Module, trained: list[nn.Parameter], step: Step, among: l
 def _search(network: nn.Module, trained: list[nn.Parameter], step: Step,
             among: list[Setting]) -> tuple[Setting, dict[str, float]]:
     reference = _gradients(network, trained, step, among[0])
-    alike = {setting: agree(reference, _gradients(network, trained, step, setting))  # this also warms it up
+    alike = {setting: distributed.agreed(agree(reference, _gradients(network, trained, step, setting)))  # warms it up
              for setting in among[1:]}
     del reference  # as large as the network
     times: dict[Setting, float] = {}

@@ -18,7 +18,15 @@ from graftline.training.augment import AUGMENTATIONS
 from graftline.training.balance import class_weights, training_loss
 from graftline.training.batches import Rows, Samples, cut
 from graftline.training.compiling import compiled
-from graftline.training.devices import as_input, is_out_of_memory, is_tiny, lay_out
+from graftline.training.devices import (
+    as_input,
+    is_out_of_memory,
+    is_tiny,
+    lay_out,
+    random_state,
+    sent,
+    set_random_state,
+)
 from graftline.training.mixing import mixer
 
 
@@ -93,7 +101,7 @@ class Stepper:
             (2,): the mean loss, and the same with penalties, both without gradient.
         """
         before = [weight.grad for weight in self.trained]
-        drawn, dropped = generator.get_state(), torch.get_rng_state()
+        drawn, dropped = generator.get_state(), random_state(self.device)
         while True:
             for weight in self.trained:
                 weight.grad = None
@@ -106,7 +114,7 @@ class Stepper:
                 break
             _put_back(statistics)
             generator.set_state(drawn)
-            torch.set_rng_state(dropped)
+            set_random_state(self.device, dropped)
             self._halve(len(places), short)
         self._most = max(self._most, len(places))
         for weight, gradient in zip(self.trained, before, strict=True):
@@ -116,21 +124,28 @@ class Stepper:
 
     def _try(self, train: Samples, places: Rows, generator: Generator,
              share: float) -> tuple[Tensor | None, BaseException | None]:
-        """Puts this process's part of a batch's gradients into the weights; returns the losses, or lack of memory."""
+        """Puts this process's part of a batch's gradients into the weights; returns the losses, or lack of memory.
+
+        Raises:
+            MemoryError: Memory ran out while other processes wait for this one inside of the network.
+        """
         try:
             return self._parts(train, places, generator, share), None
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            if distributed.meets(self.network):
+                raise MemoryError("out of memory, and batch norm over all GPUs keeps one of them from trying again by "
+                                  f"itself; set training.micro_batch ({str(error).partition(chr(10))[0]})") from error
             return None, error.with_traceback(None)  # its frames hold what filled the memory
 
     def _parts(self, train: Samples, places: Rows, generator: Generator, share: float) -> Tensor:
         inputs = self.inputs(train, places, generator)
-        inputs, labels = self.mix(inputs, train.targets(places).to(self.device), generator)
+        inputs, labels = self.mix(inputs, sent(train.targets(places), self.device), generator)
         first, end, weight = distributed.share(len(places))
         told = torch.zeros(2, device=self.device)
         with distributed.own_draws(self.device):
-            for low, high in cut(end - first, self.micro_batch or end - first):
+            for low, high in distributed.cuts(len(places), self.micro_batch, self.network):
                 part = weight * (high - low) / (end - first)
                 batch = self.forward(inputs[first + low:first + high], labels[first + low:first + high])
                 loss = self.criterion(batch)
@@ -166,7 +181,7 @@ class Stepper:
     def _settle(self, train: Samples) -> None:
         """Chooses layout and precision, where they are open and the training is long enough for it to pay."""
         among = probe.settings(self.training)
-        size = min(self.training.batch_size, len(train))
+        size = min(-(-self.training.batch_size // distributed.count()), len(train))
         steps = (self.training.epochs or 1) * len(cut(len(train), self.training.batch_size))
         if len(among) < 2 or steps < probe.LEAST_STEPS or is_tiny(self.network, self.contract):
             return

@@ -17,7 +17,7 @@ from graftline.metrics.multilabel import average_precisions
 from graftline.objective import Objective
 from graftline.stratification import ANY, iterative, quantile_bins
 from graftline.training.batches import Rows, Samples, in_order
-from graftline.training.devices import as_input
+from graftline.training.devices import as_input, sent
 from graftline.training.losses import loss_of
 from graftline.training.meter import Meter
 
@@ -75,7 +75,7 @@ def outputs(module: nn.Module, samples: Samples, contract: InputContract, device
     parts: list[Tensor] = []
     with torch.no_grad():
         for places in in_order(len(samples), _at_once(contract, device)):
-            images = prepare(samples.images(places).to(device), contract)
+            images = prepare(sent(samples.images(places), device), contract)
             parts.append(module(as_input(images if change is None else change(images))))
             if meter is not None:
                 meter.advance(len(places), "features")

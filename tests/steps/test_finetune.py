@@ -126,6 +126,25 @@ def test_lack_of_memory_is_a_row_and_not_a_failure(folders: Path, monkeypatch: p
     assert (made.row.status, made.row.reason) == ("oom", str(error))
 
 
+def test_one_of_several_that_lacks_memory_ends_all_and_is_a_row(folders: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setitem(step.STRATEGIES, "full", fail)
+    monkeypatch.setattr(step.distributed, "count", lambda: 2)
+    with pytest.raises(MemoryError, match="CUDA out of memory"):
+        run(folders, candidate(Full()))  # as the process itself
+    monkeypatch.setattr(step.distributed, "processes", lambda asked: 2)
+    monkeypatch.setattr(step, "together", _raise_no_room)
+    made = run(folders, candidate(Full()))  # as the one that started them
+    assert (made.row.status, made.row.reason) == ("oom", "no room")
+
+
+def _raise_no_room(*_: object, **__: object) -> None:
+    raise MemoryError("no room")
+
+
 def test_what_does_not_apply_is_a_row_with_its_reason(folders: Path) -> None:
     made = start()
     random = made.manifest.model_copy(update={"strategy": "random", "classes": []})

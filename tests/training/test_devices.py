@@ -21,6 +21,9 @@ def test_draws_follow_seed_and_purpose_and_leave_no_trace() -> None:
     (MemoryError(), True),
     (torch.OutOfMemoryError("CUDA out of memory"), True),
     (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"), True),
+    (torch.AcceleratorError("CUDA error: out of memory", 2), True),
+    (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+    (RuntimeError("CUDA error: device-side assert triggered"), False),
     (RuntimeError("shapes differ"), False),
     (ValueError("can't allocate memory"), False),
 ])

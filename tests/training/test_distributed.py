@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from graftline.config import Head, Training
@@ -225,3 +225,37 @@ def test_only_the_first_process_writes_and_speaks(tmp_path: Path, monkeypatch: p
             print(f"said by {rank}")
         assert (tmp_path / str(rank)).exists() is there
     assert capsys.readouterr().out == "said by 0\n"
+
+
+@pytest.mark.parametrize("many", [2, 3])
+@pytest.mark.parametrize("at_once", [None, 1, 2, 3, 5])
+def test_where_processes_meet_each_has_as_many_parts(many: int, at_once: int | None,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.SyncBatchNorm(2))
+    monkeypatch.setattr(distributed, "count", lambda: many)
+    for images in range(1, 30):
+        found = []
+        for rank in range(many):
+            monkeypatch.setattr(distributed.dist, "get_rank", lambda rank=rank: rank)
+            found.append(distributed.cuts(images, at_once, net))
+            first, end, _ = distributed.share(images)
+            assert [place for low, high in found[-1] for place in range(low, high)] == list(range(end - first))
+            assert all(low < high <= low + max(2, at_once or images) for low, high in found[-1])
+        assert len({len(parts) for parts in found}) == 1
+
+
+def test_a_norm_over_all_processes_keeps_names_weights_and_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)).eval()
+    before, seen = net.state_dict(keep_vars=True), []
+    handle = net[1].register_forward_hook(lambda *_: seen.append(1))
+    monkeypatch.setattr(distributed, "count", lambda: 2)
+    distributed.synchronised(net, torch.device("cuda"))
+    assert type(net[1]) is nn.SyncBatchNorm
+    assert not distributed.meets(net)
+    after = net.state_dict(keep_vars=True)
+    assert {key: id(value) for key, value in after.items()} == {key: id(value) for key, value in before.items()}
+    net(torch.zeros(1, 1, 2, 2))
+    handle.remove()
+    net(torch.zeros(1, 1, 2, 2))
+    assert seen == [1]
+    assert distributed.meets(net.train())

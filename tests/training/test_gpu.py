@@ -1,14 +1,24 @@
 import copy
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional
 
-from graftline.config import Training
+from graftline.backbones import Network, build
+from graftline.config import Head, Small, Training
 from graftline.training.batches import Samples
+from graftline.training.devices import seeded
+from graftline.training.journal import Cell
 from graftline.training.loop import Loop
+from graftline.training.loop_state import restore, state_of
 from graftline.training.meter import Meter
-from graftline.training.optimizer import group
-from tests.training.test_loop import CONTRACT, network
+from graftline.training.optimizer import OPTIMIZERS, group
+from graftline.training.saved import step
+from graftline.training.saves import Saved
+from graftline.training.stepper import Batch
+from tests.training.test_loop import CONTRACT, constant, network
 from tests.training.tiny import split
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is visible")]
@@ -34,3 +44,49 @@ def test_a_gpu_trains_as_a_cpu_does() -> None:
                    device=torch.device(name), meter=Meter(1))
         ends.append(run.epoch(Samples([split(8)]), lambda step: 1.0))
     assert ends[0] == pytest.approx(ends[1], rel=1e-2)
+
+
+def dropping(optimizer: str = "adamw", micro_batch: int | None = None) -> Loop:
+    """A loop whose head draws from the GPU's own generator."""
+    with seeded(0, "test"):
+        net: Network = build("cnn", 3, input=CONTRACT, small=Small(widths=[8, 12]), head=Head(hidden=[16], dropout=0.5))
+    training = Training(augment="crop", batch_size=8, micro_batch=micro_batch, optimizer=optimizer)  # type: ignore[arg-type]
+    return Loop(net, [group([net], 1e-3)], training, CONTRACT, seed=0, device=torch.device("cuda", 0), meter=Meter(1))
+
+
+def weights_of(run: Loop) -> list[Tensor]:
+    return [weight.detach().cpu() for weight in run.network.parameters()]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_it_goes_on_from_a_state_on_disk(optimizer: str, tmp_path: Path) -> None:
+    train, whole, broken = Samples([split(8)]), dropping(optimizer), dropping(optimizer)
+    with seeded(0, "training"):
+        for _ in range(2):
+            whole.epoch(train, constant)
+    with seeded(0, "training"):
+        broken.epoch(train, constant)
+        cell = state_of(broken)
+        step.write(tmp_path / "state", {}, Saved({}, cell.tensors))
+    later = dropping(optimizer)
+    with seeded(1, "training"):
+        restore(later, Cell(cell.values, step.read(tmp_path / "state", {}).tensors))
+        later.epoch(train, constant)
+    assert all(torch.equal(one, other) for one, other in zip(weights_of(whole), weights_of(later), strict=True))
+
+
+def test_a_batch_that_does_not_fit_is_trained_in_parts_with_the_same_draws() -> None:
+    def short(batch: Batch) -> Tensor:
+        if len(batch.inputs) > 2:
+            torch.empty(2**50, device="cuda")
+        return functional.cross_entropy(batch.logits, batch.labels)
+
+    ends = []
+    for micro_batch in (None, 2):
+        run = dropping(micro_batch=micro_batch)
+        run.stepper.criterion = short
+        with seeded(0, "training"):
+            run.epoch(Samples([split(8)]), constant)
+        assert run.stepper.micro_batch == 2
+        ends.append(weights_of(run))
+    assert all(torch.equal(one, other) for one, other in zip(*ends, strict=True))

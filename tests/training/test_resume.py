@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,8 @@ def killed(folders: Path, job: Candidate, out: Path, by: signal.Signals, after: 
     child = FRESH.Process(target=_run, args=(dict(os.environ), folders, job, out))
     child.start()
     time.sleep(after)
-    os.kill(child.pid or 0, by)
+    with suppress(ProcessLookupError):  # it may have ended
+        os.kill(child.pid or 0, by)
     child.join()
     assert child.exitcode in (0, -by, 128 + by), "its traceback is on stderr"
     return child.exitcode != 0
