@@ -111,4 +111,4 @@ def _refuse_unless(fits: bool, source: Mapping[str, Tensor], own: Mapping[str, T
 
 def _listed(title: str, side: Mapping[str, Tensor]) -> str:
     first = ", ".join(f"{key} {tuple(value.shape)}" for key, value in list(side.items())[:4])
-    return f"{title} ({len(side)}): {first or 'nothing'}{', ...' if len(side) > 4 else ''}"
+    return f"{title} ({len(side)}): {first or 'nothing'}{f' and {len(side) - 4} more' if len(side) > 4 else ''}"
