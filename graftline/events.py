@@ -25,6 +25,9 @@ from graftline.errors import Kind, RefusedError, kind_of
 from graftline.manifest import write_text
 
 RUN_DIR = "GRAFTLINE_RUN_DIR"
+GOES_ON = "goes on"
+"""End of a progress message that counts what an earlier try has done: it says nothing of the pace, and is never held
+back."""
 _EVERY = 0.2  # seconds between two progress events in a file
 _EVERY_PLAIN = 10.0  # seconds between two progress lines on stdout
 
@@ -60,7 +63,7 @@ class _Running:
             self._numbers.update({k: v if math.isfinite(v) else str(v) for k, v in numbers.items()})
             self._pending = {"done": done, "total": total, "message": message, "numbers": dict(self._numbers)}
             now = time.monotonic()
-            if now - self._told >= (_EVERY if self.logs else _EVERY_PLAIN):
+            if message.endswith(GOES_ON) or now - self._told >= (_EVERY if self.logs else _EVERY_PLAIN):
                 self._told = now
                 self._tell()
 

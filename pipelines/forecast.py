@@ -75,11 +75,10 @@ class Forecast:
         if each.skip:
             return 0
         if each.strategy is None:
-            return CONTROL * each.longest
-        whole = recipe.presentations(each.strategy, each.training, images) if each.training.epochs else each.longest
-        if each.strategy.name == "feature":
-            whole = images  # its head's passes over cached features take no time
+            return CONTROL * min(each.longest, each.control.max_presentations or each.longest)
+        whole = recipe.computed(each.strategy, each.training, images) if each.training.epochs else each.longest
         number = int(phase.removeprefix("rung")) if phase.startswith("rung") else 1
         begun = self._race.ends[number - 2] * images if 1 < number <= len(self._race.ends) else 0
         rest = max(0, min(whole, each.until or whole) - begun)
-        return max(rest + (FOLDS * whole if each.cross_validate else 0), 1)
+        features = recipe.feature_passes(each.strategy) * images if number == 1 else 0
+        return max(features + rest + (FOLDS * whole if each.cross_validate else 0), 1)

@@ -198,6 +198,6 @@ def _sentence(failed: Step, out: Path) -> str:
         case "refused":
             return f"refused: {first}"
         case "preempted":
-            return f"stopped at {failed.name}: {first}. The same command goes on from the finished steps."
+            return f"stopped at {failed.name}: {first}. The same command goes on from there."
     log = out / "logs" / (f"{events.file_name(failed.name)}.log" if failed.pid else "kfp.log")
     return f"{failed.name} failed: {first} (all of it: {log})"

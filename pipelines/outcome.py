@@ -34,6 +34,7 @@ def lines(run: Mapping[str, Any], out: Path) -> list[str]:
         told.append(f"best     {run['best']} {how} on test than the transfer")
     if "gate" in run:
         told.append(f"gate     {run['gate']['verdict']}")
+        told += [f"         {reason}" for reason in run["gate"]["reasons"] if run["gate"]["verdict"] != "promote"]
     if "data" in run:
         count = len(run["data"]["warnings"])
         told.append(f"data     {out / 'data.html'}" + (f" ({count} warning{'s'[:count > 1]})" if count else ""))

@@ -8,6 +8,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
 
+from graftline import events
+
 State = Literal["waiting", "running", "done", "cached", "failed"]
 Event = Literal["starts", "cached", "done"]
 
@@ -105,7 +107,8 @@ class Watch:
             case "started":
                 step.state, step.pid, step.received = "running", event["pid"], event["received"]
             case "progress":
-                step.first = step.first if step.first[0] else (event["time"], event["done"])
+                if not step.first[0] or event["message"].endswith(events.GOES_ON):
+                    step.first = event["time"], event["done"]
                 step.done, step.total, step.message = event["done"], event["total"], event["message"]
                 step.numbers = event["numbers"]
             case "finished":

@@ -112,7 +112,7 @@ def judged(found: Difference, *, measure: str, seeds: int, delta: float, converg
     reasons = [_reason(verdict, found, delta, UNITS[measure])]
     if verdict == "positive" and not converged:
         verdict = "undecided"
-        reasons.append("Not positive, because the control was stopped by its cap while it still improved: "
+        reasons.append("Not positive, because the control was stopped by its cap before it had stopped improving: "
                        "more training might have closed the gap.")
     if verdict in ("positive", "negative") and seeds == 1 and fewest[0] < FEW_LABELS:
         reasons.append(f"Not {verdict}, because one seed with {fewest[0]} {fewest[1]} (under "

@@ -55,7 +55,7 @@ def _rungs(run: Run) -> dict[str, Any]:
 
 def _row(row: Row) -> dict[str, Any]:
     fields = {"source", "strategy", "status", "reason", "val_accuracy", "val_score", "val_score_se", "val_method",
-              "train_seconds", "presentations", "trained_parameters", "converged"}
+              "train_seconds", "presentations", "trained_parameters", "converged", "recipe"}
     return row.model_dump(mode="json", include=fields)
 
 

@@ -134,7 +134,8 @@ def _best_rate(task: Task, network: Network, train: Samples, val: Samples, cours
         try:
             trial = _try(task, copy.deepcopy(network) if most > 1 else network, rate, train, val, course)
             scores[rate] = trial.score
-            told.append(f"rate {rate:g}: validation {trial.score:.3f} after about {course.first} presentations")
+            told.append(f"rate {rate:g}: validation {trial.score:.3f} after about "
+                        f"{min(course.first, course.most)} presentations")
             best, loser = (trial, best) if best is None or trial.rank > best.rank else (best, trial)
             if loser is not None:
                 task.journal.drop(_part(loser.rate))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from graftline.config import Asked, Auto, Feature, Full, Staged, Strategy, Zero
 from graftline.config.data import Predicted
 from graftline.config.strategies import BSS, L2SP, BitFit, CoTuning, Delta, StochNorm, Wise
+from graftline.training.recipe import feature_passes
 
 RATES = (1.0, 3.0, 1 / 3)
 """Factors on the recipe's learning rates, in the order in which a budget pays for them."""
@@ -36,9 +37,7 @@ class Entry:
     @property
     def before(self) -> int:
         """What it costs beside its passes, in passes: the features that a head is fitted on are computed once."""
-        if isinstance(self.strategy, Feature):
-            return self.strategy.views
-        return 1 if isinstance(self.strategy, Staged | Wise) else 0
+        return feature_passes(self.strategy)
 
     @property
     def suffix(self) -> str:

@@ -58,11 +58,12 @@ def train(job: Candidate, task: Task) -> Result:
 
 
 def images_of(job: Candidate, train: int, pool: int) -> int:
-    """Returns how many images the step will show, about: the kept training and, where there are any, the folds."""
+    """Returns how many images go through the network, about: those of the training and of its folds."""
     if job.strategy is None:
-        return job.longest
-    work = recipe.presentations(job.strategy, job.training, train)
+        return min(job.longest, job.control.max_presentations or job.longest)
+    work = recipe.computed(job.strategy, job.training, train)
+    work = recipe.feature_passes(job.strategy) * pool + (work if job.until is None else min(work, job.until))
     if job.cross_validate:
         inside = pool * (FOLDS - 1) // FOLDS
-        work += REPEATS * FOLDS * recipe.presentations(job.strategy, job.training, inside)
+        work += REPEATS * FOLDS * recipe.computed(job.strategy, job.training, inside)
     return work

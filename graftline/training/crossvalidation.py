@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from graftline import events
+from graftline.training import recipe
 from graftline.training.batches import Samples
 from graftline.training.journal import Cell
 from graftline.training.task import Task, Trained
@@ -43,6 +45,8 @@ def cross_validate(train: Callable[[Task], Trained], task: Task, samples: Sample
         name = task.meter.label = f"fold {number} of {len(pairs)}"
         if (kept := task.journal.get(name)) is not None and kept.done:
             found.append(Score(**kept.values))
+            shown = recipe.computed(task.options, task.training, len(inside)) if task.options else 0
+            task.meter.advance(shown, events.GOES_ON)
             continue
         trained = train(replace(task, train=samples.subset(inside), val=samples.subset(np.arange(0)),
                                 journal=task.journal.within(name)))

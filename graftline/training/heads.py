@@ -83,7 +83,7 @@ def _fit_single(head: nn.Module, layer: nn.Linear, features: Tensor, labels: Ten
     with torch.no_grad():
         loss = float(loss_of(training.loss, objective)(head(features), labels, training.label_smoothing or 0.0))
     shown = taken * len(features)
-    meter.advance(shown, "head", loss=loss)
+    meter.advance(0, "head", loss=loss)
     point = Epoch(stage="head", epoch=taken, train_loss=loss, presentations=shown,
                   seconds=time.perf_counter() - began)
     chosen = "given" if training.l2 else "chosen by folds of train"
@@ -124,7 +124,7 @@ def _fit_hidden(head: nn.Module, features: Tensor, labels: Tensor, training: Tra
         mean_loss = float(torch.stack(losses).mean())
         if not math.isfinite(mean_loss):
             raise DivergedError(f"head: loss {mean_loss} in epoch {epoch}; a lower learning_rate may help")
-        meter.advance(len(scaled), f"head, epoch {epoch}", loss=mean_loss)
+        meter.advance(0, f"head, epoch {epoch}", loss=mean_loss)
         history.append(Epoch(stage="head", epoch=epoch, train_loss=mean_loss, presentations=epoch * len(scaled),
                              learning_rate=steps.param_groups[0]["lr"], seconds=time.perf_counter() - began))
     _fold(head, mean, deviation)

@@ -80,11 +80,11 @@ class Journal:
             state: Makes the cell; tensors may be live ones: they are written before this returns.
 
         Raises:
-            SystemExit: The process was told to stop (SIGTERM); all is saved.
+            SystemExit: The process was told to stop (SIGTERM, SIGINT); all is saved.
         """
-        if self._saves is None and not self._clock.stop:
+        if self._saves is None and not self._clock.told:
             return
-        if self._clock.stop or time.monotonic() - self._clock.saved >= self._every:
+        if self._clock.told or time.monotonic() - self._clock.saved >= self._every:
             self.put(part, state())
             self.save()
         self.leave_if_told()
@@ -136,26 +136,30 @@ class Journal:
         Raises:
             SystemExit: It was.
         """
-        if self._clock.stop:
-            raise SystemExit(128 + signal.SIGTERM)
+        if self._clock.told:
+            raise SystemExit(128 + self._clock.told[0])
 
     @contextmanager
     def until_told(self) -> Iterator[None]:
-        """Inside, SIGTERM waits for the next tick, which saves; a second one ends the process at once."""
+        """Inside, SIGTERM and SIGINT wait for the next tick, which saves; the same one again ends the process at once.
+
+        After Ctrl-C in a terminal a step has both: one from there, one from the run that it is a step of.
+        """
         if threading.current_thread() is not threading.main_thread() or not ranks.first():
             yield
             return
 
         def told(number: int, frame: object) -> None:
-            if self._clock.stop:
+            if number in self._clock.told:
                 raise SystemExit(128 + number)
-            self._clock.stop = True
+            self._clock.told.append(number)
 
-        before = signal.signal(signal.SIGTERM, told)
+        before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         self.leave_if_told()
 
     def close(self) -> None:
@@ -169,7 +173,8 @@ class _Clock:
     """Shared by a journal and its scopes."""
 
     saved: float
-    stop: bool = False
+    told: list[int] = field(default_factory=list)
+    """Signals by which the process was told to stop."""
 
 
 def _saved(cells: dict[str, Cell]) -> Saved:

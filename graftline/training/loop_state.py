@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graftline import events
 from graftline.training.journal import Cell, State
 from graftline.training.loop import Loop
 
@@ -43,6 +44,7 @@ def restore(loop: Loop, cell: Cell) -> None:
     for name in _COUNTS:
         setattr(loop, name, cell.values[name])
     loop.stepper.choose(cell.values["chosen"])
+    loop.meter.advance(loop.shown, events.GOES_ON)
     tensors = cell.tensors
     fill_network(loop.network, tensors)
     if cell.done:

@@ -39,12 +39,13 @@ def voice(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Lets SIGTERM be the first process's business, which saves before it ends and takes the others along."""
+    """Lets SIGTERM and SIGINT be the first process's business: it saves, ends, and takes the others along."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

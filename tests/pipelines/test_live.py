@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from graftline.config import Control, Full, Head, Training
+from graftline import events
+from graftline.config import Control, Full, Head, Staged, Training
 from graftline.jobs import Candidate, RaceJob
 from graftline.pipelines.forecast import Forecast
 from graftline.pipelines.live import Screen
@@ -106,6 +107,26 @@ def test_the_time_left_counts_rungs_that_are_not_listed_yet(tmp_path: Path):
     with Screen(Console(file=file, force_terminal=True, width=80, color_system=None), watch, forecast) as screen:
         screen.draw()
     assert "in all   about 3:1" in file.getvalue()
+
+
+def test_heads_on_cached_features_take_no_time_and_a_capped_control_less(tmp_path: Path):
+    now = time.time()
+    watch, forecast = Watch(tmp_path, ["plan"]), Forecast(seeds=1)
+    staged = candidate("staged").model_copy(update={"strategy": Staged()})
+    control = candidate("control").model_copy(update={"control": Control(max_presentations=300)})
+    forecast.plan(RaceJob(images=100), [staged, control])
+    forecast.listed("finetune", [staged, control])
+    assert forecast.known == {"finetune-staged": 100 + 1300, "finetune-control": 1.5 * 300}
+    assert forecast.left(watch, now) is None
+
+
+def test_a_step_that_goes_on_is_paced_from_there(tmp_path: Path):
+    now, watch = time.time(), Watch(tmp_path, ["full"])
+    tell(tmp_path, "full", STARTED | {"time": now - 20}, progress(0, 1000) | {"time": now - 15},
+         progress(800, 1000) | {"time": now - 10, "message": f"fold 2 of 10, {events.GOES_ON}"},
+         progress(900, 1000) | {"time": now})
+    watch.poll()
+    assert watch.steps["full"].left(now) == pytest.approx(10, rel=0.01)
 
 
 def test_plain_lines_are_said_once(tmp_path: Path):

@@ -175,7 +175,7 @@ def test_ctrl_c_stops_the_steps_and_says_how_to_go_on(tmp_path: Path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the steps as well
     said, _ = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert "stopped at pretrain-one: stopped from outside. The same command goes on from the finished steps." in said
+    assert "stopped at pretrain-one: stopped from outside. The same command goes on from there." in said
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (run["status"], run["error"]["kind"]) == ("failed", "preempted")
     assert json.loads(events.read_text().splitlines()[-1])["event"] == "failed"
@@ -211,14 +211,15 @@ def test_another_source_or_another_torch_is_another_library(tmp_path: Path, monk
 
 def test_the_end_names_the_best_of_all(tmp_path: Path):
     run = {"selected": {"source": "one", "strategy": "full"}, "test": {"accuracy": 0.9}, "control": {"accuracy": 0.7},
-           "baselines": {"majority": 0.1, "forest": 0.95}, "best": "forest", "gate": {"verdict": "hold"},
+           "baselines": {"majority": 0.1, "forest": 0.95}, "best": "forest",
+           "gate": {"verdict": "hold", "reasons": ["a"]},
            "transfer_gain": {"value": 0.2, "low": 0.1, "high": 0.3, "seeds": 3, "verdict": "positive",
                              "method": "", "reasons": []}}
     assert outcome.lines(run, tmp_path) == [
         "chosen   one / full, 90.0% on test; control 70.0%, majority 10.0%, forest 95.0%",
         "gain     +20.0 points [+10.0, +30.0] over 3 seeds: positive",
         "best     forest scores higher on test than the transfer",
-        "gate     hold"]
+        "gate     hold", "         a"]
 
 
 def test_the_cache_stands_where_it_is_told_to(monkeypatch, tmp_path):

@@ -20,7 +20,8 @@ from graftline.errors import RefusedError
 from graftline.jobs import Candidate
 from graftline.steps.finetune import finetune
 from graftline.strategies import STRATEGIES
-from graftline.training.journal import Journal
+from graftline.training.journal import Cell, Journal
+from graftline.training.meter import Meter
 from graftline.training.resume import SECONDS, journal
 from graftline.training.saves import Saved
 from graftline.training.task import Task, Trained
@@ -76,6 +77,36 @@ def test_every_strategy_goes_on_to_the_same_weights_from_any_state(name: str) ->
         assert [p.model_copy(update={"seconds": 0}) for p in again.history] == \
             [p.model_copy(update={"seconds": 0}) for p in unbroken.history]
     assert same(plain, unbroken), "keeping states changed the training"
+
+
+@pytest.mark.parametrize("name", ["full", "staged"])
+def test_what_an_earlier_try_has_done_counts_as_done(name: str) -> None:
+    given, whole = task(name, source_for(name), classes=["red", "two", "blue"], training=TRAINING), Mortal()
+    unbroken = replace(given, meter=Meter(1))
+    train(name, unbroken, whole)
+    saves, again = Mortal(len(whole.states) * 2 // 3), replace(given, meter=Meter(1))
+    with pytest.raises(KilledError):
+        train(name, given, saves)
+    saves.lives = None
+    train(name, again, saves)
+    features = len(given.train) + len(given.val) if name == "staged" else 0  # the head is kept, so they need no pass
+    assert unbroken.meter.done - again.meter.done == features
+
+
+def test_ctrl_c_and_the_stop_that_follows_it_save_one_state() -> None:
+    def told(*signals: signal.Signals) -> None:
+        with (kept := Journal(saves, every=1e9)).until_told():
+            for each in signals:
+                os.kill(os.getpid(), each)
+            kept.tick("part", lambda: Cell({"step": 1}))
+
+    saves = Mortal()
+    with pytest.raises(SystemExit, match="130"):
+        told(signal.SIGINT, signal.SIGTERM)  # from the terminal, and from the run
+    assert [list(state.values) for state in saves.states] == [["part"]]
+    with pytest.raises(SystemExit, match="130"):
+        told(signal.SIGINT, signal.SIGINT)
+    assert len(saves.states) == 1, "the second one ends it at once"
 
 
 def same(one: Trained, other: Trained) -> bool:

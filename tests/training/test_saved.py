@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graftline.errors import RefusedError
-from graftline.training.saved import at, bucket, folder
+from graftline.training.saved import at, bucket, folder, step
 from graftline.training.saved.place import Place
 from graftline.training.saved.step import TENSORS, differences
 from graftline.training.saves import Saved
@@ -232,6 +232,12 @@ def test_a_state_of_another_training_is_refused_with_the_differences(tmp_path: P
     shutil.copytree(own / "step-00000001", theirs / "step-00000001")
     with pytest.raises(RefusedError, match=r'of another training.*data was "sha256:a", is "sha256:b"'):
         other.newest()
+
+
+def test_of_many_differences_the_first_ones_are_told(tmp_path: Path) -> None:
+    step.write(tmp_path / "state", {f"key{number}": 0 for number in range(9)}, state(1))
+    with pytest.raises(RefusedError, match=r"key5 was 0, is nothing; and 3 more\. Give another place"):
+        step.read(tmp_path / "state", {})
 
 
 json = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3),

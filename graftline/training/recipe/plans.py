@@ -119,11 +119,34 @@ def presentations(strategy: Strategy, training: Training, images: int) -> int:
         training: Resolved.
         images: In the training split.
     """
-    if isinstance(strategy, Zero):
+    if isinstance(strategy, Feature):
+        return _epochs(training) * strategy.views * images
+    head = head_iterations(images) if isinstance(strategy, Staged | Wise) else 0
+    return head * images + computed(strategy, training, images)
+
+
+def computed(strategy: Strategy, training: Training, images: int) -> int:
+    """Returns how many of these images go through the network with gradients: what a training's time follows from.
+
+    Args:
+        strategy: What is trained.
+        training: Resolved.
+        images: In the training split.
+    """
+    if isinstance(strategy, Zero | Feature):
         return 0
+    student = PATIENT if isinstance(strategy, Distill) else 0  # beside its teacher's
+    return _epochs(training) * (1 + student) * images
+
+
+def feature_passes(strategy: Strategy) -> int:
+    """Returns how often all images go through the frozen network; a head's passes over what is cached take no time."""
+    if isinstance(strategy, Feature):
+        return strategy.views
+    return 1 if isinstance(strategy, Staged | Wise) else 0
+
+
+def _epochs(training: Training) -> int:
     if training.epochs is None:
         raise ValueError("training.epochs: resolve it first")
-    head = head_iterations(images) if isinstance(strategy, Staged | Wise) else 0
-    views = strategy.views if isinstance(strategy, Feature) else 1
-    student = PATIENT if isinstance(strategy, Distill) else 0  # beside its teacher's
-    return (training.epochs * (views + student) + head) * images
+    return training.epochs

@@ -14,6 +14,8 @@ from graftline.manifest import Manifest, canonical_json
 from graftline.training.saves import Saved
 
 _NOTHING = object()
+MOST = 6
+"""Differences that a refusal lists."""
 TENSORS, VALUES = "state.safetensors", "values.json"
 
 
@@ -45,8 +47,10 @@ def read(folder: Path, identity: dict[str, Any]) -> Saved:
     """
     found = manifest.read(folder, StateManifest, verify=True)
     if apart := differences(found.identity, identity):
+        more = [f"and {len(apart) - MOST} more"] if len(apart) > MOST else []
         raise RefusedError(f"{folder}: the state of another training, which cannot be gone on with here: "
-                           f"{'; '.join(apart)}. Give another place, or the config and data that it was made with")
+                           f"{'; '.join([*apart[:MOST], *more])}. "
+                           "Give another place, or the config and data that it was made with")
     try:
         return Saved(json.loads((folder / VALUES).read_text(encoding="utf-8")), load_file(folder / TENSORS))
     except (ValueError, OSError, SafetensorError) as error:
