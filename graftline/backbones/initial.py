@@ -136,7 +136,10 @@ def _carried(job: PretrainJob, state: State, network: Network, contract: InputCo
     try:
         return transfer(state, network, head=head)
     except RefusedError as error:
-        if job.backbone in SMALL or contract.height == (side := library_of(job.backbone).native_side(job.backbone)):
+        another = any(key not in state for key in network.state_dict() if key.startswith("backbone."))
+        if another or job.backbone in SMALL:
+            raise
+        if contract.height == (side := library_of(job.backbone).native_side(job.backbone)):
             raise
         # Some networks have weights for each place of an image, which nothing here can resize.
         raise RefusedError(f"{error}, or set pretrain.resolution to {side}, the size they were made on") from None

@@ -184,7 +184,8 @@ def test_too_few_class_names_are_refused(tmp_path: Path) -> None:
 
 def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
     path = state_file(tmp_path, "squeezenet1_1")
-    with pytest.raises(RefusedError, match=r"source\.init: .*w\.pth: source weights: they do not fit .*Give the"):
+    with pytest.raises(RefusedError, match=r"source\.init: .*w\.pth: source weights: they do not fit .*Give the "
+                                           "backbone that the weights are of$"):
         initial(job(path, "resnet18"), dataset())
 
 
