@@ -34,6 +34,8 @@ from graftline.training.validation import outputs
 from tests.training.test_loop import CONTRACT, constant, loop, network
 from tests.training.tiny import split
 
+pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available")
+
 CUDA = torch.device("cuda", 0)
 EVERY = np.arange(12)
 
