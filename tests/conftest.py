@@ -1,6 +1,7 @@
 """What every room's tests share."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,13 @@ def shared_data() -> Path:
     if not place.is_dir():
         pytest.skip("skipped: no ../shared/data")
     return place
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """A test draws the same weights and images every time; torch is not loaded for those that do without."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture
