@@ -23,6 +23,7 @@ from typing import Any
 
 from graftline.errors import Kind, RefusedError, kind_of
 from graftline.manifest import write_text
+from graftline.signals import handled, leave
 
 RUN_DIR = "GRAFTLINE_RUN_DIR"
 GOES_ON = "goes on"
@@ -140,12 +141,13 @@ def step(name: str, **received: str) -> Iterator[None]:
     with ExitStack() as stack:
         if logs is not None:
             stack.enter_context(_printing_to(logs / f"{running.file}.log"))
-        stack.enter_context(_sigterm_raises())
+        stack.enter_context(handled(leave, signal.SIGTERM))  # a stop from outside leaves a `preempted` marker
         running.emit("started", pid=os.getpid(), received=received)
         try:
             yield
         except BaseException as error:
-            with _undisturbed():
+            # A marker is written to its end: Ctrl-C reaches a step twice, from the terminal and from its runner.
+            with handled(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM):
                 running.flush()
                 _fail(running, error)
             raise
@@ -219,34 +221,3 @@ def _printing_to(path: Path) -> Iterator[None]:
         for number, original in zip((1, 2), kept, strict=True):
             os.dup2(original, number)
             os.close(original)
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Turns SIGTERM into SystemExit, so that a stop from outside leaves a `preempted` marker."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Lets a marker be written to its end: Ctrl-C reaches a step twice, from the terminal and from its runner."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

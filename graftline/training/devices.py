@@ -75,9 +75,9 @@ def random_state(device: torch.device) -> list[Tensor]:
 
 def set_random_state(device: torch.device, states: list[Tensor]) -> None:
     """Puts back what `random_state` returned."""
-    torch.set_rng_state(states[0])
-    for state in states[1:]:
-        torch.cuda.set_rng_state(state, device)
+    torch.set_rng_state(states[0].cpu())
+    for state in states[1:] if device.type == "cuda" else []:
+        torch.cuda.set_rng_state(state.cpu(), device)
 
 
 def sent(values: Tensor, device: torch.device) -> Tensor:

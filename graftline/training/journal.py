@@ -6,7 +6,6 @@ is done gives back its values, one that was under way goes on from its last stat
 """
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from graftline.signals import handled, leave
 from graftline.training import ranks
 from graftline.training.saves import Saved, Saves
 
@@ -145,21 +145,17 @@ class Journal:
 
         After Ctrl-C in a terminal a step has both: one from there, one from the run that it is a step of.
         """
-        if threading.current_thread() is not threading.main_thread() or not ranks.first():
+        if not ranks.first():
             yield
             return
 
         def told(number: int, frame: object) -> None:
             if number in self._clock.told:
-                raise SystemExit(128 + number)
+                leave(number, None)
             self._clock.told.append(number)
 
-        before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
+        with handled(told, signal.SIGTERM, signal.SIGINT):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
         self.leave_if_told()
 
     def close(self) -> None:

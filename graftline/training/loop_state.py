@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from graftline import events
+from graftline.training.devices import random_state, set_random_state
 from graftline.training.journal import Cell, State
 from graftline.training.loop import Loop
 
 _COUNTS = ("steps", "epochs", "shown", "batches", "seconds")
 _NETWORK = "network."
+_RANDOM = ("random.torch", "random.cuda")
 
 
 def state_of(loop: Loop, **more: Any) -> Cell:
@@ -28,10 +30,8 @@ def state_of(loop: Loop, **more: Any) -> Cell:
         tensors |= {f"average.{key}": value for key, value in loop.average.values.items()}
     for number, (_, states) in enumerate(_optimizer(loop)):
         tensors |= {f"optimizer.{number}.{key}": value for key, value in states.items()}
-    tensors |= {"random.order": loop.order, "random.batches": loop.generator.get_state(),
-                "random.torch": torch.get_rng_state()}
-    if loop.device.type == "cuda":
-        tensors["random.cuda"] = torch.cuda.get_rng_state(loop.device)
+    tensors |= {"random.order": loop.order, "random.batches": loop.generator.get_state()}
+    tensors |= dict(zip(_RANDOM, random_state(loop.device), strict=False))
     if loop.losses:
         tensors["losses"] = torch.stack(loop.losses)
     counts = {name: getattr(loop, name) for name in _COUNTS}
@@ -57,9 +57,7 @@ def restore(loop: Loop, cell: Cell) -> None:
     _fill_optimizer(loop, tensors)
     loop.order = tensors["random.order"].cpu()
     loop.generator.set_state(tensors["random.batches"].cpu())
-    torch.set_rng_state(tensors["random.torch"].cpu())
-    if loop.device.type == "cuda" and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), loop.device)
+    set_random_state(loop.device, [tensors[name] for name in _RANDOM if name in tensors])
     loop.losses = list(tensors["losses"].to(loop.device)) if "losses" in tensors else []
 
 

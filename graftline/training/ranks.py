@@ -3,10 +3,11 @@
 import os
 import signal
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
+
+from graftline.signals import handled
 
 
 def several() -> bool:
@@ -33,19 +34,6 @@ def voice(out: Path) -> Iterator[Path]:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="graftline-rank-"))
         nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123
         stack.enter_context(redirect_stdout(nowhere))
-        stack.enter_context(_deaf())
+        # A stop is the first process's business: it saves, ends, and takes the others along.
+        stack.enter_context(handled(signal.SIG_IGN, signal.SIGTERM, signal.SIGINT))
         yield Path(folder) / "out"
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Lets SIGTERM and SIGINT be the first process's business: it saves, ends, and takes the others along."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
