@@ -50,8 +50,9 @@ def image_folder(folder: Path, _: Path) -> Figures:
 
     steps = transforms.Compose([transforms.Resize(SIDE), transforms.CenterCrop(SIDE), transforms.PILToTensor()])
     began = time.perf_counter()
-    images = sum(len(batch) for batch, _ in DataLoader(ImageFolder(folder, steps), BATCH, shuffle=True,
-                                                       num_workers=CORES))
+    images = sum(
+        len(batch) for batch, _ in DataLoader(ImageFolder(folder, steps), BATCH, shuffle=True, num_workers=CORES)
+    )
     return {"seconds": time.perf_counter() - began, "images": images}
 
 
@@ -77,8 +78,10 @@ def memory_copy(_: Path, out: Path) -> Figures:
     from graftline import dataset
 
     images = np.array(dataset.read(out).train.images)
-    return {**best(lambda: sum(len(images[low:low + BATCH].copy()) for low in range(0, len(images), BATCH)), 5),
-            "images": len(images)}
+    return {
+        **best(lambda: sum(len(images[low : low + BATCH].copy()) for low in range(0, len(images), BATCH)), 5),
+        "images": len(images),
+    }
 
 
 def best(work: Callable[[], int], times: int) -> Figures:
@@ -91,13 +94,20 @@ def best(work: Callable[[], int], times: int) -> Figures:
 
 
 CHILDREN: dict[str, Callable[[Path, Path], Figures]] = {
-    "preprocess": preprocess, "image_folder": image_folder, "epoch": epoch, "memory_copy": memory_copy,
+    "preprocess": preprocess,
+    "image_folder": image_folder,
+    "epoch": epoch,
+    "memory_copy": memory_copy,
 }
 
 
 def child(name: str, folder: Path, out: Path) -> Figures:
-    answer = subprocess.run([sys.executable, __file__, "--child", name, str(folder), str(out)], check=True,
-                            stdout=subprocess.PIPE, text=True).stdout
+    answer = subprocess.run(
+        [sys.executable, __file__, "--child", name, str(folder), str(out)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
     figures: Figures = json.loads(answer.splitlines()[-1])
     return figures
 
@@ -140,14 +150,42 @@ def input_rows(data: Path, work: Path, rounds: int) -> list[Row]:
     for number in range(rounds):
         for name in CHILDREN:
             found[name].append(child(name, folder, work / f"artifact{number}"))
-    each = {name: statistics.median(one["seconds"] / one["images"] for one in figures) * 1e3
-            for name, figures in found.items()}
-    return [row("preprocess an image (lower is better); peer: ImageFolder + DataLoader", each["preprocess"],
-                each["image_folder"], each["preprocess"] / each["image_folder"], 1.15, "<=", "ms", rounds),
-            row("an epoch's input, an image (faster is better); peer: ImageFolder + DataLoader", each["epoch"],
-                each["image_folder"], each["image_folder"] / each["epoch"], 10, ">=", "ms", rounds),
-            row("an epoch's input, an image (lower is better); peer: a memory copy", each["epoch"],
-                each["memory_copy"], each["epoch"] / each["memory_copy"], 1.5, "<=", "ms", rounds)]
+    each = {
+        name: statistics.median(one["seconds"] / one["images"] for one in figures) * 1e3
+        for name, figures in found.items()
+    }
+    return [
+        row(
+            "preprocess an image (lower is better); peer: ImageFolder + DataLoader",
+            each["preprocess"],
+            each["image_folder"],
+            each["preprocess"] / each["image_folder"],
+            1.15,
+            "<=",
+            "ms",
+            rounds,
+        ),
+        row(
+            "an epoch's input, an image (faster is better); peer: ImageFolder + DataLoader",
+            each["epoch"],
+            each["image_folder"],
+            each["image_folder"] / each["epoch"],
+            10,
+            ">=",
+            "ms",
+            rounds,
+        ),
+        row(
+            "an epoch's input, an image (lower is better); peer: a memory copy",
+            each["epoch"],
+            each["memory_copy"],
+            each["epoch"] / each["memory_copy"],
+            1.5,
+            "<=",
+            "ms",
+            rounds,
+        ),
+    ]
 
 
 def growth_rows(data: Path, work: Path, rounds: int) -> list[Row]:
@@ -157,12 +195,32 @@ def growth_rows(data: Path, work: Path, rounds: int) -> list[Row]:
         for name, folder in (("once", once), ("eight", eight)):
             found[name].append(child("preprocess", folder, work / f"{name}{number}"))
     peak = {name: statistics.median(one["peak_mb"] for one in figures) for name, figures in found.items()}
-    each = {name: statistics.median(one["seconds"] / one["images"] for one in figures) * 1e3
-            for name, figures in found.items()}
-    return [row("peak memory at 8x the images (lower is better); peer: at 1x", peak["eight"], peak["once"],
-                peak["eight"] / peak["once"], 1.1, "<=", "MB", rounds),
-            row("time an image at 8x (lower is better); peer: at 1x", each["eight"], each["once"],
-                each["eight"] / each["once"], 1.1, "<=", "ms", rounds)]
+    each = {
+        name: statistics.median(one["seconds"] / one["images"] for one in figures) * 1e3
+        for name, figures in found.items()
+    }
+    return [
+        row(
+            "peak memory at 8x the images (lower is better); peer: at 1x",
+            peak["eight"],
+            peak["once"],
+            peak["eight"] / peak["once"],
+            1.1,
+            "<=",
+            "MB",
+            rounds,
+        ),
+        row(
+            "time an image at 8x (lower is better); peer: at 1x",
+            each["eight"],
+            each["once"],
+            each["eight"] / each["once"],
+            1.1,
+            "<=",
+            "ms",
+            rounds,
+        ),
+    ]
 
 
 def download_rows(data: Path, work: Path, rounds: int) -> list[Row]:
@@ -171,13 +229,24 @@ def download_rows(data: Path, work: Path, rounds: int) -> list[Row]:
     return list(download.rows(rounds))
 
 
-PARTS: dict[str, Callable[[Path, Path, int], list[Row]]] = {"input": input_rows, "growth": growth_rows,
-                                                           "download": download_rows}
+PARTS: dict[str, Callable[[Path, Path, int], list[Row]]] = {
+    "input": input_rows,
+    "growth": growth_rows,
+    "download": download_rows,
+}
 
 
 def row(what: str, mine: float, peer: float, ratio: float, goal: float, way: str, unit: str, rounds: int) -> Row:
-    return {"what": what, "ours": round(mine, 3), "peer": round(peer, 3), "ratio": round(ratio, 2), "goal": goal,
-            "met": ratio <= goal if way == "<=" else ratio >= goal, "unit": unit, "rounds": rounds}
+    return {
+        "what": what,
+        "ours": round(mine, 3),
+        "peer": round(peer, 3),
+        "ratio": round(ratio, 2),
+        "goal": goal,
+        "met": ratio <= goal if way == "<=" else ratio >= goal,
+        "unit": unit,
+        "rounds": rounds,
+    }
 
 
 def main() -> None:

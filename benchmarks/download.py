@@ -57,8 +57,9 @@ def emulate() -> None:
 @contextmanager
 def emulator() -> Iterator[str]:
     """Runs the emulator in another process; its URL, which the environment has too."""
-    process = subprocess.Popen([sys.executable, __file__, "--emulate"], stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL)  # gcsfs breaks off requests, and the emulator tells each
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--emulate"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )  # gcsfs breaks off requests, and the emulator tells each
     assert process.stdout is not None
     os.environ["STORAGE_EMULATOR_HOST"] = f"http://127.0.0.1:{int(process.stdout.readline())}"
     try:
@@ -142,15 +143,25 @@ def rows(rounds: int) -> list[dict[str, object]]:
                 for way, run in ways.items():
                     found[way].append(seconds(run, name, files, url))
             median = {way: statistics.median(values) for way, values in found.items()}
-            made += [row(f"fetch {SETS[name]}; peer: {peer}", median["ours"], median[peer], GOALS[peer], rounds)
-                     for peer in GOALS]
+            made += [
+                row(f"fetch {SETS[name]}; peer: {peer}", median["ours"], median[peer], GOALS[peer], rounds)
+                for peer in GOALS
+            ]
     return made
 
 
 def row(what: str, mine: float, others: float, goal: float, rounds: int) -> dict[str, object]:
     ratio = others / mine
-    return {"what": what, "ours": round(mine, 3), "peer": round(others, 3), "ratio": round(ratio, 2), "goal": goal,
-            "met": ratio >= goal, "unit": "s", "rounds": rounds}
+    return {
+        "what": what,
+        "ours": round(mine, 3),
+        "peer": round(others, 3),
+        "ratio": round(ratio, 2),
+        "goal": goal,
+        "met": ratio >= goal,
+        "unit": "s",
+        "rounds": rounds,
+    }
 
 
 def main() -> None:

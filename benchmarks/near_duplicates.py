@@ -29,8 +29,14 @@ from graftline.ingest.clusters import LIMIT, SMALL_LIMIT, clusters, default_limi
 from graftline.ingest.decode import UnreadableError, pixels
 from graftline.ingest.perceptual import HASH_BYTES, perceptual_hash
 
-SHAPES = {"mnist": (1, 28, 28), "usps": (1, 16, 16), "cifar10_small.zip": (3, 32, 32), "hymenoptera.zip": (3, 224, 224),
-          "weather4.zip": (3, 224, 224), "hurricane_damage.zip": (3, 224, 224)}
+SHAPES = {
+    "mnist": (1, 28, 28),
+    "usps": (1, 16, 16),
+    "cifar10_small.zip": (3, 32, 32),
+    "hymenoptera.zip": (3, 224, 224),
+    "weather4.zip": (3, 224, 224),
+    "hurricane_damage.zip": (3, 224, 224),
+}
 WITHIN = (8, 16, 24, 31, 40, 48)
 SEARCHED = (60_000, 1_000_000)
 Change = Callable[[Image.Image], Image.Image]
@@ -54,17 +60,24 @@ def cut(share: float) -> Change:
     def cropped(image: Image.Image) -> Image.Image:
         x, y = (max(1, round(side * share / 2)) for side in image.size)
         return image.crop((x, y, image.width - x, image.height - y))
+
     return cropped
 
 
 CHANGES: dict[str, Change] = {
-    "JPEG 90": jpeg(90), "JPEG 75": jpeg(75), "JPEG 50": jpeg(50), "JPEG 30": jpeg(30),
-    "half": scaled(0.5), "quarter": scaled(0.25), "half, JPEG 50": lambda image: jpeg(50)(scaled(0.5)(image)),
+    "JPEG 90": jpeg(90),
+    "JPEG 75": jpeg(75),
+    "JPEG 50": jpeg(50),
+    "JPEG 30": jpeg(30),
+    "half": scaled(0.5),
+    "quarter": scaled(0.25),
+    "half, JPEG 50": lambda image: jpeg(50)(scaled(0.5)(image)),
     "light x0.8": lambda image: ImageEnhance.Brightness(image).enhance(0.8),
     "light x1.2": lambda image: ImageEnhance.Brightness(image).enhance(1.2),
     "contrast x0.9": lambda image: ImageEnhance.Contrast(image).enhance(0.9),
     "contrast x1.1": lambda image: ImageEnhance.Contrast(image).enhance(1.1),
-    "crop 2%": cut(0.02), "crop 5%": cut(0.05),
+    "crop 2%": cut(0.02),
+    "crop 5%": cut(0.05),
 }
 
 
@@ -84,6 +97,7 @@ def measured(path: Path, shape: tuple[int, int, int], copies: int) -> dict[str, 
     limit = default_limit(*shape[1:])
     place = Place(str(path), path)
     with choose("auto", place).read(place) as raw, ThreadPoolExecutor() as pool:
+
         def stored(sample: Sample) -> NDArray[np.uint8] | None:
             try:
                 return pixels(sample.load(), shape)
@@ -112,11 +126,18 @@ def measured(path: Path, shape: tuple[int, int, int], copies: int) -> dict[str, 
     pairs = near_pairs(found, max(WITHIN if shape[1] > 64 else (limit,)))
     between = np.bitwise_count(found[pairs[:, 0]] ^ found[pairs[:, 1]]).sum(axis=1)
     sizes = np.bincount(clusters(found, limit))
-    return {"set": path.name, "images": len(found), "side": shape[1], "limit": limit,
-            "pairs": int((between <= limit).sum()), "in clusters": int(sizes[sizes > 1].sum()),
-            "largest": int(sizes.max()), "ms a hash": round(1000 * statistics.median(seconds), 3),
-            **{name: f"{share:.0%}" for name, share in zip(CHANGES, (apart <= limit).mean(axis=0), strict=True)},
-            **{f"pairs within {one}": int((between <= one).sum()) for one in WITHIN if one <= limit or shape[1] > 64}}
+    return {
+        "set": path.name,
+        "images": len(found),
+        "side": shape[1],
+        "limit": limit,
+        "pairs": int((between <= limit).sum()),
+        "in clusters": int(sizes[sizes > 1].sum()),
+        "largest": int(sizes.max()),
+        "ms a hash": round(1000 * statistics.median(seconds), 3),
+        **{name: f"{share:.0%}" for name, share in zip(CHANGES, (apart <= limit).mean(axis=0), strict=True)},
+        **{f"pairs within {one}": int((between <= one).sum()) for one in WITHIN if one <= limit or shape[1] > 64},
+    }
 
 
 def searched(count: int, limit: int) -> dict[str, object]:
@@ -131,8 +152,12 @@ def searched(count: int, limit: int) -> dict[str, object]:
     middle = time.perf_counter()
     clusters(found, limit)
     assert pairs.tolist() == [[index, count - 1000 + index] for index in range(1000)]
-    return {"hashes": count, "limit": limit, "near_pairs s": round(middle - began, 2),
-            "clusters s": round(time.perf_counter() - middle, 2)}
+    return {
+        "hashes": count,
+        "limit": limit,
+        "near_pairs s": round(middle - began, 2),
+        "clusters s": round(time.perf_counter() - middle, 2),
+    }
 
 
 def show(rows: list[dict[str, object]]) -> None:

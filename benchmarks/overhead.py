@@ -34,8 +34,10 @@ from graftline.pipelines.placement import Placement
 
 STEPS = 6
 GOAL = 0.5  # seconds a step
-_OURS = ("import kfp.dsl.executor_main, kfp; from kfp import dsl; from kfp.dsl import *; "
-         "import graftline.events, graftline.manifest")
+_OURS = (
+    "import kfp.dsl.executor_main, kfp; from kfp import dsl; from kfp.dsl import *; "
+    "import graftline.events, graftline.manifest"
+)
 
 
 @face
@@ -114,13 +116,23 @@ def measure(rounds: int) -> list[dict[str, object]]:
                 found[side].append(seconds(lambda run=run, folder=folder: run(Path(folder))) / STEPS)
         found["imports"] += [importing(_OURS) for _ in range(2)]
     median = {name: statistics.median(values) for name, values in found.items()}
-    return [row("an idle step; peer: its imports alone", median["ours"], median["imports"], rounds),
-            row("an idle step; peer: bare kfp.local's", median["ours"], median["bare"], rounds)]
+    return [
+        row("an idle step; peer: its imports alone", median["ours"], median["imports"], rounds),
+        row("an idle step; peer: bare kfp.local's", median["ours"], median["bare"], rounds),
+    ]
 
 
 def row(what: str, mine: float, others: float, rounds: int) -> dict[str, object]:
-    return {"what": what, "ours": round(mine, 3), "peer": round(others, 3), "ratio": round(mine / others, 2),
-            "goal": GOAL, "met": mine - others < GOAL, "unit": "s", "rounds": rounds}
+    return {
+        "what": what,
+        "ours": round(mine, 3),
+        "peer": round(others, 3),
+        "ratio": round(mine / others, 2),
+        "goal": GOAL,
+        "met": mine - others < GOAL,
+        "unit": "s",
+        "rounds": rounds,
+    }
 
 
 def main() -> None:

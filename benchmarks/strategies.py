@@ -38,8 +38,24 @@ SEEDS = (0, 1, 2)
 SIDE, TESTED, CONTROL = 96, 150, 2
 """Pixels, test images a class, and times the candidate's presentations after which a control is stopped here."""
 RATES = (1e-4, 3e-4, 1e-3)
-STRATEGIES = ("zero", "feature", "partial", "staged", "full", "structure", "l2", "l2sp", "delta", "bss", "stochnorm",
-              "cotuning", "lora", "bitfit", "wise", "distill")
+STRATEGIES = (
+    "zero",
+    "feature",
+    "partial",
+    "staged",
+    "full",
+    "structure",
+    "l2",
+    "l2sp",
+    "delta",
+    "bss",
+    "stochnorm",
+    "cotuning",
+    "lora",
+    "bitfit",
+    "wise",
+    "distill",
+)
 ON_ALL = ("feature", "staged", "full", "l2sp", "wise")
 
 
@@ -77,13 +93,29 @@ def config(row: Row, data: Path) -> Any:
         target |= {"train_per_class": row.labels * 4 // 5, "val_per_class": row.labels // 5}
     finetune: dict[str, Any] = {}
     if row.name.startswith("plain"):
-        finetune = {"learning_rate": float(row.name.split()[1]), "epochs": 20, "mixup": 0, "cutmix": 0, "ema": 0,
-                    "patience": 0, "label_smoothing": 0, "balance": "none", "weight_decay": 0.01}
+        finetune = {
+            "learning_rate": float(row.name.split()[1]),
+            "epochs": 20,
+            "mixup": 0,
+            "cutmix": 0,
+            "ema": 0,
+            "patience": 0,
+            "label_smoothing": 0,
+            "balance": "none",
+            "weight_decay": 0.01,
+        }
     strategy = "full" if row.name == "control" or row.name.startswith("plain") else row.name
-    return Config.model_validate({
-        "source": {"init": str(data / "weights" / f"{backbone}.pth"), "name": "imagenet"}, "target": target,
-        "backbone": backbone, "image_size": SIDE, "strategies": [strategy], "finetune": finetune,
-        "seed": row.seed})
+    return Config.model_validate(
+        {
+            "source": {"init": str(data / "weights" / f"{backbone}.pth"), "name": "imagenet"},
+            "target": target,
+            "backbone": backbone,
+            "image_size": SIDE,
+            "strategies": [strategy],
+            "finetune": finetune,
+            "seed": row.seed,
+        }
+    )
 
 
 def artifacts(row: Row, data: Path, work: Path) -> tuple[Path, Path]:
@@ -124,19 +156,38 @@ def train(row: Row, data: Path, work: Path) -> dict[str, Any]:
     capped = job.control.model_copy(update={"max_presentations": CONTROL * job.longest})
     accuracy = None
     try:
-        made = finetune(job.model_copy(update={"cross_validate": False, "control": capped}), sources=sources,
-                        dataset=target, out=out)
+        made = finetune(
+            job.model_copy(update={"cross_validate": False, "control": capped}),
+            sources=sources,
+            dataset=target,
+            out=out,
+        )
     except RefusedError as error:
-        return {**asdict(row), "accuracy": None, "status": "refused", "reason": str(error), "presentations": 0,
-                "seconds": 0.0, "cpu": round(time.process_time() - began, 1), "converged": None}
+        return {
+            **asdict(row),
+            "accuracy": None,
+            "status": "refused",
+            "reason": str(error),
+            "presentations": 0,
+            "seconds": 0.0,
+            "cpu": round(time.process_time() - began, 1),
+            "converged": None,
+        }
     if made.row.status == "ok":
         network, manifest = checkpoint.load(out)
         test = Samples([datasets.read(target).test])
         right = outputs(network, test, manifest.input, pick()).argmax(1).numpy() == test.labels
         accuracy = float(right.mean())
-    return {**asdict(row), "accuracy": accuracy, "status": made.row.status, "reason": made.row.reason,
-            "presentations": made.row.presentations, "seconds": round(made.row.train_seconds, 1),
-            "cpu": round(time.process_time() - began, 1), "converged": made.row.converged}
+    return {
+        **asdict(row),
+        "accuracy": accuracy,
+        "status": made.row.status,
+        "reason": made.row.reason,
+        "presentations": made.row.presentations,
+        "seconds": round(made.row.train_seconds, 1),
+        "cpu": round(time.process_time() - began, 1),
+        "converged": made.row.converged,
+    }
 
 
 def interval(values: list[float]) -> float:
@@ -161,12 +212,16 @@ def show(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 found = [row["accuracy"] for row in mine if row["labels"] == labels and row["accuracy"] is not None]
                 status = [row["status"] for row in mine if row["labels"] == labels and row["accuracy"] is None]
                 half = interval(found)
-                cells.append((f"{statistics.mean(found):.3f}" + ("" if math.isnan(half) else f" ±{half:.3f}")
-                              if found else "") + (f" ({', '.join(sorted(set(status)))})" if status else ""))
+                cells.append(
+                    (f"{statistics.mean(found):.3f}" + ("" if math.isnan(half) else f" ±{half:.3f}") if found else "")
+                    + (f" ({', '.join(sorted(set(status)))})" if status else "")
+                )
                 told.append({"set": name, "labels": labels, "strategy": each, "accuracies": found, "status": status})
             most = [row for row in mine if row["labels"] == LABELS[-1]]
-            spent = [f"{statistics.mean(row[key] for row in most):,.0f}" if most else "" for key in
-                     ("presentations", "seconds")]
+            spent = [
+                f"{statistics.mean(row[key] for row in most):,.0f}" if most else ""
+                for key in ("presentations", "seconds")
+            ]
             table.add_row(each, *cells, *spent)
         Console(width=140).print(table)
     return told
@@ -177,9 +232,17 @@ def against_hand_set(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
     compared = []
     for name in SETS:
         for labels in LABELS:
+
             def scores(each: str, name: str = name, labels: int = labels) -> dict[int, float]:
-                return {row["seed"]: row["accuracy"] for row in done if row["set"] == name and row["labels"] == labels
-                        and row["name"] == each and row["accuracy"] is not None}
+                return {
+                    row["seed"]: row["accuracy"]
+                    for row in done
+                    if row["set"] == name
+                    and row["labels"] == labels
+                    and row["name"] == each
+                    and row["accuracy"] is not None
+                }
+
             recipe, plain = scores("full"), {rate: scores(f"plain {rate:g}") for rate in RATES}
             plain = {rate: found for rate, found in plain.items() if found.keys() == recipe.keys() and found}
             if not plain:
@@ -187,10 +250,19 @@ def against_hand_set(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
             best = max(plain, key=lambda rate: statistics.mean(plain[rate].values()))
             ours, theirs = statistics.mean(recipe.values()), statistics.mean(plain[best].values())
             half = interval([recipe[seed] - plain[best][seed] for seed in recipe])
-            compared.append({"what": f"{name}, {labels} a class: `full` by recipe, best hand-set rate {best:g}",
-                             "ours": ours, "peer": theirs, "ratio": ours / theirs, "goal": 1.0,
-                             "met": ours >= theirs or ours + half >= theirs, "unit": "accuracy, higher is better",
-                             "rounds": len(recipe), "interval": half})
+            compared.append(
+                {
+                    "what": f"{name}, {labels} a class: `full` by recipe, best hand-set rate {best:g}",
+                    "ours": ours,
+                    "peer": theirs,
+                    "ratio": ours / theirs,
+                    "goal": 1.0,
+                    "met": ours >= theirs or ours + half >= theirs,
+                    "unit": "accuracy, higher is better",
+                    "rounds": len(recipe),
+                    "interval": half,
+                }
+            )
     for each in compared:
         print(f"{each['what']}: {each['ours']:.3f} against {each['peer']:.3f}, difference ±{each['interval']:.3f}")
     return compared
@@ -210,8 +282,11 @@ def main() -> None:
     kept = options.work / "rows.jsonl"
     done = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     over = {tuple(row[key] for key in ("set", "labels", "seed", "name")) for row in done}
-    waiting = [row for row in rows() if (row.set, row.labels, row.seed, row.name) not in over
-               and (options.only is None or row.name in options.only)]
+    waiting = [
+        row
+        for row in rows()
+        if (row.set, row.labels, row.seed, row.name) not in over and (options.only is None or row.name in options.only)
+    ]
     data, work = options.data.resolve(), options.work.resolve()
     for row in {(row.set, row.labels, row.seed): row for row in waiting}.values():
         artifacts(row, data, work)

@@ -105,8 +105,15 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
         began = time.perf_counter()
         place(network, device())
         features = Start(network, None).frozen_outputs("features", network.backbone, train, contract(case), device())
-        fit_head(network.head, features, torch.from_numpy(train.labels), training(case),
-                 iterations=head_iterations(len(train)), seed=SEED, meter=Meter(1))
+        fit_head(
+            network.head,
+            features,
+            torch.from_numpy(train.labels),
+            training(case),
+            iterations=head_iterations(len(train)),
+            seed=SEED,
+            meter=Meter(1),
+        )
         seconds["ours"].append(time.perf_counter() - began)
         found["ours"] = right(network, case, held)
 
@@ -129,8 +136,10 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
 def compiling(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
     """Epochs of ours, plain and through torch.compile, in 32 bits; the first ones, which compile, apart."""
     options = {"precision": "fp32", "layout": "channels_last"}
-    sides = {name: SIDES["ours"](case, start(case, data), folder, compile=name == "compiled", **options)
-             for name in ("plain", "compiled")}
+    sides = {
+        name: SIDES["ours"](case, start(case, data), folder, compile=name == "compiled", **options)
+        for name in ("plain", "compiled")
+    }
     found: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds + 1):
         for name, epoch in sides.items():
@@ -169,16 +178,24 @@ def memory(side: str) -> Callable[[Case, Path, Path, int], dict[str, Any]]:
 
 
 CHILDREN: dict[str, Callable[[Case, Path, Path, int], dict[str, Any]]] = {
-    "epochs": epochs, "accuracy": accuracy, "head": head, "compile": compiling,
-    **{f"memory of {name}": memory(name) for name in SIDES}}
+    "epochs": epochs,
+    "accuracy": accuracy,
+    "head": head,
+    "compile": compiling,
+    **{f"memory of {name}": memory(name) for name in SIDES},
+}
 
 
 def run(name: str, case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
     """Runs one of these in a process of its own; what its probe finds is kept for the others, save for memory's."""
     cache = folder / ("cache" if not name.startswith("memory") else "fresh")
-    answer = subprocess.run([sys.executable, __file__, "--child", name, case.backbone, str(data), str(folder),
-                             "--rounds", str(rounds)], check=True, stdout=subprocess.PIPE, text=True,
-                            env=os.environ | {"GRAFTLINE_CACHE": str(cache)}).stdout
+    answer = subprocess.run(
+        [sys.executable, __file__, "--child", name, case.backbone, str(data), str(folder), "--rounds", str(rounds)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"GRAFTLINE_CACHE": str(cache)},
+    ).stdout
     found: dict[str, Any] = json.loads(answer.splitlines()[-1])
     return found
 
@@ -192,14 +209,39 @@ def epoch_rows(case: Case, data: Path, work: Path, rounds: int) -> list[Row]:
     chosen = f"{found['chosen']['precision']}, {found['chosen']['layout']}"
     fastest = min(there(), key=lambda name: seconds[name])
     mine = seconds["ours"]
-    rows = [row(f"{what} ({chosen}): an epoch from disk; peer: {name}" + (", the fastest" * (name == fastest)), mine,
-                seconds[name], seconds[name] / mine, 1.5 if name == fastest else None, "s", rounds)
-            for name in there()]
+    rows = [
+        row(
+            f"{what} ({chosen}): an epoch from disk; peer: {name}" + (", the fastest" * (name == fastest)),
+            mine,
+            seconds[name],
+            seconds[name] / mine,
+            1.5 if name == fastest else None,
+            "s",
+            rounds,
+        )
+        for name in there()
+    ]
     rows += [absent(f"{what}: an epoch from disk; peer: {name}", rounds) for name in PEERS if name not in there()]
-    rows += [row(f"{what}: an epoch; peer: in memory", mine, seconds["in memory"], seconds["in memory"] / mine, 1.0,
-                 "s", rounds),
-             row(f"{what}: an epoch; peer: the same steps on a synthetic batch", mine, seconds["synthetic"],
-                 seconds["synthetic"] / mine, 0.95, "s", rounds)]
+    rows += [
+        row(
+            f"{what}: an epoch; peer: in memory",
+            mine,
+            seconds["in memory"],
+            seconds["in memory"] / mine,
+            1.0,
+            "s",
+            rounds,
+        ),
+        row(
+            f"{what}: an epoch; peer: the same steps on a synthetic batch",
+            mine,
+            seconds["synthetic"],
+            seconds["synthetic"] / mine,
+            0.95,
+            "s",
+            rounds,
+        ),
+    ]
     return rows
 
 
@@ -208,8 +250,17 @@ def head_rows(case: Case, data: Path, work: Path, rounds: int) -> list[Row]:
     found = run("head", case, data, work, rounds)
     equal(found, f"{what}, head")
     mine, other = (statistics.median(found["seconds"][name]) for name in ("ours", "torchvision"))
-    return [row(f"{what}: `feature`; peer: 10 epochs through the frozen network", mine, other, other / mine,
-                case.faster, "s", rounds)]
+    return [
+        row(
+            f"{what}: `feature`; peer: 10 epochs through the frozen network",
+            mine,
+            other,
+            other / mine,
+            case.faster,
+            "s",
+            rounds,
+        )
+    ]
 
 
 def memory_rows(case: Case, data: Path, work: Path, rounds: int) -> list[Row]:
@@ -217,16 +268,34 @@ def memory_rows(case: Case, data: Path, work: Path, rounds: int) -> list[Row]:
     peak = {name: run(f"memory of {name}", case, data, work, 1)["peak_mb"] for name in ["ours", *there()]}
     least = min((name for name in peak if name != "ours"), key=lambda name: peak[name])
     ratio = peak[least] / peak["ours"]
-    return [row(f"{what}: peak memory, workers included; peer: {least}, the least", peak["ours"], peak[least],
-                ratio, 1.0, "MB", 1)]
+    return [
+        row(
+            f"{what}: peak memory, workers included; peer: {least}, the least",
+            peak["ours"],
+            peak[least],
+            ratio,
+            1.0,
+            "MB",
+            1,
+        )
+    ]
 
 
 def compile_rows(case: Case, data: Path, work: Path, rounds: int) -> list[Row]:
     found = run("compile", case, data, work, rounds)
     mine, plain = (statistics.median(found["seconds"][name]) for name in ("compiled", "plain"))
     what = f"{case.backbone} at {case.side}, batch {case.batch}"
-    return [row(f"{what}: an epoch with `compile`, {found['first']:.0f} s the first; peer: without", mine,
-                plain, plain / mine, None, "s", rounds)]
+    return [
+        row(
+            f"{what}: an epoch with `compile`, {found['first']:.0f} s the first; peer: without",
+            mine,
+            plain,
+            plain / mine,
+            None,
+            "s",
+            rounds,
+        )
+    ]
 
 
 PARTS = {"epochs": epoch_rows, "head": head_rows, "memory": memory_rows, "compile": compile_rows}
@@ -242,13 +311,29 @@ def equal(found: dict[str, Any], what: str) -> None:
 
 
 def row(what: str, mine: float, peer: float, ratio: float, goal: float | None, unit: str, rounds: int) -> Row:
-    return {"what": what, "ours": round(mine, 3), "peer": round(peer, 3), "ratio": round(ratio, 2), "goal": goal,
-            "met": None if goal is None else ratio >= goal, "unit": unit, "rounds": rounds}
+    return {
+        "what": what,
+        "ours": round(mine, 3),
+        "peer": round(peer, 3),
+        "ratio": round(ratio, 2),
+        "goal": goal,
+        "met": None if goal is None else ratio >= goal,
+        "unit": unit,
+        "rounds": rounds,
+    }
 
 
 def absent(what: str, rounds: int) -> Row:
-    return {"what": f"{what}: not installed", "ours": None, "peer": None, "ratio": None, "goal": None, "met": None,
-            "unit": "s", "rounds": rounds}
+    return {
+        "what": f"{what}: not installed",
+        "ours": None,
+        "peer": None,
+        "ratio": None,
+        "goal": None,
+        "met": None,
+        "unit": "s",
+        "rounds": rounds,
+    }
 
 
 def main() -> None:

@@ -100,8 +100,15 @@ def ours(case: Case, network: Any, folder: Path, **options: Any) -> Epoch:
     from graftline.training.optimizer import group
 
     train = samples(folder, "train")
-    loop = Loop(network, [group([network], RATE)], training(case, **options), contract(case), seed=SEED,
-                device=device(), meter=Meter(1))
+    loop = Loop(
+        network,
+        [group([network], RATE)],
+        training(case, **options),
+        contract(case),
+        seed=SEED,
+        device=device(),
+        meter=Meter(1),
+    )
     return lambda: (loop.epoch(train, lambda step: 1.0), loop)[1]
 
 
@@ -143,10 +150,17 @@ def loader(case: Case, folder: Path) -> Any:
     from torchvision import transforms
     from torchvision.datasets import ImageFolder
 
-    steps = transforms.Compose([transforms.RandomResizedCrop(case.side, scale=SCALE), transforms.RandomHorizontalFlip(),
-                                transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
-    return DataLoader(ImageFolder(folder / "train", steps), case.batch, shuffle=True, num_workers=CORES,
-                      persistent_workers=True)
+    steps = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(case.side, scale=SCALE),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    )
+    return DataLoader(
+        ImageFolder(folder / "train", steps), case.batch, shuffle=True, num_workers=CORES, persistent_workers=True
+    )
 
 
 def over(batches: Any, step: Callable[[Any, Any], None], network: Any) -> Epoch:
@@ -166,9 +180,20 @@ def timm(case: Case, network: Any, folder: Path) -> Epoch:
     from timm.data import create_loader
     from torchvision.datasets import ImageFolder
 
-    batches = create_loader(ImageFolder(folder / "train"), (3, case.side, case.side), case.batch, is_training=True,
-                            use_prefetcher=False, scale=SCALE, hflip=0.5, mean=MEAN, std=STD, num_workers=CORES,
-                            persistent_workers=True, device=device())
+    batches = create_loader(
+        ImageFolder(folder / "train"),
+        (3, case.side, case.side),
+        case.batch,
+        is_training=True,
+        use_prefetcher=False,
+        scale=SCALE,
+        hflip=0.5,
+        mean=MEAN,
+        std=STD,
+        num_workers=CORES,
+        persistent_workers=True,
+        device=device(),
+    )
     return over(batches, plain_step(network), network)
 
 
@@ -198,8 +223,14 @@ def lightning(case: Case, network: Any, folder: Path) -> Epoch:
     module, batches = Module(), loader(case, folder)
 
     def epoch() -> None:
-        trainer = lightning_.Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
-                                     enable_progress_bar=False, enable_model_summary=False)
+        trainer = lightning_.Trainer(
+            max_epochs=1,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
         trainer.fit(module, batches)
 
     return epoch
@@ -213,8 +244,14 @@ def in_memory(case: Case, network: Any, folder: Path) -> Epoch:
 
     images = torch.from_numpy(np.load(folder / "train.npy"))
     labels = torch.from_numpy(np.load(folder / "train-labels.npy"))
-    steps = v2.Compose([v2.RandomResizedCrop(case.side, scale=SCALE), v2.RandomHorizontalFlip(),
-                        v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
+    steps = v2.Compose(
+        [
+            v2.RandomResizedCrop(case.side, scale=SCALE),
+            v2.RandomHorizontalFlip(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
 
     def batches() -> Iterator[tuple[Any, Any]]:
         for rows in torch.randperm(len(images)).split(case.batch):
@@ -260,8 +297,11 @@ def synthetic(case: Case, network: Any, folder: Path) -> Epoch:
     return epoch
 
 
-PEERS: dict[str, Callable[[Case, Any, Path], Epoch]] = {"torchvision": torchvision, "timm": timm,
-                                                       "lightning": lightning}
+PEERS: dict[str, Callable[[Case, Any, Path], Epoch]] = {
+    "torchvision": torchvision,
+    "timm": timm,
+    "lightning": lightning,
+}
 SIDES = {"ours": ours, **PEERS, "in memory": in_memory, "synthetic": synthetic}
 
 

@@ -9,8 +9,15 @@ from graftline.components.face import face
 
 @face
 def evaluate(
-    job: str, inputs: str, confirmation_digests: list[str], dataset: Input[Dataset], sources: Input[Model],
-    chosen: Input[Model], control: Input[Model], confirmations: Input[list[Model]], metrics: Output[Metrics],
+    job: str,
+    inputs: str,
+    confirmation_digests: list[str],
+    dataset: Input[Dataset],
+    sources: Input[Model],
+    chosen: Input[Model],
+    control: Input[Model],
+    confirmations: Input[list[Model]],
+    metrics: Output[Metrics],
     confusion: Output[ClassificationMetrics],
 ) -> NamedTuple("Outputs", [("digest", str)]):
     """Measures the chosen model, the control and the baselines on test; `inputs` is select's digest."""
@@ -23,9 +30,15 @@ def evaluate(
         from graftline.manifest import canonical_json, digest_text, identity
         from graftline.steps.evaluate import evaluate
 
-        found = evaluate(EvaluateJob.model_validate_json(job), dataset=Path(dataset.path), sources=Path(sources.path),
-                         chosen=Path(chosen.path), control=Path(control.path),
-                         confirmations=[Path(c.path) for c in confirmations], out=Path(metrics.path))
+        found = evaluate(
+            EvaluateJob.model_validate_json(job),
+            dataset=Path(dataset.path),
+            sources=Path(sources.path),
+            chosen=Path(chosen.path),
+            control=Path(control.path),
+            confirmations=[Path(c.path) for c in confirmations],
+            out=Path(metrics.path),
+        )
         for name, figure in found.test.items():
             metrics.log_metric(name, figure.value)
         if found.confusion:

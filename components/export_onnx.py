@@ -9,7 +9,11 @@ from graftline.components.face import face
 
 @face
 def export_onnx(
-    job: str, inputs: str, dataset: Input[Dataset], chosen: Input[Model], evaluation: Input[Metrics],
+    job: str,
+    inputs: str,
+    dataset: Input[Dataset],
+    chosen: Input[Model],
+    evaluation: Input[Metrics],
     onnx: Output[Model],
 ) -> NamedTuple("Outputs", [("digest", str)]):
     """Exports the chosen model to ONNX and proves it equal on test; `inputs` is evaluate's digest."""
@@ -22,6 +26,11 @@ def export_onnx(
         from graftline.manifest import canonical_json, digest_text, identity
         from graftline.steps.export_onnx import export_onnx
 
-        export_onnx(ExportJob.model_validate_json(job), dataset=Path(dataset.path), chosen=Path(chosen.path),
-                    evaluation=Path(evaluation.path), out=Path(onnx.path))
+        export_onnx(
+            ExportJob.model_validate_json(job),
+            dataset=Path(dataset.path),
+            chosen=Path(chosen.path),
+            evaluation=Path(evaluation.path),
+            out=Path(onnx.path),
+        )
         return (digest_text(canonical_json([inputs, identity(Path(onnx.path))])),)

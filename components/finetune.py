@@ -9,7 +9,11 @@ from graftline.components.face import face
 
 @face
 def finetune(
-    candidate: str, phase: str, sources: Input[Model], dataset: Input[Dataset], checkpoint: Output[Model],
+    candidate: str,
+    phase: str,
+    sources: Input[Model],
+    dataset: Input[Dataset],
+    checkpoint: Output[Model],
     earlier: Optional[Input[Model]] = None,  # noqa: UP045
 ) -> NamedTuple("Outputs", [("digest", str)]):
     """Trains one candidate (JSON) on the target, from where it stands in `earlier` if it does; `phase` is for its logs:
@@ -24,6 +28,11 @@ def finetune(
         from graftline.manifest import identity
         from graftline.steps.finetune import finetune
 
-        finetune(parsed, sources=Path(sources.path), dataset=Path(dataset.path), out=Path(checkpoint.path),
-                 earlier=Path(earlier.path) if earlier else None)
+        finetune(
+            parsed,
+            sources=Path(sources.path),
+            dataset=Path(dataset.path),
+            out=Path(checkpoint.path),
+            earlier=Path(earlier.path) if earlier else None,
+        )
         return (identity(Path(checkpoint.path)),)

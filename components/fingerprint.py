@@ -6,11 +6,21 @@ from graftline.components.face import face
 
 
 @face
-def fingerprint(
-    config: str, fan_out: bool = False, tournament: bool = False,
-) -> NamedTuple("Jobs", [("Output", list[str]), ("target", str), ("sources", list[str]), ("plan", str),
-                         ("select", str), ("evaluate", str), ("export_onnx", str), ("gate", str), ("release", str),
-                         ("report", str)]):
+def fingerprint(config: str, fan_out: bool = False, tournament: bool = False) -> NamedTuple(
+    "Jobs",
+    [
+        ("Output", list[str]),
+        ("target", str),
+        ("sources", list[str]),
+        ("plan", str),
+        ("select", str),
+        ("evaluate", str),
+        ("export_onnx", str),
+        ("gate", str),
+        ("release", str),
+        ("report", str),
+    ],
+):
     """Looks at the raw data and splits a run's config into one job a step (JSON). `Output` is the list of the DAG's
     first loop: the sources' jobs, or with `fan_out` the DecodeJobs of the target and all sources."""
     from graftline import events

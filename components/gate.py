@@ -7,7 +7,11 @@ from graftline.components.face import face
 
 @face
 def gate(
-    job: str, inputs: str, dataset: Input[Dataset], onnx: Input[Model], evaluation: Input[Metrics],
+    job: str,
+    inputs: str,
+    dataset: Input[Dataset],
+    onnx: Input[Model],
+    evaluation: Input[Metrics],
     judgement: Output[Artifact],
 ) -> str:
     """Judges the file that ships: promote, hold or reject; `inputs` is export_onnx's digest."""
@@ -20,7 +24,12 @@ def gate(
         from graftline.manifest import NAME
         from graftline.steps.gate import gate
 
-        result = gate(GateJob.model_validate_json(job), dataset=Path(dataset.path), onnx=Path(onnx.path),
-                      evaluation=Path(evaluation.path), out=Path(judgement.path))
+        result = gate(
+            GateJob.model_validate_json(job),
+            dataset=Path(dataset.path),
+            onnx=Path(onnx.path),
+            evaluation=Path(evaluation.path),
+            out=Path(judgement.path),
+        )
         assert (Path(judgement.path) / NAME).is_file(), f"{judgement.path}: gate wrote no {NAME}"
         return result.verdict

@@ -9,20 +9,29 @@ from graftline.components.face import face
 
 @face
 def halve(
-    job: str, candidate_digests: list[str], candidates: Input[list[Model]], race: Output[Model],
-    before: Optional[Input[Model]] = None, before_digest: str = "",  # noqa: UP045
+    job: str,
+    candidate_digests: list[str],
+    candidates: Input[list[Model]],
+    race: Output[Model],
+    before: Optional[Input[Model]] = None,  # noqa: UP045
+    before_digest: str = "",
 ) -> NamedTuple("Outputs", [("Output", list[str]), ("digest", str)]):
     """Ranks a rung of the tournament (a RaceJob), hands on its survivors (`race`), lists the next rung (`Output`)."""
     from pathlib import Path
 
     from graftline import events
 
-    with events.step("halve-2" if before else "halve-1", job=job, candidates=",".join(candidate_digests),
-                     before=before_digest):
+    with events.step(
+        "halve-2" if before else "halve-1", job=job, candidates=",".join(candidate_digests), before=before_digest
+    ):
         from graftline.jobs import RaceJob
         from graftline.manifest import identity
         from graftline.steps.halve import halve
 
-        items = halve(RaceJob.model_validate_json(job), candidates=[Path(c.path) for c in candidates],
-                      before=Path(before.path) if before else None, out=Path(race.path))
+        items = halve(
+            RaceJob.model_validate_json(job),
+            candidates=[Path(c.path) for c in candidates],
+            before=Path(before.path) if before else None,
+            out=Path(race.path),
+        )
         return ([item.to_json() for item in items], identity(Path(race.path)))

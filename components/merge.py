@@ -9,7 +9,7 @@ from graftline.components.face import face
 
 @face
 def merge(
-    job: str, part_digests: list[str], parts: Input[list[Dataset]], dataset: Output[Dataset], page: Output[HTML],
+    job: str, part_digests: list[str], parts: Input[list[Dataset]], dataset: Output[Dataset], page: Output[HTML]
 ) -> NamedTuple("Outputs", [("digest", str)]):
     """Makes the target's dataset (a PreprocessJob) of its decoded shards; parts of other data are passed over."""
     from pathlib import Path

@@ -7,7 +7,11 @@ from graftline.components.face import face
 
 @face
 def merge_sources(
-    jobs: list[str], target_digest: str, part_digests: list[str], target: Input[Dataset], parts: Input[list[Dataset]],
+    jobs: list[str],
+    target_digest: str,
+    part_digests: list[str],
+    target: Input[Dataset],
+    parts: Input[list[Dataset]],
     dataset: Output[Dataset],
 ) -> list[str]:
     """Makes the datasets of all sources (SourceJobs), one folder each, of their shards; returns their PretrainJobs."""
@@ -19,6 +23,10 @@ def merge_sources(
         from graftline.jobs import SourceJob
         from graftline.steps.merge_sources import merge_sources
 
-        made = merge_sources([SourceJob.model_validate_json(job) for job in jobs], [Path(part.path) for part in parts],
-                             target=Path(target.path), out=Path(dataset.path))
+        made = merge_sources(
+            [SourceJob.model_validate_json(job) for job in jobs],
+            [Path(part.path) for part in parts],
+            target=Path(target.path),
+            out=Path(dataset.path),
+        )
         return [job.to_json() for job in made]

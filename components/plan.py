@@ -9,8 +9,12 @@ from graftline.components.face import face
 
 @face
 def plan(
-    job: str, checkpoint_digests: list[str], dataset_digest: str, checkpoints: Input[list[Model]],
-    dataset: Input[Dataset], sources: Output[Model],
+    job: str,
+    checkpoint_digests: list[str],
+    dataset_digest: str,
+    checkpoints: Input[list[Model]],
+    dataset: Input[Dataset],
+    sources: Output[Model],
 ) -> NamedTuple("Outputs", [("Output", list[str]), ("digest", str), ("race", str)]):
     """Lists what to train on the target (`Output`), the control among them or, of a tournament, in the job of its later
     rungs (`race`); gathers the sources in one artifact."""
@@ -23,8 +27,12 @@ def plan(
         from graftline.manifest import canonical_json, digest_text, identity
         from graftline.steps.plan import plan
 
-        planned = plan(PlanJob.model_validate_json(job), sources=[Path(c.path) for c in checkpoints],
-                       dataset=Path(dataset.path), out=Path(sources.path))
+        planned = plan(
+            PlanJob.model_validate_json(job),
+            sources=[Path(c.path) for c in checkpoints],
+            dataset=Path(dataset.path),
+            out=Path(sources.path),
+        )
         inputs = digest_text(canonical_json([dataset_digest, identity(Path(sources.path))]))
         candidates = [c.model_copy(update={"inputs": inputs}).to_json() for c in planned.candidates]
         return (candidates, inputs, planned.race.stamped(inputs).to_json())

@@ -9,7 +9,10 @@ from graftline.components.face import face
 
 @face
 def preprocess(
-    job: str, dataset: Output[Dataset], page: Output[HTML], target: Optional[Input[Dataset]] = None,  # noqa: UP045
+    job: str,
+    dataset: Output[Dataset],
+    page: Output[HTML],
+    target: Optional[Input[Dataset]] = None,  # noqa: UP045
 ) -> NamedTuple("Outputs", [("digest", str), ("pretrain", str)]):
     """Makes a dataset: the target's of a PreprocessJob; given that, a source's of a SourceJob, of which `pretrain` is
     then the rest."""

@@ -8,9 +8,7 @@ from graftline.components.face import face
 
 
 @face
-def pretrain(
-    job: str, dataset: Input[Dataset], checkpoint: Output[Model],
-) -> NamedTuple("Outputs", [("digest", str)]):
+def pretrain(job: str, dataset: Input[Dataset], checkpoint: Output[Model]) -> NamedTuple("Outputs", [("digest", str)]):
     """Makes a source's checkpoint (a PretrainJob): first weights, trained on the dataset where that is not empty. The
     dataset is the artifact, or the folder of the source's label in it."""
     from pathlib import Path

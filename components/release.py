@@ -9,8 +9,13 @@ from graftline.components.face import face
 
 @face
 def release(
-    job: str, dataset: Input[Dataset], onnx: Input[Model], evaluation: Input[Metrics], judgement: Input[Artifact],
-    chosen: Input[Model], released: Output[Artifact],
+    job: str,
+    dataset: Input[Dataset],
+    onnx: Input[Model],
+    evaluation: Input[Metrics],
+    judgement: Input[Artifact],
+    chosen: Input[Model],
+    released: Output[Artifact],
 ) -> NamedTuple("Outputs", [("digest", str)]):
     """Writes the release folder of a promoted model, and into the store where there is one; never cached."""
     from pathlib import Path
@@ -22,7 +27,13 @@ def release(
         from graftline.manifest import identity
         from graftline.steps.release import release
 
-        release(ReleaseJob.model_validate_json(job), dataset=Path(dataset.path), onnx=Path(onnx.path),
-                evaluation=Path(evaluation.path), gate=Path(judgement.path), chosen=Path(chosen.path),
-                out=Path(released.path))
+        release(
+            ReleaseJob.model_validate_json(job),
+            dataset=Path(dataset.path),
+            onnx=Path(onnx.path),
+            evaluation=Path(evaluation.path),
+            gate=Path(judgement.path),
+            chosen=Path(chosen.path),
+            out=Path(released.path),
+        )
         return (identity(Path(released.path)),)

@@ -9,8 +9,14 @@ from graftline.components.face import face
 
 @face
 def select(
-    job: str, inputs: str, candidate_digests: list[str], candidates: Input[list[Model]], chosen: Output[Model],
-    control: Output[Model], selection: Output[Artifact], race: Optional[Input[Model]] = None,  # noqa: UP045
+    job: str,
+    inputs: str,
+    candidate_digests: list[str],
+    candidates: Input[list[Model]],
+    chosen: Output[Model],
+    control: Output[Model],
+    selection: Output[Artifact],
+    race: Optional[Input[Model]] = None,  # noqa: UP045
     race_digest: str = "",
 ) -> NamedTuple("Outputs", [("Output", list[str]), ("digest", str)]):
     """Picks the candidate that validation prefers and lists the further seeds (`Output`); `inputs` is plan's digest."""
@@ -24,7 +30,13 @@ def select(
         from graftline.steps.select import select
 
         outputs = [Path(chosen.path), Path(control.path), Path(selection.path)]
-        more = select(SelectJob.model_validate_json(job), candidates=[Path(c.path) for c in candidates],
-                      chosen=outputs[0], control=outputs[1], out=outputs[2], race=Path(race.path) if race else None)
+        more = select(
+            SelectJob.model_validate_json(job),
+            candidates=[Path(c.path) for c in candidates],
+            chosen=outputs[0],
+            control=outputs[1],
+            out=outputs[2],
+            race=Path(race.path) if race else None,
+        )
         digest = digest_text(canonical_json([inputs, *map(identity, outputs)]))
         return ([c.model_copy(update={"inputs": inputs}).to_json() for c in more], digest)

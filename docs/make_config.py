@@ -39,8 +39,11 @@ def _lines() -> Iterator[str]:
         seen.add(model)
         summary = (model.__doc__ or "").split("\n")[0]
         yield f"## {_heading(place)}{summary}"
-        rows = [(name, field) for name, field in model.model_fields.items()
-                if not (name == "name" and get_origin(field.annotation) is Literal)]
+        rows = [
+            (name, field)
+            for name, field in model.model_fields.items()
+            if not (name == "name" and get_origin(field.annotation) is Literal)
+        ]
         if rows:
             yield "| key | type | default | |"
             yield "|---|---|---|---|"
@@ -70,8 +73,12 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _type(field: Any) -> str:
-    limits = [f"{sign} {getattr(rule, name):g}" for rule in field.metadata
-              for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")) if hasattr(rule, name)]
+    limits = [
+        f"{sign} {getattr(rule, name):g}"
+        for rule in field.metadata
+        for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+        if hasattr(rule, name)
+    ]
     return ", ".join([_annotation(field.annotation), *limits])
 
 
@@ -107,8 +114,13 @@ def _short(item: Any) -> str:
         return str(item)
     if getattr(item, "name", None):
         return str(item.name)  # type: ignore[attr-defined]
-    return "{" + ", ".join(f"{name}: {value}" for name, value in item.model_dump(exclude_defaults=False).items()
-                           if name == "init") + "}"
+    return (
+        "{"
+        + ", ".join(
+            f"{name}: {value}" for name, value in item.model_dump(exclude_defaults=False).items() if name == "init"
+        )
+        + "}"
+    )
 
 
 if __name__ == "__main__":

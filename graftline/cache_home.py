@@ -18,8 +18,11 @@ STALE = 7 * 86_400.0
 def cache_home() -> Path:
     """Returns `$GRAFTLINE_CACHE`, else `graftline` in the user's cache folder; perhaps not there yet."""
     named = os.environ.get(CACHE)
-    return Path(named).absolute() if named else \
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "graftline"
+    return (
+        Path(named).absolute()
+        if named
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "graftline"
+    )
 
 
 @contextmanager

@@ -166,15 +166,22 @@ def load(folder: Path) -> "tuple[Network, CheckpointManifest]":
 
     manifest = read(folder, CheckpointManifest, verify=True)
     if manifest.row.status != "ok" and not manifest.digest:
-        raise RefusedError(f"{folder}: no weights, its training ended as {manifest.row.status!r}: "
-                           f"{manifest.row.reason}")
+        raise RefusedError(
+            f"{folder}: no weights, its training ended as {manifest.row.status!r}: {manifest.row.reason}"
+        )
     if manifest.files.get(WEIGHTS) is None or manifest.files[WEIGHTS] != manifest.digest:
         raise RefusedError(f"{folder / NAME}: its digest is not that of {WEIGHTS}; make the checkpoint again")
     with Unfilled():
-        network = build(manifest.backbone, manifest.mapped_from or outputs(manifest.classes), input=manifest.input,
-                        small=manifest.small, head=manifest.head, source_head=manifest.source_head,
-                        architecture=manifest.architecture,
-                        objective=Objective.unfilled(manifest.task, len(manifest.classes)))
+        network = build(
+            manifest.backbone,
+            manifest.mapped_from or outputs(manifest.classes),
+            input=manifest.input,
+            small=manifest.small,
+            head=manifest.head,
+            source_head=manifest.source_head,
+            architecture=manifest.architecture,
+            objective=Objective.unfilled(manifest.task, len(manifest.classes)),
+        )
         if manifest.mapped_from is not None:
             network = with_class_map(network, manifest.mapped_from, len(manifest.classes))
     fill(network, read_safetensors(folder / WEIGHTS))

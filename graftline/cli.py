@@ -12,8 +12,12 @@ from graftline.cli_steps import ConfigFile, Out, Set, configured, steps
 from graftline.config import Config
 from graftline.errors import DivergedError, RefusedError
 
-app = typer.Typer(help="Transfer learning as a Kubeflow pipeline: pretrain, transfer, prove that it helped, export, "
-                  "release.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Transfer learning as a Kubeflow pipeline: pretrain, transfer, prove that it helped, export, release.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 
 def main() -> None:
@@ -39,8 +43,11 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True,
-                                                help="Print the version and stop.")] = False) -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
     """Holds --version."""
 
 
@@ -48,14 +55,22 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 
 
 @app.command()
-def run(pipeline: Annotated[str, typer.Argument(help="Name of the pipeline, such as `transfer`.")],
-        config: ConfigFile = None, set_: Set = [],
-        runner: Annotated[str, typer.Option(help="`subprocess`, or `docker` for the container images.")] = "subprocess",
-        image: Annotated[str | None, typer.Option(help="Container image for --runner docker.")] = None,
-        out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for run.json, report.html, data.html, "
-                                                 "logs/; by default runs/<pipeline>.")] = None,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Check config and data, print what would run, stop."
-                                              )] = False) -> None:
+def run(
+    pipeline: Annotated[str, typer.Argument(help="Name of the pipeline, such as `transfer`.")],
+    config: ConfigFile = None,
+    set_: Set = [],
+    runner: Annotated[str, typer.Option(help="`subprocess`, or `docker` for the container images.")] = "subprocess",
+    image: Annotated[str | None, typer.Option(help="Container image for --runner docker.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder for run.json, report.html, data.html, logs/; by default runs/<pipeline>."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check config and data, print what would run, stop.")
+    ] = False,
+) -> None:
     """Run a pipeline on this machine, through the same DAG that a cluster runs.
 
     Without --config it runs the embedded demo: handwritten digits, no download. Finished steps are cached: a rerun
@@ -81,18 +96,24 @@ def run(pipeline: Annotated[str, typer.Argument(help="Name of the pipeline, such
 
 
 @app.command()
-def compile(pipelines: Annotated[list[str] | None, typer.Argument(help="Which ones; by default all, and the "
-                                                                  "components too.")] = None,
-            profile: Annotated[str, typer.Option(help="Hardware for the training steps; see --list-profiles.")] = "gpu",
-            image: Annotated[str | None, typer.Option(help="Container image, best by digest.")] = None,
-            gpu_image: Annotated[str | None, typer.Option(help="Image of the steps that train; by default --image."
-                                                          )] = None,
-            fan_out: Annotated[bool, typer.Option(help="Decode each task's data in `shards` pods and merge; needs "
-                                                  "image_size. Any `shards` runs in either DAG, to the same datasets: "
-                                                  "without --fan-out one pod decodes all.")] = False,
-            out: Out = Path("compiled"),
-            list_profiles: Annotated[bool, typer.Option("--list-profiles", help="Print the profiles' names.")] = False
-            ) -> None:
+def compile(
+    pipelines: Annotated[
+        list[str] | None, typer.Argument(help="Which ones; by default all, and the components too.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Hardware for the training steps; see --list-profiles.")] = "gpu",
+    image: Annotated[str | None, typer.Option(help="Container image, best by digest.")] = None,
+    gpu_image: Annotated[str | None, typer.Option(help="Image of the steps that train; by default --image.")] = None,
+    fan_out: Annotated[
+        bool,
+        typer.Option(
+            help="Decode each task's data in `shards` pods and merge; needs "
+            "image_size. Any `shards` runs in either DAG, to the same datasets: "
+            "without --fan-out one pod decodes all."
+        ),
+    ] = False,
+    out: Out = Path("compiled"),
+    list_profiles: Annotated[bool, typer.Option("--list-profiles", help="Print the profiles' names.")] = False,
+) -> None:
     """Write pipelines (and components) as KFP YAML."""
     from graftline.pipelines import PIPELINES
     from graftline.pipelines.compile import compile_components, compile_pipeline
@@ -105,8 +126,17 @@ def compile(pipelines: Annotated[list[str] | None, typer.Argument(help="Which on
     for name in pipelines or PIPELINES:
         _known("pipeline", name, PIPELINES)
         for tournament in (False, True):
-            print(compile_pipeline(name, profile=profile, out=out, image=image, training_image=gpu_image,
-                                   fan_out=fan_out, tournament=tournament))
+            print(
+                compile_pipeline(
+                    name,
+                    profile=profile,
+                    out=out,
+                    image=image,
+                    training_image=gpu_image,
+                    fan_out=fan_out,
+                    tournament=tournament,
+                )
+            )
     if not pipelines:
         print(*compile_components(out / "components", image=image), sep="\n")
 
@@ -118,9 +148,11 @@ app.add_typer(steps)
 
 
 @app.command()
-def predict(model: Annotated[Path, typer.Argument(help="Release folder or model.onnx.")],
-            images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
-            json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False) -> None:
+def predict(
+    model: Annotated[Path, typer.Argument(help="Release folder or model.onnx.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
     """Label images with a released model. Exit status 1 where a file could not be read."""
     import json as json_text
 
@@ -193,7 +225,10 @@ def _explain(config: Config) -> None:
     for source in jobs.sources:
         print(f"source {source.pretrain.label}: {source.pretrain.init}, {source.preprocess.fingerprint or 'no data'}")
     if not config.races:
-        print("candidates:", ", ".join(f"{s.pretrain.label}-{strategy.name}" for s in jobs.sources
-                                       for strategy in config.strategies), "and the control")
+        print(
+            "candidates:",
+            ", ".join(f"{s.pretrain.label}-{strategy.name}" for s in jobs.sources for strategy in config.strategies),
+            "and the control",
+        )
         return
     print(*told(jobs.plan, [source.pretrain.label for source in jobs.sources]), sep="\n")

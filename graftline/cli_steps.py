@@ -36,11 +36,18 @@ def configured(path: Path | None, overrides: list[str], base: dict[str, Any] | N
 
 
 @steps.command()
-def preprocess(data: Annotated[str, typer.Option(help="Raw data: folder, archive or file, local or gs://.")],
-               out: Out, config: ConfigFile = None, set_: Set = [],
-               target: Annotated[Path | None, typer.Option(help="Target's dataset artifact, when this is a source: its "
-                                                           "size is taken, its test images are left out.")] = None
-               ) -> None:
+def preprocess(
+    data: Annotated[str, typer.Option(help="Raw data: folder, archive or file, local or gs://.")],
+    out: Out,
+    config: ConfigFile = None,
+    set_: Set = [],
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            help="Target's dataset artifact, when this is a source: its size is taken, its test images are left out."
+        ),
+    ] = None,
+) -> None:
     """Turn raw images into a dataset artifact: checked, split, resized, hashed.
 
     Keys of the data stand below `target`: --set target.columns.label=species --set target.min_side=32.
@@ -63,29 +70,39 @@ def preprocess(data: Annotated[str, typer.Option(help="Raw data: folder, archive
 
 
 @steps.command()
-def pretrain(data: DataArtifact, out: Out, config: ConfigFile = None, set_: Set = [],
-             init: Annotated[str, typer.Option(help="random, DEFAULT, a state dict file or a checkpoint.")] = "random",
-             backbone: Annotated[str | None, typer.Option(help="Any torchvision classifier, or mlp, cnn, rnn.")] = None
-             ) -> None:
+def pretrain(
+    data: DataArtifact,
+    out: Out,
+    config: ConfigFile = None,
+    set_: Set = [],
+    init: Annotated[str, typer.Option(help="random, DEFAULT, a state dict file or a checkpoint.")] = "random",
+    backbone: Annotated[str | None, typer.Option(help="Any torchvision classifier, or mlp, cnn, rnn.")] = None,
+) -> None:
     """Train a source checkpoint on a dataset artifact (an empty one: take the weights of --init as they are)."""
     from graftline.jobs import jobs_of
     from graftline.steps.pretrain import pretrain as step
     from graftline.training import ranks
 
     whole = configured(config, set_, {"target": {"data": str(data)}})
-    source = whole.source[0].model_copy(update={"name": out.name, "init": init,
-                                                "backbone": backbone or whole.backbone})
+    source = whole.source[0].model_copy(update={"name": out.name, "init": init, "backbone": backbone or whole.backbone})
     job = jobs_of(config_file.absolute(whole.model_copy(update={"source": [source]})), {}).sources[0].pretrain
     with ranks.voice(out) as out:
         _print_row(out, _step("pretrain", step, job, dataset=data, out=out).row)
 
 
 @steps.command()
-def finetune(data: DataArtifact, source: Annotated[Path, typer.Option(help="Source checkpoint.")], out: Out,
-             strategy: Annotated[str, typer.Option(help=f"{', '.join(STRATEGY_NAMES)} or control.")] = "staged",
-             resume: Annotated[Path | None, typer.Option(help="State to go on from (a step-... folder); without it a "
-                                                              "killed training goes on by itself.")] = None,
-             config: ConfigFile = None, set_: Set = []) -> None:
+def finetune(
+    data: DataArtifact,
+    source: Annotated[Path, typer.Option(help="Source checkpoint.")],
+    out: Out,
+    strategy: Annotated[str, typer.Option(help=f"{', '.join(STRATEGY_NAMES)} or control.")] = "staged",
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="State to go on from (a step-... folder); without it a killed training goes on by itself."),
+    ] = None,
+    config: ConfigFile = None,
+    set_: Set = [],
+) -> None:
     """Train one candidate: a source checkpoint carried to the target by one strategy."""
     from graftline.jobs import jobs_of
     from graftline.steps.finetune import finetune as step
@@ -100,27 +117,44 @@ def finetune(data: DataArtifact, source: Annotated[Path, typer.Option(help="Sour
         planned = plan(alone, sources=[source], dataset=data, out=Path(folder))
         every = [*planned.candidates, *planned.race.controls]
         job = next(c for c in every if c.is_control == (strategy == "control"))
-        _print_row(out, _step(f"finetune-{job.name}", step, job, sources=Path(folder), dataset=data, out=out,
-                              resume=resume).row)
+        _print_row(
+            out,
+            _step(f"finetune-{job.name}", step, job, sources=Path(folder), dataset=data, out=out, resume=resume).row,
+        )
 
 
 @steps.command()
-def evaluate(data: DataArtifact, out: Out,
-             chosen: Annotated[list[Path], typer.Option(help="Checkpoint to judge; repeat for more seeds.")],
-             control: Annotated[list[Path], typer.Option(help="Control's checkpoint; repeat for more seeds.")],
-             source: Annotated[Path, typer.Option(help="Source checkpoint that --chosen started from.")],
-             config: ConfigFile = None, set_: Set = []) -> None:
+def evaluate(
+    data: DataArtifact,
+    out: Out,
+    chosen: Annotated[list[Path], typer.Option(help="Checkpoint to judge; repeat for more seeds.")],
+    control: Annotated[list[Path], typer.Option(help="Control's checkpoint; repeat for more seeds.")],
+    source: Annotated[Path, typer.Option(help="Source checkpoint that --chosen started from.")],
+    config: ConfigFile = None,
+    set_: Set = [],
+) -> None:
     """Score a candidate and its control on the test split: figures, gain, interval, verdict."""
     from graftline.jobs import jobs_of
     from graftline.steps.evaluate import evaluate as step
 
     whole = configured(config, set_, {"target": {"data": str(data)}})
     with _gathered([source]) as sources:
-        figures = _step("evaluate", step, jobs_of(whole, {}).evaluate, dataset=data, sources=sources,
-                        chosen=chosen[0], control=control[0], confirmations=[*chosen[1:], *control[1:]], out=out)
+        figures = _step(
+            "evaluate",
+            step,
+            jobs_of(whole, {}).evaluate,
+            dataset=data,
+            sources=sources,
+            chosen=chosen[0],
+            control=control[0],
+            confirmations=[*chosen[1:], *control[1:]],
+            out=out,
+        )
     main = figures.gain.measure
-    ours, theirs = (f"{side[main].value:.4g}" if main == "rmse" else f"{side[main].value:.1%}"
-                    for side in (figures.test, figures.control_test))
+    ours, theirs = (
+        f"{side[main].value:.4g}" if main == "rmse" else f"{side[main].value:.1%}"
+        for side in (figures.test, figures.control_test)
+    )
     print(f"{out}: {figures.gain.unit.figure} {ours}, control {theirs}, gain {figures.gain}")
 
 
@@ -135,8 +169,12 @@ def export_onnx(data: DataArtifact, checkpoint: Checkpoint, evaluation: Evaluate
 
 
 @steps.command()
-def select(candidate: Annotated[list[Path], typer.Option(help="Finished candidate, the control too; repeat.")],
-           out: Out, config: ConfigFile = None, set_: Set = []) -> None:
+def select(
+    candidate: Annotated[list[Path], typer.Option(help="Finished candidate, the control too; repeat.")],
+    out: Out,
+    config: ConfigFile = None,
+    set_: Set = [],
+) -> None:
     """Choose a candidate by validation alone; writes chosen/, control/ and selection/ into --out."""
     from graftline.jobs import jobs_of
     from graftline.steps.select import select as step
@@ -145,8 +183,9 @@ def select(candidate: Annotated[list[Path], typer.Option(help="Finished candidat
     places = {name: out / name for name in ("chosen", "control", "selection")}
 
     def into(job: Any, *, out: Path) -> Any:
-        return step(job, candidates=candidate, chosen=places["chosen"], control=places["control"],
-                    out=places["selection"])
+        return step(
+            job, candidates=candidate, chosen=places["chosen"], control=places["control"], out=places["selection"]
+        )
 
     for confirmation in _step("select", into, job, out=out):
         if not confirmation.skip:
@@ -154,8 +193,9 @@ def select(candidate: Annotated[list[Path], typer.Option(help="Finished candidat
 
 
 @steps.command()
-def gate(data: DataArtifact, evaluation: Evaluated, onnx: Exported, out: Out, config: ConfigFile = None,
-         set_: Set = []) -> None:
+def gate(
+    data: DataArtifact, evaluation: Evaluated, onnx: Exported, out: Out, config: ConfigFile = None, set_: Set = []
+) -> None:
     """Judge an exported file: exit status 0 when it may ship, 1 when not."""
     from graftline.jobs import jobs_of
     from graftline.steps.gate import gate as step
@@ -167,8 +207,16 @@ def gate(data: DataArtifact, evaluation: Evaluated, onnx: Exported, out: Out, co
 
 
 @steps.command()
-def release(data: DataArtifact, checkpoint: Checkpoint, evaluation: Evaluated, onnx: Exported, judged: Judged,
-            out: Out, config: ConfigFile = None, set_: Set = []) -> None:
+def release(
+    data: DataArtifact,
+    checkpoint: Checkpoint,
+    evaluation: Evaluated,
+    onnx: Exported,
+    judged: Judged,
+    out: Out,
+    config: ConfigFile = None,
+    set_: Set = [],
+) -> None:
     """Write the release folder of a file that the gate promoted."""
     from graftline.jobs import jobs_of
     from graftline.steps.release import release as step
@@ -178,19 +226,37 @@ def release(data: DataArtifact, checkpoint: Checkpoint, evaluation: Evaluated, o
 
 
 @steps.command()
-def report(data: DataArtifact, source: Annotated[list[Path], typer.Option(help="Source checkpoint; repeat.")],
-           selected: Annotated[Path, typer.Option(help="Folder that `graftline select` wrote.")],
-           evaluation: Evaluated, onnx: Exported, judged: Judged, out: Out, config: ConfigFile = None,
-           set_: Set = []) -> None:
+def report(
+    data: DataArtifact,
+    source: Annotated[list[Path], typer.Option(help="Source checkpoint; repeat.")],
+    selected: Annotated[Path, typer.Option(help="Folder that `graftline select` wrote.")],
+    evaluation: Evaluated,
+    onnx: Exported,
+    judged: Judged,
+    out: Out,
+    config: ConfigFile = None,
+    set_: Set = [],
+) -> None:
     """Write report.html and summary.json of artifacts that other commands made."""
     from graftline.jobs import jobs_of
     from graftline.steps.report import report as step
 
     job = jobs_of(configured(config, set_, {"target": {"data": str(data)}}), {}).report
     with _gathered(source) as sources:
-        _step("report", step, job, dataset=data, sources=sources, selection=selected / "selection",
-              chosen=selected / "chosen", control=selected / "control", evaluation=evaluation, onnx=onnx, gate=judged,
-              out=out)
+        _step(
+            "report",
+            step,
+            job,
+            dataset=data,
+            sources=sources,
+            selection=selected / "selection",
+            chosen=selected / "chosen",
+            control=selected / "control",
+            evaluation=evaluation,
+            onnx=onnx,
+            gate=judged,
+            out=out,
+        )
     print(out / "report.html")
 
 
@@ -229,7 +295,14 @@ def _step(name: str, function: Any, job: Any, *, out: Path, **paths: Path | list
 
 
 def _print_row(out: Path, row: Any) -> None:
-    score = (f", validation accuracy {row.val_accuracy:.3f}" if row.val_accuracy is not None else
-             f", validation score {row.val_score:.3f}" if row.val_score is not None else "")
-    print(f"{out}: {row.status}{score}, {row.presentations:,} presentations in {row.train_seconds:.1f} s"
-          + (f"; {row.reason}" if row.reason else ""))
+    score = (
+        f", validation accuracy {row.val_accuracy:.3f}"
+        if row.val_accuracy is not None
+        else f", validation score {row.val_score:.3f}"
+        if row.val_score is not None
+        else ""
+    )
+    print(
+        f"{out}: {row.status}{score}, {row.presentations:,} presentations in {row.train_seconds:.1f} s"
+        + (f"; {row.reason}" if row.reason else "")
+    )

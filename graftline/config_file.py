@@ -64,10 +64,15 @@ def check(values: dict[str, Any], where: str) -> Config:
 
 def absolute(config: Config) -> Config:
     """Makes local places absolute, so that a step finds them whatever folder it runs in."""
-    sources = [source.model_copy(update={"data": _absolute(source.data), "init": _absolute_init(source),
-                                         "ledger": _absolute(source.ledger)}) for source in config.source]
-    target = config.target.model_copy(update={"data": _absolute(config.target.data),
-                                              "ledger": _absolute(config.target.ledger)})
+    sources = [
+        source.model_copy(
+            update={"data": _absolute(source.data), "init": _absolute_init(source), "ledger": _absolute(source.ledger)}
+        )
+        for source in config.source
+    ]
+    target = config.target.model_copy(
+        update={"data": _absolute(config.target.data), "ledger": _absolute(config.target.ledger)}
+    )
     return config.model_copy(update={"source": sources, "target": target, "store": _absolute(config.store)})
 
 

@@ -173,8 +173,14 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def write(folder: Path, manifest: DatasetManifest, images: Iterable[bytes | memoryview],
-          samples: Sequence[StoredSample], ledger: str, page: Page) -> DatasetManifest:
+def write(
+    folder: Path,
+    manifest: DatasetManifest,
+    images: Iterable[bytes | memoryview],
+    samples: Sequence[StoredSample],
+    ledger: str,
+    page: Page,
+) -> DatasetManifest:
     """Writes images, labels, sample lines, ledger, data page and, last, the manifest.
 
     Args:
@@ -196,8 +202,9 @@ def write(folder: Path, manifest: DatasetManifest, images: Iterable[bytes | memo
         return manifests.write(folder, manifest, known=dict(zip(names, digests, strict=True)))
 
 
-def _write_rest(folder: Path, manifest: DatasetManifest, samples: Sequence[StoredSample], ledger: str,
-                page: Page) -> None:
+def _write_rest(
+    folder: Path, manifest: DatasetManifest, samples: Sequence[StoredSample], ledger: str, page: Page
+) -> None:
     np.save(folder / LABELS, to_array([sample.label for sample in samples], manifest.task, manifest.classes))
     with (folder / SAMPLES).open("w", encoding="ascii") as file:
         file.writelines(json_line(sample) for sample in samples)
@@ -220,8 +227,12 @@ def read(folder: Path) -> Dataset:
     images = stored_images.read(folder, manifest.layout, count, manifest.image_shape)
     labels = stored_images.load_array(folder / LABELS, mapped=False)
     several = manifest.task in ("regression", "multilabel")
-    stored_images.check(folder / LABELS, labels, "float32" if several else "int64",
-                        (count, len(manifest.classes)) if several else (count,))
+    stored_images.check(
+        folder / LABELS,
+        labels,
+        "float32" if several else "int64",
+        (count, len(manifest.classes)) if several else (count,),
+    )
     if why := wrong_with(labels, manifest.task, manifest.classes):
         raise RefusedError(f"{folder / LABELS}: {why}; preprocess again")
     splits, start = {}, 0

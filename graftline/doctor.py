@@ -9,8 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-PACKAGES = ("torch", "torchvision", "kfp", "kfp-kubernetes", "onnx", "onnxruntime", "onnxscript",
-            "google-cloud-storage", "safetensors", "scikit-learn")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "kfp",
+    "kfp-kubernetes",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "google-cloud-storage",
+    "safetensors",
+    "scikit-learn",
+)
 EXTRAS = {"timm": "backbones timm/NAME", "peft": "the strategy lora", "pyarrow": "Parquet tables"}
 """Packages that an extra brings, and what needs them; the extra of peft is `lora`, of pyarrow `parquet`."""
 

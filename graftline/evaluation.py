@@ -35,9 +35,11 @@ class Unit:
         return f"{self.factor * value:+.{self.digits}f}"
 
 
-UNITS = {"accuracy": Unit(100, 1, "points", "accuracy"),
-         "rmse": Unit(1, 3, "deviations", "RMSE"),
-         "macro_ap": Unit(100, 1, "points", "macro average precision")}
+UNITS = {
+    "accuracy": Unit(100, 1, "points", "accuracy"),
+    "rmse": Unit(1, 3, "deviations", "RMSE"),
+    "macro_ap": Unit(100, 1, "points", "macro average precision"),
+}
 """By figure. A deviation is the standard deviation of the test labels."""
 
 
@@ -70,8 +72,10 @@ class Gain(BaseModel):
 
     def __str__(self) -> str:
         seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
-        return (f"{self.unit.say(self.value)} {self.unit.name} [{self.unit.say(self.low)}, "
-                f"{self.unit.say(self.high)}] over {seeds}: {self.verdict}")
+        return (
+            f"{self.unit.say(self.value)} {self.unit.name} [{self.unit.say(self.low)}, "
+            f"{self.unit.say(self.high)}] over {seeds}: {self.verdict}"
+        )
 
     @property
     def unit(self) -> Unit:
@@ -198,10 +202,17 @@ def read_predictions(folder: Path) -> Predictions:
         raise RefusedError(f"{path}: not readable: {error}; run evaluate again") from None
     labels = arrays.pop("labels", np.zeros(0, np.int64))
     if bad := [name for name, values in arrays.items() if not len(values) == len(labels) > 0]:
-        raise RefusedError(f"{path}: {bad[0]!r} has {len(arrays[bad[0]])} rows, `labels` has {len(labels)}; "
-                           "run evaluate again")
-    sides = {side: {int(name.removeprefix(f"{side}.seed")): values for name, values in arrays.items()
-                    if name.startswith(f"{side}.seed")} for side in ("chosen", "control")}
+        raise RefusedError(
+            f"{path}: {bad[0]!r} has {len(arrays[bad[0]])} rows, `labels` has {len(labels)}; run evaluate again"
+        )
+    sides = {
+        side: {
+            int(name.removeprefix(f"{side}.seed")): values
+            for name, values in arrays.items()
+            if name.startswith(f"{side}.seed")
+        }
+        for side in ("chosen", "control")
+    }
     rest = {name: values for name, values in arrays.items() if "." not in name}
     return Predictions(labels, sides["chosen"], sides["control"], rest)
 
@@ -215,6 +226,7 @@ def shipped_logits(folder: Path) -> tuple[NDArray[Any], NDArray[np.float32]]:
     first = (read(folder, Evaluation).chosen.seeds or [-1])[0]
     predictions = read_predictions(folder)
     if first not in predictions.chosen:
-        raise RefusedError(f"{folder / PREDICTIONS}: no logits of the chosen model's first seed {first}; "
-                           "run evaluate again")
+        raise RefusedError(
+            f"{folder / PREDICTIONS}: no logits of the chosen model's first seed {first}; run evaluate again"
+        )
     return predictions.labels, predictions.chosen[first]

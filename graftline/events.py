@@ -79,10 +79,13 @@ class _Running:
             return
         self.emit("progress", **pending)
         if self.logs is None:
-            numbers = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
-                                for k, v in pending["numbers"].items())
-            print(f"{self.name}  {pending['done']}/{pending['total']}  {pending['message']}  {numbers}".rstrip(),
-                  flush=True)
+            numbers = "  ".join(
+                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in pending["numbers"].items()
+            )
+            print(
+                f"{self.name}  {pending['done']}/{pending['total']}  {pending['message']}  {numbers}".rstrip(),
+                flush=True,
+            )
 
 
 _running: _Running | None = None

@@ -61,8 +61,11 @@ def write(folder: Path, manifest: M, *, hashed: bool = True, known: Mapping[str,
         The manifest as written.
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME) if hashed else []
-    files = {name: (known or {}).get(name) or digest_file(path)
-             for path in paths for name in [path.relative_to(folder).as_posix()]}
+    files = {
+        name: (known or {}).get(name) or digest_file(path)
+        for path in paths
+        for name in [path.relative_to(folder).as_posix()]
+    }
     whole = manifest.model_copy(update={"files": files})
     write_text(folder / NAME, whole.model_dump_json(indent=1))
     return whole
@@ -116,8 +119,9 @@ def read(folder: Path, kind: type[M], *, verify: bool = False) -> M:
     """
     path = folder / NAME
     if not path.is_file():
-        raise RefusedError(f"{folder}: no {NAME}, so this is not a whole {_words(kind)}; "
-                           "make it again with the step that writes it")
+        raise RefusedError(
+            f"{folder}: no {NAME}, so this is not a whole {_words(kind)}; make it again with the step that writes it"
+        )
     try:
         manifest = kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -126,8 +130,9 @@ def read(folder: Path, kind: type[M], *, verify: bool = False) -> M:
         raise RefusedError(f"{path}: not that of a {_words(kind)}: {place}: {first['msg']}") from None
     known: int = kind.model_fields["schema_version"].default
     if manifest.schema_version > known:
-        raise RefusedError(f"{path}: schema version {manifest.schema_version}, this graftline reads up to {known}; "
-                           "upgrade graftline")
+        raise RefusedError(
+            f"{path}: schema version {manifest.schema_version}, this graftline reads up to {known}; upgrade graftline"
+        )
     for name, digest in manifest.files.items():
         _check_file(folder, name, digest if verify else None)
     return manifest

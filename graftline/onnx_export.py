@@ -65,9 +65,17 @@ def export(model: Served, facts: Facts, file: Path) -> "onnx.ModelProto":
     example = torch.zeros((3, *facts.input.stored), dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, on torch's internals
-        program = torch.onnx.export(model, (example,), dynamo=True, opset_version=OPSET, external_data=False,
-                                    input_names=[INPUT], output_names=list(OUTPUTS_OF[facts.task]), verbose=False,
-                                    dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+        program = torch.onnx.export(
+            model,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS_OF[facts.task]),
+            verbose=False,
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+        )
     assert program is not None  # so with dynamo=True
     proto = program.model_proto
     _strip(proto)
@@ -86,13 +94,14 @@ def _strip(proto: "onnx.ModelProto") -> None:
         item.doc_string = ""
 
 
-def logits_of(model: Served, images: Images, progress: Callable[[int, int], None],
-              batch_size: int = 64) -> NDArray[np.float32]:
+def logits_of(
+    model: Served, images: Images, progress: Callable[[int, int], None], batch_size: int = 64
+) -> NDArray[np.float32]:
     """Scores images by PyTorch: (N, C, H, W) to logits (N, K), or values."""
     parts = []
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
-            parts.append(model(torch.from_numpy(np.array(images[start:start + batch_size])))[0].numpy())
+            parts.append(model(torch.from_numpy(np.array(images[start : start + batch_size])))[0].numpy())
             progress(min(start + batch_size, len(images)), len(images))
     return np.concatenate(parts)
 
@@ -115,9 +124,14 @@ def latency(model: Served, file: Path, images: Images) -> Latency:
             ours, theirs = _interleaved(lambda: session.run(batch, size), lambda: model(tensor))  # noqa: B023 - run at once
         medians[size] = (median(ours), median(theirs))
         rounds = min(rounds, len(ours))
-    return Latency(threads=torch.get_num_threads(), rounds=rounds,
-                   batch_1_ms=medians[1][0] * 1e3, batch_1_ms_pytorch=medians[1][1] * 1e3,
-                   batch_32_per_second=32 / medians[32][0], batch_32_per_second_pytorch=32 / medians[32][1])
+    return Latency(
+        threads=torch.get_num_threads(),
+        rounds=rounds,
+        batch_1_ms=medians[1][0] * 1e3,
+        batch_1_ms_pytorch=medians[1][1] * 1e3,
+        batch_32_per_second=32 / medians[32][0],
+        batch_32_per_second_pytorch=32 / medians[32][1],
+    )
 
 
 def _interleaved(first: Callable[[], object], second: Callable[[], object]) -> tuple[list[float], list[float]]:

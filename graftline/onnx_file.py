@@ -122,11 +122,16 @@ class OnnxManifest(Manifest):
     def summary(self) -> str:
         """One line for people."""
         agree = self.parity.argmax_agreement
-        what = (f"largest difference of a value {self.parity.max_abs_diff:.1e} deviations" if agree is None else
-                f"largest logit difference {self.parity.max_abs_diff:.1e}, labels agree {agree:.2%}")
-        return (f"{self.size_bytes / 1e6:.1f} MB, opset {self.opset}, on {self.parity.examples:,} test images at batch "
-                f"sizes {', '.join(map(str, self.parity.batch_sizes))}: {what}; "
-                f"{self.latency.batch_1_ms:.1f} ms an image (PyTorch {self.latency.batch_1_ms_pytorch:.1f} ms)")
+        what = (
+            f"largest difference of a value {self.parity.max_abs_diff:.1e} deviations"
+            if agree is None
+            else f"largest logit difference {self.parity.max_abs_diff:.1e}, labels agree {agree:.2%}"
+        )
+        return (
+            f"{self.size_bytes / 1e6:.1f} MB, opset {self.opset}, on {self.parity.examples:,} test images at batch "
+            f"sizes {', '.join(map(str, self.parity.batch_sizes))}: {what}; "
+            f"{self.latency.batch_1_ms:.1f} ms an image (PyTorch {self.latency.batch_1_ms_pytorch:.1f} ms)"
+        )
 
 
 @dataclass(frozen=True)
@@ -147,8 +152,10 @@ class OnnxModel:
             Logits and probabilities, each (N, K); of a regression the values, twice.
         """
         names = list(OUTPUTS_OF[self.facts.task])
-        parts = [self.session.run(names, {INPUT: np.ascontiguousarray(images[i:i + batch_size])})
-                 for i in range(0, len(images), batch_size)]
+        parts = [
+            self.session.run(names, {INPUT: np.ascontiguousarray(images[i : i + batch_size])})
+            for i in range(0, len(images), batch_size)
+        ]
         if not parts:
             empty = np.empty((0, len(self.facts.classes)), np.float32)
             return empty, empty
@@ -176,8 +183,14 @@ def load(path: Path, *, threads: int | None = None) -> OnnxModel:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or 0
-    refused = (failures.Fail, failures.InvalidArgument, failures.InvalidGraph, failures.InvalidProtobuf,
-               failures.NotImplemented, failures.RuntimeException)
+    refused = (
+        failures.Fail,
+        failures.InvalidArgument,
+        failures.InvalidGraph,
+        failures.InvalidProtobuf,
+        failures.NotImplemented,
+        failures.RuntimeException,
+    )
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except refused as error:
@@ -199,8 +212,10 @@ def parse(content: bytes, name: str) -> "onnx.ModelProto":
         raise RefusedError(f"{name}: not an ONNX file; give a model.onnx that graftline exported") from None
     for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise RefusedError(f"{name}: tensor {tensor.name!r} keeps its data outside of the file, which could be "
-                               "any file of this machine; export it as one file")
+            raise RefusedError(
+                f"{name}: tensor {tensor.name!r} keeps its data outside of the file, which could be "
+                "any file of this machine; export it as one file"
+            )
     foreign = sorted({entry.domain for entry in model.opset_import} - {"", "ai.onnx"})
     if foreign:
         raise RefusedError(f"{name}: uses operators of {', '.join(map(repr, foreign))}; only standard ones run")
@@ -215,32 +230,44 @@ def facts_of(model: "onnx.ModelProto", name: str) -> Facts:
     """Reads what the file says of itself and checks the graph's input and outputs against it."""
     found = {entry.key: entry.value for entry in model.metadata_props}
     if KEY not in found:
-        raise RefusedError(f"{name}: no metadata key {KEY!r}, so its classes and input are unknown; "
-                           "give a model.onnx that graftline exported")
+        raise RefusedError(
+            f"{name}: no metadata key {KEY!r}, so its classes and input are unknown; "
+            "give a model.onnx that graftline exported"
+        )
     try:
         facts = Facts.model_validate(json.loads(found[KEY]))
     except (ValidationError, json.JSONDecodeError, RecursionError) as error:
         why = _first_line(error)
         raise RefusedError(f"{name}: metadata key {KEY!r} is not readable: {why}; export it again") from None
     if facts.schema_version > (known := Facts.model_fields["schema_version"].default):
-        raise RefusedError(f"{name}: schema version {facts.schema_version}, this graftline reads up to {known}; "
-                           "upgrade graftline")
+        raise RefusedError(
+            f"{name}: schema version {facts.schema_version}, this graftline reads up to {known}; upgrade graftline"
+        )
     if facts.task not in OUTPUTS_OF:
-        raise RefusedError(f"{name}: its task is {facts.task!r}, this graftline knows {', '.join(OUTPUTS_OF)}; "
-                           "upgrade graftline")
+        raise RefusedError(
+            f"{name}: its task is {facts.task!r}, this graftline knows {', '.join(OUTPUTS_OF)}; upgrade graftline"
+        )
     if len(facts.deviation) not in ((len(facts.classes),) if facts.task == "regression" else (0,)) or not all(
-            0 < value < float("inf") for value in facts.deviation):
-        raise RefusedError(f"{name}: metadata key {KEY!r}: `deviation` is {facts.deviation[:5]} for "
-                           f"{len(facts.classes)} outputs of a {facts.task}; export it again")
+        0 < value < float("inf") for value in facts.deviation
+    ):
+        raise RefusedError(
+            f"{name}: metadata key {KEY!r}: `deviation` is {facts.deviation[:5]} for "
+            f"{len(facts.classes)} outputs of a {facts.task}; export it again"
+        )
     stored = [d.dim_value for i in model.graph.input for d in i.type.tensor_type.shape.dim][1:]
-    shapes = {o.name: o.type.tensor_type.shape.dim[-1].dim_value for o in model.graph.output
-              if len(o.type.tensor_type.shape.dim) == 2}
+    shapes = {
+        o.name: o.type.tensor_type.shape.dim[-1].dim_value
+        for o in model.graph.output
+        if len(o.type.tensor_type.shape.dim) == 2
+    }
     if [i.name for i in model.graph.input] != [INPUT] or stored != list(facts.input.stored):
-        raise RefusedError(f"{name}: its input is not `{INPUT}` of {list(facts.input.stored)} as its metadata says; "
-                           "export it again")
+        raise RefusedError(
+            f"{name}: its input is not `{INPUT}` of {list(facts.input.stored)} as its metadata says; export it again"
+        )
     if shapes != dict.fromkeys(OUTPUTS_OF[facts.task], len(facts.classes)):
-        raise RefusedError(f"{name}: its outputs are {shapes}, its metadata names {len(facts.classes)} classes; "
-                           "export it again")
+        raise RefusedError(
+            f"{name}: its outputs are {shapes}, its metadata names {len(facts.classes)} classes; export it again"
+        )
     return facts
 
 

@@ -36,8 +36,16 @@ def tolerance(reference: Floats, relative: float, task: str = "classification") 
     return relative * max(float(np.abs(reference).max(initial=0.0)), 1e-6)
 
 
-def compare(model: OnnxModel, images: Images, reference: Floats, tested: Floats, *,
-            batch_sizes: Sequence[int], relative: float, progress: Callable[[int, int], None] | None = None) -> Parity:
+def compare(
+    model: OnnxModel,
+    images: Images,
+    reference: Floats,
+    tested: Floats,
+    *,
+    batch_sizes: Sequence[int],
+    relative: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> Parity:
     """Runs a file over all images at each batch size and compares it with PyTorch.
 
     Args:
@@ -79,10 +87,16 @@ def compare(model: OnnxModel, images: Images, reference: Floats, tested: Floats,
             done += len(outputs)
             if progress:
                 progress(done, len(images) * len(batch_sizes))
-    return Parity(examples=len(images), batch_sizes=list(batch_sizes), max_abs_diff=worst, tolerance=allowed,
-                  argmax_agreement=None if task == "regression" else 1 - differ / done, ties=ties,
-                  probabilities_max_abs_diff=worst_probability,
-                  tested_max_abs_diff=float(np.abs(reference - tested).max()))
+    return Parity(
+        examples=len(images),
+        batch_sizes=list(batch_sizes),
+        max_abs_diff=worst,
+        tolerance=allowed,
+        argmax_agreement=None if task == "regression" else 1 - differ / done,
+        ties=ties,
+        probabilities_max_abs_diff=worst_probability,
+        tested_max_abs_diff=float(np.abs(reference - tested).max()),
+    )
 
 
 def softmax(logits: Floats) -> Floats:
@@ -112,8 +126,10 @@ def _others(reference: Floats, found: Floats, task: str) -> NDArray[np.int64]:
 
 def _same(reference: Floats, found: Floats, allowed: float, what: str, offset: int, output: str) -> float:
     if reference.shape != found.shape:
-        raise ParityError(f"parity: {what} has shape {found.shape}, PyTorch gives {reference.shape}; "
-                          "the file belongs to another model")
+        raise ParityError(
+            f"parity: {what} has shape {found.shape}, PyTorch gives {reference.shape}; "
+            "the file belongs to another model"
+        )
     with np.errstate(invalid="ignore"):
         difference = np.abs(reference - found)
     difference[~(np.isfinite(reference) & np.isfinite(found))] = np.inf
@@ -121,9 +137,11 @@ def _same(reference: Floats, found: Floats, allowed: float, what: str, offset: i
     worst = float(difference[at])
     if not (worst <= allowed and np.isfinite(worst)):
         of, unit = ("class", "") if output == "logit" else ("output", " deviations")
-        raise ParityError(f"parity: on test image {offset + int(at[0])}, {of} {int(at[1])}, PyTorch gives {output} "
-                          f"{reference[at]:.6g} and {what} {found[at]:.6g}: difference {worst:.3g}{unit}, allowed "
-                          f"{allowed:.3g}; nothing is exported, please report this with the backbone's name")
+        raise ParityError(
+            f"parity: on test image {offset + int(at[0])}, {of} {int(at[1])}, PyTorch gives {output} "
+            f"{reference[at]:.6g} and {what} {found[at]:.6g}: difference {worst:.3g}{unit}, allowed "
+            f"{allowed:.3g}; nothing is exported, please report this with the backbone's name"
+        )
     return worst
 
 
@@ -134,10 +152,12 @@ def _is_tie(reference: Floats, found: Floats, allowed: float, image: int, size: 
     margin = float(reference[ours] - reference[theirs])
     if margin <= allowed * _TIE:
         return True
-    raise ParityError(f"parity: test image {image} is class {ours} by PyTorch (logit {reference[ours]:.6g}) and class "
-                      f"{theirs} by onnxruntime at batch size {size} (PyTorch's logit {reference[theirs]:.6g}, "
-                      f"onnxruntime's {found[theirs]:.6g}); nothing is exported, please report this with the "
-                      "backbone's name")
+    raise ParityError(
+        f"parity: test image {image} is class {ours} by PyTorch (logit {reference[ours]:.6g}) and class "
+        f"{theirs} by onnxruntime at batch size {size} (PyTorch's logit {reference[theirs]:.6g}, "
+        f"onnxruntime's {found[theirs]:.6g}); nothing is exported, please report this with the "
+        "backbone's name"
+    )
 
 
 def _is_even(reference: Floats, found: Floats, allowed: float, image: int, size: int) -> bool:
@@ -146,14 +166,18 @@ def _is_even(reference: Floats, found: Floats, allowed: float, image: int, size:
     if float(margins.max()) <= allowed * _TIE:
         return True
     label = int(margins.argmax())
-    raise ParityError(f"parity: label {label} of test image {image} has logit {reference[label]:.6g} by PyTorch and "
-                      f"{found[label]:.6g} by onnxruntime at batch size {size}; nothing is exported, please report "
-                      "this with the backbone's name")
+    raise ParityError(
+        f"parity: label {label} of test image {image} has logit {reference[label]:.6g} by PyTorch and "
+        f"{found[label]:.6g} by onnxruntime at batch size {size}; nothing is exported, please report "
+        "this with the backbone's name"
+    )
 
 
 def _far(expected: Floats, found: Floats) -> float:
     worst = float(np.abs(expected - found).max())
     if not worst <= _PROBABILITY:
-        raise ParityError(f"parity: probabilities are up to {worst:.3g} away from those of logits / temperature, "
-                          f"allowed {_PROBABILITY:g}; the temperature in the file is not the one that was fitted")
+        raise ParityError(
+            f"parity: probabilities are up to {worst:.3g} away from those of logits / temperature, "
+            f"allowed {_PROBABILITY:g}; the temperature in the file is not the one that was fitted"
+        )
     return worst

@@ -56,8 +56,12 @@ class Answer:
             return {"file": self.file, "values": self.values}
         if self.task == "multilabel":
             return {"file": self.file, "labels": self.labels, "probabilities": self.probabilities}
-        return {"file": self.file, "label": self.label, "probability": self.probabilities[self.label],
-                "probabilities": self.probabilities}
+        return {
+            "file": self.file,
+            "label": self.label,
+            "probability": self.probabilities[self.label],
+            "probabilities": self.probabilities,
+        }
 
     def as_line(self) -> str:
         """One line for people: file, label, and up to three probabilities; all values; all labels above one half."""
@@ -88,7 +92,7 @@ def predict(model: Path, images: Sequence[Path]) -> Iterator[Answer]:
     files = [file for place in images for file in _files(place)]
     opened = onnx_file.load(model)
     for start in range(0, len(files), _BATCH):
-        yield from _batch(opened, files[start:start + _BATCH])
+        yield from _batch(opened, files[start : start + _BATCH])
 
 
 def _files(place: Path) -> Iterable[Path]:

@@ -109,7 +109,7 @@ def write_sample(folder: Path, model: OnnxModel, images: Images, labels: NDArray
     firsts = np.unique(labels, return_index=True, axis=0)[1]
     rest = np.setdiff1d(np.arange(len(labels)), firsts)
     spread = firsts[np.linspace(0, len(firsts) - 1, min(_SAMPLES, len(firsts))).astype(int)]
-    index = np.sort(np.concatenate([spread, rest[:_SAMPLES - len(spread)]]))
+    index = np.sort(np.concatenate([spread, rest[: _SAMPLES - len(spread)]]))
     batch = np.ascontiguousarray(images[index])
     outputs = dict(zip(OUTPUTS_OF[model.facts.task], model.run(batch), strict=False))
     save_file({"images": batch, "labels": np.ascontiguousarray(labels[index]), **outputs}, folder / SAMPLE)
@@ -131,8 +131,9 @@ def verify(folder: Path) -> Iterator[str]:
     manifest = read(folder)
     yield f"manifest: release {manifest.version}, written by graftline {manifest.graftline}"
     if _seal((folder / NAME).read_text(encoding="utf-8")) != manifest.seal:
-        raise RefusedError(f"{folder / NAME}: was edited after it was written, its seal does not fit; "
-                           "get the release again")
+        raise RefusedError(
+            f"{folder / NAME}: was edited after it was written, its seal does not fit; get the release again"
+        )
     yield "seal: the manifest is as it was written"
     manifests.read(folder, ReleaseManifest, verify=True)
     there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()} - {NAME}
@@ -146,20 +147,27 @@ def verify(folder: Path) -> Iterator[str]:
     yield f"model.onnx: one valid file, made from checkpoint {manifest.lineage.checkpoint}"
     shown, worst = _outputs(folder, manifest, model)
     what = OUTPUTS_OF[model.facts.task][0].removesuffix("s")
-    yield (f"outputs: {shown} stored images give the stored outputs (largest {what} difference {worst:.1e}, "
-           f"allowed {manifest.parity.tolerance:.1e})")
+    yield (
+        f"outputs: {shown} stored images give the stored outputs (largest {what} difference {worst:.1e}, "
+        f"allowed {manifest.parity.tolerance:.1e})"
+    )
 
 
 def _lineage(folder: Path, manifest: ReleaseManifest, model: OnnxModel) -> None:
     chain = manifest.lineage
-    pairs = {"classes and input": (model.facts, manifest.facts), "model.onnx": (manifest.files[FILE], chain.onnx),
-             "checkpoint": (model.facts.chosen, chain.checkpoint),
-             "dataset": (model.facts.dataset_digest, chain.dataset),
-             LABELS: ((folder / LABELS).read_text(encoding="utf-8"), label_text(manifest.facts.classes))}
+    pairs = {
+        "classes and input": (model.facts, manifest.facts),
+        "model.onnx": (manifest.files[FILE], chain.onnx),
+        "checkpoint": (model.facts.chosen, chain.checkpoint),
+        "dataset": (model.facts.dataset_digest, chain.dataset),
+        LABELS: ((folder / LABELS).read_text(encoding="utf-8"), label_text(manifest.facts.classes)),
+    }
     for what, (found, expected) in pairs.items():
         if found != expected:
-            raise RefusedError(f"{folder}: {what} is {str(found)[:200]!r}, the manifest says {str(expected)[:200]!r}; "
-                               "get the release again")
+            raise RefusedError(
+                f"{folder}: {what} is {str(found)[:200]!r}, the manifest says {str(expected)[:200]!r}; "
+                "get the release again"
+            )
 
 
 def _outputs(folder: Path, manifest: ReleaseManifest, model: OnnxModel) -> tuple[int, float]:
@@ -170,16 +178,20 @@ def _outputs(folder: Path, manifest: ReleaseManifest, model: OnnxModel) -> tuple
     except (SafetensorError, KeyError) as error:
         raise RefusedError(f"{folder / SAMPLE}: not readable ({error}); get the release again") from None
     if images.dtype != np.uint8 or images.shape[1:] != model.facts.input.stored or not len(images):
-        raise RefusedError(f"{folder / SAMPLE}: images are {images.dtype} {images.shape}, expected uint8 "
-                           f"{('N', *model.facts.input.stored)}; get the release again")
+        raise RefusedError(
+            f"{folder / SAMPLE}: images are {images.dtype} {images.shape}, expected uint8 "
+            f"{('N', *model.facts.input.stored)}; get the release again"
+        )
     outputs, answers = model.run(images)
     worst = float(np.abs((outputs - stored) / model.facts.scale).max()) if outputs.shape == stored.shape else np.inf
     off = float(np.abs(answers - shares).max()) if answers.shape == shares.shape else np.inf
     allowed = manifest.parity.tolerance
     if not (worst <= allowed and (off <= _PROBABILITY or first == last)):
         more = "" if first == last else f", {last} by {off:.3g} (allowed {_PROBABILITY:g})"
-        raise RefusedError(f"{folder / FILE}: gives other outputs than were stored: {first} differ by {worst:.3g} "
-                           f"(allowed {allowed:.3g}){more}; do not use it on this machine")
+        raise RefusedError(
+            f"{folder / FILE}: gives other outputs than were stored: {first} differ by {worst:.3g} "
+            f"(allowed {allowed:.3g}){more}; do not use it on this machine"
+        )
     return len(images), worst
 
 

@@ -30,8 +30,10 @@ def write(folder: Path, *, name: str, facts: Facts, onnx: Path, labels: Path) ->
     model = folder / name
     (model / "1").mkdir(parents=True)
     shape = ", ".join(map(str, facts.input.stored))
-    *most, last = (f'  {{ name: "{output}", data_type: TYPE_FP32, dims: [ {len(facts.classes)} ]'
-                   for output in OUTPUTS_OF[facts.task])
+    *most, last = (
+        f'  {{ name: "{output}", data_type: TYPE_FP32, dims: [ {len(facts.classes)} ]'
+        for output in OUTPUTS_OF[facts.task]
+    )
     outputs = "\n".join([*(f"{output} }}," for output in most), f'{last}, label_filename: "labels.txt" }}'])
     text = _CONFIG.format(name=name, input=INPUT, shape=shape, outputs=outputs)
     (model / "config.pbtxt").write_text(text, encoding="utf-8")

@@ -146,8 +146,11 @@ def listing_of(uris: Sequence[str]) -> list[Entry]:
 
     objects = found(uris)
     names = {uri: parsed(uri) for uri in uris}
-    return sorted(replace(entry, name=uri) for uri, (bucket, name) in names.items()
-                  if (entry := objects.get(bucket, {}).get(name)))
+    return sorted(
+        replace(entry, name=uri)
+        for uri, (bucket, name) in names.items()
+        if (entry := objects.get(bucket, {}).get(name))
+    )
 
 
 def put(file: Path, place: str) -> None:
@@ -192,6 +195,7 @@ def _path(place: str) -> Path:
 def _there(place: str) -> Path:
     path = _path(place)
     if not path.exists():
-        raise RefusedError(f"{place}: there is no such file or folder"
-                           + ("" if path.is_absolute() else f" in {Path.cwd()}"))
+        raise RefusedError(
+            f"{place}: there is no such file or folder" + ("" if path.is_absolute() else f" in {Path.cwd()}")
+        )
     return path

@@ -42,8 +42,9 @@ def encoded(image: NDArray[np.uint8]) -> bytes:
     """Packs one image (C, H, W) as JPEG, grey where its channels are equal: the same bytes whatever it stands among."""
     grey = is_grey(image)
     file = io.BytesIO()
-    Image.fromarray(image[0] if grey else np.ascontiguousarray(image.transpose(1, 2, 0))).save(file, "JPEG",
-                                                                                            quality=_QUALITY)
+    Image.fromarray(image[0] if grey else np.ascontiguousarray(image.transpose(1, 2, 0))).save(
+        file, "JPEG", quality=_QUALITY
+    )
     return file.getvalue()
 
 
@@ -55,8 +56,9 @@ def is_grey(image: NDArray[np.uint8]) -> bool:
 class JpegImages:
     """Images in JPEG shards, decoded by every core when they are asked for."""
 
-    def __init__(self, shards: Sequence[NDArray[np.uint8]], index: NDArray[np.int64],
-                 shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self, shards: Sequence[NDArray[np.uint8]], index: NDArray[np.int64], shape: tuple[int, int, int]
+    ) -> None:
         """Takes mapped shards.
 
         Args:
@@ -92,16 +94,18 @@ class JpegImages:
     def packed(self, row: int) -> bytes:
         """Returns one image's JPEG file."""
         shard, start, size = self._index[row].tolist()
-        found: bytes = self._shards[shard][start:start + size].tobytes()
+        found: bytes = self._shards[shard][start : start + size].tobytes()
         return found
 
     def _decoded(self, row: NDArray[np.int64]) -> NDArray[np.uint8]:
         shard, start, size = row.tolist()
         channels, height, width = self._shape
-        with Image.open(io.BytesIO(self._shards[shard][start:start + size]), formats=("JPEG",)) as image:
+        with Image.open(io.BytesIO(self._shards[shard][start : start + size]), formats=("JPEG",)) as image:
             if image.size != (width, height):
-                raise RefusedError(f"a stored image has {image.width}x{image.height} pixels, the manifest says "
-                                   f"{width}x{height}; preprocess again")
+                raise RefusedError(
+                    f"a stored image has {image.width}x{image.height} pixels, the manifest says "
+                    f"{width}x{height}; preprocess again"
+                )
             array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
         return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
@@ -127,8 +131,9 @@ class RawImages:
         return np.array([self[int(row)] for row in rows], np.uint8).reshape(-1, *self.shape[1:])
 
 
-def write(folder: Path, layout: Layout, images: Iterable[bytes | memoryview], count: int,
-          shape: tuple[int, int, int]) -> None:
+def write(
+    folder: Path, layout: Layout, images: Iterable[bytes | memoryview], count: int, shape: tuple[int, int, int]
+) -> None:
     """Writes images to one raw file, or to JPEG shards of 1 GiB and their index.
 
     Args:
@@ -189,8 +194,12 @@ def read(folder: Path, layout: Layout, count: int, shape: tuple[int, int, int], 
     files = [path for path in sorted(folder.glob("images-*.jpeg")) if path.stat().st_size]
     shards = [np.memmap(path, np.uint8, mode="r") for path in files]
     sizes = np.array([len(shard) for shard in shards], np.int64)
-    if count and not (index[:, 0].min() >= 0 and index[:, 0].max() < len(shards) and index[:, 1:].min() >= 0
-                      and (index[:, 1] + index[:, 2] <= sizes[index[:, 0]]).all()):
+    if count and not (
+        index[:, 0].min() >= 0
+        and index[:, 0].max() < len(shards)
+        and index[:, 1:].min() >= 0
+        and (index[:, 1] + index[:, 2] <= sizes[index[:, 0]]).all()
+    ):
         raise RefusedError(f"{folder / INDEX}: points outside of the JPEG shards; preprocess again")
     return JpegImages(shards, index, shape)
 

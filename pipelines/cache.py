@@ -45,8 +45,9 @@ class ContentCache(kfp.local.cache.LocalCache):  # type: ignore[misc]  # kfp is 
         self._salt, self._told, self._check = salt, told, check
         self._names: dict[str, str] = {}
 
-    def compute_key(self, component_name: str, image: str, full_command: list[str], arguments: dict[str, Any],
-                    **kept: Any) -> str:
+    def compute_key(
+        self, component_name: str, image: str, full_command: list[str], arguments: dict[str, Any], **kept: Any
+    ) -> str:
         """Computes a step's key from names and parameters, never from paths."""
         self._check()
         self.asked += 1
@@ -146,8 +147,9 @@ def damage_of(artifact: Path) -> str | None:
 
 def library_digest() -> str:
     """Returns a short hash of graftline's own source and of the versions that numbers depend on."""
-    return digest_of(*(Path(str(package.__file__)).parent
-                       for package in (graftline, graftline.components, graftline.pipelines)))
+    return digest_of(
+        *(Path(str(package.__file__)).parent for package in (graftline, graftline.components, graftline.pipelines))
+    )
 
 
 def _name_only(value: Any) -> Any:

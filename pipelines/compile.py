@@ -13,8 +13,16 @@ from graftline.pipelines import PIPELINES
 from graftline.pipelines.placement import GPU_IMAGE, PROFILES, Placement
 
 
-def compile_pipeline(name: str, *, profile: str = "none", out: Path, image: str | None = None,
-                     training_image: str | None = None, fan_out: bool = False, tournament: bool = False) -> Path:
+def compile_pipeline(
+    name: str,
+    *,
+    profile: str = "none",
+    out: Path,
+    image: str | None = None,
+    training_image: str | None = None,
+    fan_out: bool = False,
+    tournament: bool = False,
+) -> Path:
     """Writes a DAG as KFP YAML: one document for the DAG, one for its placement, both of which must travel.
 
     Args:
@@ -53,8 +61,9 @@ def compile_components(out: Path, *, image: str | None = None) -> list[Path]:
     Returns:
         The files, in the order of `COMPONENTS`.
     """
-    return [_write(_in_image(component, image or IMAGE), out / f"{name}.yaml")
-            for name, component in COMPONENTS.items()]
+    return [
+        _write(_in_image(component, image or IMAGE), out / f"{name}.yaml") for name, component in COMPONENTS.items()
+    ]
 
 
 def _in_image(component: BaseComponent, image: str) -> BaseComponent:

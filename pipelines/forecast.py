@@ -52,8 +52,11 @@ class Forecast:
         """
         begun = [step for name in self.known if (step := watch.steps.get(name)) is not None and step.began]
         done, running = ([step for step in begun if step.state == state] for state in ("done", "running"))
-        ahead = [images for name, images in self.known.items()
-                 if name not in watch.steps or watch.steps[name].state == "waiting"]
+        ahead = [
+            images
+            for name, images in self.known.items()
+            if name not in watch.steps or watch.steps[name].state == "waiting"
+        ]
         if not done or not (ahead or running or any(self.later.values())):
             return None
         starting = [max(0.0, (step.first[0] or step.began + step.seconds) - step.began) for step in done]

@@ -26,16 +26,23 @@ class Screen:
         self._console, self._watch, self._forecast = console, watch, forecast
         self._said: set[tuple[str, str]] = set()
         self._plain = 0.0
-        self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop",
-                          redirect_stdout=False, redirect_stderr=False)
+        self._live = Live(
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            vertical_overflow="crop",
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.draw()
         if self._console.is_terminal:
             self._live.stop()
@@ -56,8 +63,11 @@ class Screen:
             self._line(step, took, step.error.splitlines()[0] if step.error else _told(step.numbers))
 
     def _line(self, step: Step, took: str, note: str) -> None:
-        text = Text.assemble((f"{step.state:8}", _STYLES[step.state]), f" {_fit(step.name, 28):28} {took}  ",
-                             (note, "" if step.error else "dim"))
+        text = Text.assemble(
+            (f"{step.state:8}", _STYLES[step.state]),
+            f" {_fit(step.name, 28):28} {took}  ",
+            (note, "" if step.error else "dim"),
+        )
         if self._console.is_terminal and not step.error:
             text.truncate(self._console.width, overflow="ellipsis")
         self._console.print(text, soft_wrap=True, highlight=False)
@@ -104,22 +114,28 @@ class Screen:
         row = Table.grid(padding=(0, 1, 0, 0))
         for width in (8, 28, 8, 14, 4, 12):
             row.add_column(width=width, no_wrap=True)
-        row.add_row(Text("running", style=_STYLES["running"]), _fit(step.name, 28), f"{_clock(now - step.began):>8}",
-                    ProgressBar(total=step.total, completed=step.done) if step.total else "",
-                    f"{step.done / step.total:4.0%}" if step.total else "",
-                    f"{_clock(left)} left" if left is not None else "")
+        row.add_row(
+            Text("running", style=_STYLES["running"]),
+            _fit(step.name, 28),
+            f"{_clock(now - step.began):>8}",
+            ProgressBar(total=step.total, completed=step.done) if step.total else "",
+            f"{step.done / step.total:4.0%}" if step.total else "",
+            f"{_clock(left)} left" if left is not None else "",
+        )
         return row
 
 
 def _told(numbers: Mapping[str, float | str]) -> str:
     """Writes figures in one line, accuracies first: where it is narrow, the rest is cut off."""
-    return "  ".join(f"{name.replace('_', ' ')} {value if isinstance(value, str) else format(value, '.3g')}"
-                     for name, value in sorted(numbers.items(), key=lambda item: "accuracy" not in item[0]))
+    return "  ".join(
+        f"{name.replace('_', ' ')} {value if isinstance(value, str) else format(value, '.3g')}"
+        for name, value in sorted(numbers.items(), key=lambda item: "accuracy" not in item[0])
+    )
 
 
 def _fit(name: str, width: int) -> str:
     """Shortens a name in its middle: both what it is and whose it is stay readable."""
-    return name if len(name) <= width else f"{name[:width // 2 - 1]}..{name[-(width // 2 - 1):]}"
+    return name if len(name) <= width else f"{name[: width // 2 - 1]}..{name[-(width // 2 - 1) :]}"
 
 
 def _clock(seconds: float) -> str:

@@ -51,8 +51,15 @@ class _Stopped(Exception):
     """Raised in kfp's threads to keep further steps from starting."""
 
 
-def run_local(pipeline: str, config: Config, *, out: Path, runner: RunnerName = "subprocess",
-              image: str | None = None, console: Console | None = None) -> RunResult:
+def run_local(
+    pipeline: str,
+    config: Config,
+    *,
+    out: Path,
+    runner: RunnerName = "subprocess",
+    image: str | None = None,
+    console: Console | None = None,
+) -> RunResult:
     """Runs a DAG to its end, showing live progress.
 
     Finished steps are cached under `$GRAFTLINE_CACHE` (by default `~/.cache/graftline`), so that a rerun picks up
@@ -82,8 +89,9 @@ def run_local(pipeline: str, config: Config, *, out: Path, runner: RunnerName = 
     _follow(dag, watch, how, console)
     failed = dag.failed()
     status = "succeeded" if failed is None else "refused" if failed.kind == "refused" else "failed"
-    run = run_folder.write(out, pipeline=pipeline, config=config, status=status, seconds=time.time() - began,
-                           watch=watch, failed=failed)
+    run = run_folder.write(
+        out, pipeline=pipeline, config=config, status=status, seconds=time.time() - began, watch=watch, failed=failed
+    )
     message = "" if failed is None else _sentence(failed, out)
     for line in [message] if failed else outcome.lines(run, out):
         console.print(line, style="bold red" if failed else None, highlight=False, markup=False, soft_wrap=True)
@@ -100,19 +108,26 @@ class _Dag(threading.Thread):
         self._out, self._watch, self._how = out, watch, how
         self._build = PIPELINES[pipeline](Placement(how.image), config.shards > 1, config.races)
         self.forecast = Forecast(config.confirm_seeds)
-        self._phases = {"plan": "rung1" if config.races else "finetune", "halve-1": "rung2", "halve-2": "rung3",
-                        "select": "confirm"}
+        self._phases = {
+            "plan": "rung1" if config.races else "finetune",
+            "halve-1": "rung2",
+            "halve-2": "rung3",
+            "select": "confirm",
+        }
         self._config = canonical_json(config.model_dump(mode="json"))
         self._cache = ContentCache(cache_home() / "entries", salt=how.salt, told=self._told, check=self._check)
 
     def run(self) -> None:
         """Runs the DAG; what goes wrong is kept for `failed`."""
         try:
-            with quiet(self._out / "logs" / "kfp.log"), run_dir(self._out), keeping_states(), \
-                    serving(self._cache):
+            with quiet(self._out / "logs" / "kfp.log"), run_dir(self._out), keeping_states(), serving(self._cache):
                 try:
-                    local.init(self._how.kfp, pipeline_root=str(cache_home() / "artifacts"), enable_caching=True,
-                               cache_root=str(cache_home() / "entries"))
+                    local.init(
+                        self._how.kfp,
+                        pipeline_root=str(cache_home() / "artifacts"),
+                        enable_caching=True,
+                        cache_root=str(cache_home() / "entries"),
+                    )
                     self._build(config=self._config)
                 except Exception:
                     traceback.print_exc(file=sys.stdout)
@@ -130,8 +145,12 @@ class _Dag(threading.Thread):
             if self.stopped.is_set():
                 self._watch.fail(step.name, "preempted", "stopped from outside")
             elif step.pid:
-                self._watch.fail(step.name, "preempted", "its process ended without a word; the machine may have been "
-                                 "short of memory, or someone stopped it")
+                self._watch.fail(
+                    step.name,
+                    "preempted",
+                    "its process ended without a word; the machine may have been "
+                    "short of memory, or someone stopped it",
+                )
             else:
                 self._watch.fail(step.name, "bug", "its process ended before the step began")
         if steps := self._watch.of("failed"):
@@ -186,8 +205,10 @@ def _expected(config: Config) -> list[str]:
         shards = [f"decode-{job.name}" for job in decode_jobs(jobs_of(config, {}), config.shards)]
         data = [*shards, "merge-target", "merge-sources", *(f"pretrain-{source.label}" for source in config.source)]
     else:
-        data = ["preprocess-target", *(f"{step}-{source.label}" for source in config.source
-                                       for step in ("preprocess", "pretrain"))]
+        data = [
+            "preprocess-target",
+            *(f"{step}-{source.label}" for source in config.source for step in ("preprocess", "pretrain")),
+        ]
     cuts = ["halve-1", "halve-2"] if config.races else []
     return ["fingerprint", *data, "plan", *cuts, "select", "evaluate", "export-onnx", "gate", "release", "report"]
 

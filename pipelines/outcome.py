@@ -22,8 +22,10 @@ def lines(run: Mapping[str, Any], out: Path) -> list[str]:
         what = "" if main == "accuracy" else f" {UNITS[main].figure}"
         others = {"control": run["control"][main], **run["baselines"]}
         value = said.format(run["test"][main])
-        told.append(f"chosen   {chosen['source']} / {chosen['strategy']}, {value}{what} on test; "
-                    + ", ".join(f"{name} {said.format(value)}" for name, value in others.items()))
+        told.append(
+            f"chosen   {chosen['source']} / {chosen['strategy']}, {value}{what} on test; "
+            + ", ".join(f"{name} {said.format(value)}" for name, value in others.items())
+        )
     if "transfer_gain" in run:
         gain = Gain.model_validate(run["transfer_gain"])
         told.append(f"gain     {gain}")
@@ -37,7 +39,7 @@ def lines(run: Mapping[str, Any], out: Path) -> list[str]:
         told += [f"         {reason}" for reason in run["gate"]["reasons"] if run["gate"]["verdict"] != "promote"]
     if "data" in run:
         count = len(run["data"]["warnings"])
-        told.append(f"data     {out / 'data.html'}" + (f" ({count} warning{'s'[:count > 1]})" if count else ""))
+        told.append(f"data     {out / 'data.html'}" + (f" ({count} warning{'s'[: count > 1]})" if count else ""))
     if (out / "report.html").is_file():
         told.append(f"report   {out / 'report.html'}")
     if (out / "release").is_dir():

@@ -44,14 +44,27 @@ _NVIDIA = {"nvidia.com/gpu": ""}
 
 
 def _gke(about: str, label: str, cpu: str, memory: str, shared_memory: str) -> Profile:
-    return Profile(about, count=1, selector={"cloud.google.com/gke-accelerator": label}, tolerations=_NVIDIA, cpu=cpu,
-                   memory=memory, shared_memory=shared_memory)
+    return Profile(
+        about,
+        count=1,
+        selector={"cloud.google.com/gke-accelerator": label},
+        tolerations=_NVIDIA,
+        cpu=cpu,
+        memory=memory,
+        shared_memory=shared_memory,
+    )
 
 
 def _spot(profile: Profile) -> Profile:
     label = {"cloud.google.com/gke-spot": "true"}
-    return replace(profile, about=f"{profile.about}, spot", spot=True, retries=5,
-                   selector={**profile.selector, **label}, tolerations={**profile.tolerations, **label})
+    return replace(
+        profile,
+        about=f"{profile.about}, spot",
+        spot=True,
+        retries=5,
+        selector={**profile.selector, **label},
+        tolerations={**profile.tolerations, **label},
+    )
 
 
 _FIXED = {
@@ -109,13 +122,15 @@ def place(task: PipelineTask, profile: Profile | None) -> PipelineTask:
     if profile is None:
         return task
     task.set_cpu_request(profile.cpu).set_memory_request(profile.memory).set_memory_limit(profile.memory)
-    kubernetes.empty_dir_mount(task, volume_name="shared-memory", mount_path="/dev/shm", medium="Memory",
-                               size_limit=profile.shared_memory)
+    kubernetes.empty_dir_mount(
+        task, volume_name="shared-memory", mount_path="/dev/shm", medium="Memory", size_limit=profile.shared_memory
+    )
     if profile.count:
         task.set_accelerator_type(profile.accelerator).set_accelerator_limit(profile.count)
     for label, value in profile.selector.items():
         kubernetes.add_node_selector(task, label_key=label, label_value=value)
     for key, value in profile.tolerations.items():
-        kubernetes.add_toleration(task, key=key, operator="Equal" if value else "Exists", value=value or None,
-                                  effect="NoSchedule")
+        kubernetes.add_toleration(
+            task, key=key, operator="Equal" if value else "Exists", value=value or None, effect="NoSchedule"
+        )
     return task

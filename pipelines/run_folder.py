@@ -34,8 +34,10 @@ def prepare(out: Path) -> Path:
         raise RefusedError(f"--out {out}: is a file; name a folder")
     taken = [name for name in _OURS if (out / name).exists()]
     if taken and not (out / _MARK).is_file():
-        raise RefusedError(f"--out {out}: holds {', '.join(taken)}, but not from a run of graftline; "
-                           "name another folder, so that nothing of yours is overwritten")
+        raise RefusedError(
+            f"--out {out}: holds {', '.join(taken)}, but not from a run of graftline; "
+            "name another folder, so that nothing of yours is overwritten"
+        )
     shutil.rmtree(out / "logs", ignore_errors=True)
     (out / "run.json").unlink(missing_ok=True)
     (out / "logs").mkdir(parents=True)
@@ -75,8 +77,9 @@ def collect(out: Path, watch: Watch) -> dict[str, Any]:
     return summary
 
 
-def write(out: Path, *, pipeline: str, config: Config, status: str, seconds: float, watch: Watch,
-          failed: Step | None) -> dict[str, Any]:
+def write(
+    out: Path, *, pipeline: str, config: Config, status: str, seconds: float, watch: Watch, failed: Step | None
+) -> dict[str, Any]:
     """Writes `run.json`.
 
     Args:
@@ -91,10 +94,17 @@ def write(out: Path, *, pipeline: str, config: Config, status: str, seconds: flo
     Returns:
         What was written.
     """
-    steps = [{"name": step.name, "seconds": step.seconds, "cached": step.state == "cached"}
-             for step in watch.of("done", "cached")]
-    run: dict[str, Any] = {"pipeline": pipeline, "task": config.task, "status": status, "seconds": round(seconds, 3),
-                           "steps": steps}
+    steps = [
+        {"name": step.name, "seconds": step.seconds, "cached": step.state == "cached"}
+        for step in watch.of("done", "cached")
+    ]
+    run: dict[str, Any] = {
+        "pipeline": pipeline,
+        "task": config.task,
+        "status": status,
+        "seconds": round(seconds, 3),
+        "steps": steps,
+    }
     if failed is not None:
         run["error"] = {"step": failed.name, "kind": failed.kind, "message": failed.error}
     run |= collect(out, watch)
@@ -111,6 +121,11 @@ def refuse(out: Path, *, pipeline: str, message: str) -> None:
         message: Why.
     """
     prepare(out)
-    run = {"pipeline": pipeline, "status": "refused", "seconds": 0.0, "steps": [],
-           "error": {"step": "config", "kind": "refused", "message": message}}
+    run = {
+        "pipeline": pipeline,
+        "status": "refused",
+        "seconds": 0.0,
+        "steps": [],
+        "error": {"step": "config", "kind": "refused", "message": message},
+    }
     write_text(out / "run.json", json.dumps(run, indent=1))

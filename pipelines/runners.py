@@ -73,12 +73,18 @@ def runner_of(name: RunnerName, config: Config, *, out: Path, image: str | None)
     if name != "docker":
         raise RefusedError(f"runner {name!r} is not one of subprocess, docker")
     if find_spec("docker") is None:
-        raise RefusedError("runner docker: the Python package `docker` is not installed; install graftline[docker], "
-                           "or use the runner subprocess")
+        raise RefusedError(
+            "runner docker: the Python package `docker` is not installed; install graftline[docker], "
+            "or use the runner subprocess"
+        )
     image = image or IMAGE
     kfp_runner = local.DockerRunner(
-        mounts=_mounts(config, out), environment=_environment(os.environ, out), labels={_LABEL: str(out)},
-        user=f"{os.getuid()}:{os.getgid()}", shm_size="2g")
+        mounts=_mounts(config, out),
+        environment=_environment(os.environ, out),
+        labels={_LABEL: str(out)},
+        user=f"{os.getuid()}:{os.getgid()}",
+        shm_size="2g",
+    )
     return Runner(kfp_runner, image, _image_id(image), str(out))
 
 
@@ -102,12 +108,17 @@ def _mounts(config: Config, out: Path) -> list[Any]:
     """Mounts each local path of the config where it is here, so that configs mean the same inside."""
     from docker.types import Mount
 
-    places = [config.target.data, config.target.ledger,
-              *(place for source in config.source for place in (source.data, source.init, source.ledger))]
+    places = [
+        config.target.data,
+        config.target.ledger,
+        *(place for source in config.source for place in (source.data, source.init, source.ledger)),
+    ]
     read = {str(Path(place).absolute()) for place in places if place and Path(place).exists()}
     written = [str(out)]
     if config.store and "://" not in config.store:
         Path(config.store).mkdir(parents=True, exist_ok=True)
         written.append(str(Path(config.store).absolute()))
-    return [*(Mount(target=path, source=path, type="bind", read_only=True) for path in sorted(read)),
-            *(Mount(target=path, source=path, type="bind") for path in written)]
+    return [
+        *(Mount(target=path, source=path, type="bind", read_only=True) for path in sorted(read)),
+        *(Mount(target=path, source=path, type="bind") for path in written),
+    ]

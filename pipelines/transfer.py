@@ -46,27 +46,58 @@ def transfer(placement: Placement, fan_out: bool = False, tournament: bool = Fal
         first = cpu(c.fingerprint(config=config, fan_out=fan_out, tournament=tournament), "fingerprint")
         jobs = first.set_caching_options(False).outputs
         target, pretrained = (_sharded if fan_out else _whole)(jobs, cpu, gpu)
-        plan = cpu(c.plan(job=jobs["plan"], checkpoints=dsl.Collected(pretrained["checkpoint"]),
-                          checkpoint_digests=dsl.Collected(pretrained["digest"]),
-                          dataset=target["dataset"], dataset_digest=target["digest"]), "plan").outputs
+        plan = cpu(
+            c.plan(
+                job=jobs["plan"],
+                checkpoints=dsl.Collected(pretrained["checkpoint"]),
+                checkpoint_digests=dsl.Collected(pretrained["digest"]),
+                dataset=target["dataset"],
+                dataset_digest=target["digest"],
+            ),
+            "plan",
+        ).outputs
         read = {"dataset": target["dataset"], "sources": plan["sources"]}
         finalists = (_rungs if tournament else _one_go)(plan, read, cpu, gpu)
         choice = cpu(c.select(job=jobs["select"], inputs=plan["digest"], **finalists), "select").outputs
         with dsl.ParallelFor(choice["Output"], name="confirmations") as candidate:
             again = gpu(c.finetune(candidate=candidate, phase="confirm", **read), "confirm")
-        evaluated = cpu(c.evaluate(job=jobs["evaluate"], inputs=choice["digest"], chosen=choice["chosen"],
-                                   control=choice["control"], confirmations=dsl.Collected(again.outputs["checkpoint"]),
-                                   confirmation_digests=dsl.Collected(again.outputs["digest"]), **read),
-                        "evaluate").outputs
+        evaluated = cpu(
+            c.evaluate(
+                job=jobs["evaluate"],
+                inputs=choice["digest"],
+                chosen=choice["chosen"],
+                control=choice["control"],
+                confirmations=dsl.Collected(again.outputs["checkpoint"]),
+                confirmation_digests=dsl.Collected(again.outputs["digest"]),
+                **read,
+            ),
+            "evaluate",
+        ).outputs
         read = {"dataset": target["dataset"], "chosen": choice["chosen"], "evaluation": evaluated["metrics"]}
         onnx = cpu(c.export_onnx(job=jobs["export_onnx"], inputs=evaluated["digest"], **read), "export ONNX").outputs
-        gate = cpu(c.gate(job=jobs["gate"], inputs=onnx["digest"], dataset=target["dataset"], onnx=onnx["onnx"],
-                          evaluation=evaluated["metrics"]), "gate").outputs
+        gate = cpu(
+            c.gate(
+                job=jobs["gate"],
+                inputs=onnx["digest"],
+                dataset=target["dataset"],
+                onnx=onnx["onnx"],
+                evaluation=evaluated["metrics"],
+            ),
+            "gate",
+        ).outputs
         read |= {"onnx": onnx["onnx"], "judgement": gate["judgement"]}
         with dsl.If(gate["Output"] == "promote", name="promoted"):
             cpu(c.release(job=jobs["release"], **read), "release").set_caching_options(False)
-        cpu(c.report(job=jobs["report"], sources=plan["sources"], selection=choice["selection"],
-                     control=choice["control"], **read), "report").set_caching_options(False)
+        cpu(
+            c.report(
+                job=jobs["report"],
+                sources=plan["sources"],
+                selection=choice["selection"],
+                control=choice["control"],
+                **read,
+            ),
+            "report",
+        ).set_caching_options(False)
 
     return pipeline
 
@@ -85,8 +116,12 @@ def _sharded(jobs: Outputs, cpu: Place, gpu: Place) -> tuple[Outputs, Outputs]:
     with dsl.ParallelFor(jobs["Output"], name="shards") as shard:
         decoded = cpu(c.decode(job=shard), "decode shard").outputs
     target = cpu(c.merge(job=jobs["target"], **_parts(decoded)), "merge target").outputs
-    sources = cpu(c.merge_sources(jobs=jobs["sources"], target=target["dataset"], target_digest=target["digest"],
-                                  **_parts(decoded)), "merge sources").outputs
+    sources = cpu(
+        c.merge_sources(
+            jobs=jobs["sources"], target=target["dataset"], target_digest=target["digest"], **_parts(decoded)
+        ),
+        "merge sources",
+    ).outputs
     with dsl.ParallelFor(sources["Output"], name="sources") as source:
         pretrained = gpu(c.pretrain(job=source, dataset=sources["dataset"]), "pretrain").outputs
     return target, pretrained
@@ -106,8 +141,9 @@ def _rungs(plan: Outputs, read: Outputs, cpu: Place, gpu: Place) -> Outputs:
     first = cpu(c.halve(job=plan["race"], **_candidates(tuned)), "halve 1").outputs
     with dsl.ParallelFor(first["Output"], name="rung 2") as candidate:
         tuned = gpu(c.finetune(candidate=candidate, phase="rung2", earlier=first["race"], **read), "rung 2").outputs
-    second = cpu(c.halve(job=plan["race"], before=first["race"], before_digest=first["digest"], **_candidates(tuned)),
-                 "halve 2").outputs
+    second = cpu(
+        c.halve(job=plan["race"], before=first["race"], before_digest=first["digest"], **_candidates(tuned)), "halve 2"
+    ).outputs
     with dsl.ParallelFor(second["Output"], name="rung 3") as candidate:
         tuned = gpu(c.finetune(candidate=candidate, phase="rung3", earlier=second["race"], **read), "rung 3").outputs
     return {**_candidates(tuned), "race": second["race"], "race_digest": second["digest"]}

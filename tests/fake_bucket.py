@@ -66,8 +66,15 @@ class Bucket:
 
     def about(self, name: str) -> dict[str, Any]:
         content = self.objects[name]
-        return {"kind": "storage#object", "name": name, "bucket": "bucket", "size": str(len(content)),
-                "crc32c": _crc32c(content), "generation": str(self.generations.get(name, 1)), "metageneration": "1"}
+        return {
+            "kind": "storage#object",
+            "name": name,
+            "bucket": "bucket",
+            "size": str(len(content)),
+            "crc32c": _crc32c(content),
+            "generation": str(self.generations.get(name, 1)),
+            "metageneration": "1",
+        }
 
     def due(self, what: What, name: str, asked_range: str) -> How | None:
         """Notes a request, and takes the fault that is meant for it."""
@@ -161,7 +168,7 @@ class Handler(BaseHTTPRequestHandler):
         elif not media:
             self._json(self.bucket.about(name))
         elif asked := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")):
-            self._send(206, self.bucket.objects[name][int(asked[1]):int(asked[2]) + 1])
+            self._send(206, self.bucket.objects[name][int(asked[1]) : int(asked[2]) + 1])
         else:
             self._send(200, self.bucket.objects[name])
 
@@ -170,8 +177,11 @@ class Handler(BaseHTTPRequestHandler):
         prefix = asked.get("prefix", "")
         at = bisect_left(names, max(prefix, asked.get("startOffset", ""), asked.get("pageToken", "")))
         size = min(self.bucket.page, int(asked.get("maxResults", self.bucket.page)))
-        inside = [name for name in names[at:at + size + 1]
-                  if name.startswith(prefix) and ("endOffset" not in asked or name < asked["endOffset"])]
+        inside = [
+            name
+            for name in names[at : at + size + 1]
+            if name.startswith(prefix) and ("endOffset" not in asked or name < asked["endOffset"])
+        ]
         more = {"nextPageToken": inside[size]} if len(inside) > size else {}
         return {"items": [self.bucket.about(name) for name in inside[:size]], **more}
 
@@ -204,7 +214,7 @@ class Handler(BaseHTTPRequestHandler):
         if how not in ("cut", "stall"):
             self.wfile.write(content)
             return
-        self.wfile.write(content[:len(content) // 2])
+        self.wfile.write(content[: len(content) // 2])
         self.close_connection = True
         if how == "stall":
             self.connection.settimeout(30)

@@ -20,18 +20,34 @@ def made(folder: Path, backbone: str = "cnn", stored=(1, 12, 12), **changes) -> 
     contract = contract_for(backbone, stored=stored, mean=[0.1], std=[0.3])
     fields = {"small": SMALL, "head": HEAD, "source_head": False, "architecture": {}, "row": Row(), **changes}
     network = build(backbone, 3, input=contract, **{k: v for k, v in fields.items() if k != "row"})
-    written = CheckpointManifest(name="it", backbone=backbone, classes=["a", "b", "c"], input=contract, strategy="full",
-                                 seed=0, dataset_digest=None, config="{}", licence="none", **fields)
+    written = CheckpointManifest(
+        name="it",
+        backbone=backbone,
+        classes=["a", "b", "c"],
+        input=contract,
+        strategy="full",
+        seed=0,
+        dataset_digest=None,
+        config="{}",
+        licence="none",
+        **fields,
+    )
     return network, checkpoint.write(folder, written, network if fields["row"].status == "ok" else None)
 
 
-@pytest.mark.parametrize(("backbone", "stored", "changes"), [
-    ("mlp", (3, 6, 5), {}), ("cnn", (1, 12, 12), {}), ("rnn", (1, 12, 12), {}),
-    ("cnn", (1, 12, 12), {"architecture": {"width": 2.0, "depth": 1, "kernel": 3}}),
-    ("shufflenet_v2_x0_5", (3, 40, 40), {}), ("squeezenet1_1", (3, 40, 40), {"source_head": True}),
-    ("mnasnet0_5", (3, 32, 32), {}),
-    ("mobilenet_v3_small", (3, 32, 32), {"architecture": {"width": 0.5, "stem": "small"}}),
-])
+@pytest.mark.parametrize(
+    ("backbone", "stored", "changes"),
+    [
+        ("mlp", (3, 6, 5), {}),
+        ("cnn", (1, 12, 12), {}),
+        ("rnn", (1, 12, 12), {}),
+        ("cnn", (1, 12, 12), {"architecture": {"width": 2.0, "depth": 1, "kernel": 3}}),
+        ("shufflenet_v2_x0_5", (3, 40, 40), {}),
+        ("squeezenet1_1", (3, 40, 40), {"source_head": True}),
+        ("mnasnet0_5", (3, 32, 32), {}),
+        ("mobilenet_v3_small", (3, 32, 32), {"architecture": {"width": 0.5, "stem": "small"}}),
+    ],
+)
 def test_what_is_read_is_what_was_written(tmp_path: Path, backbone: str, stored, changes) -> None:
     network, written = made(tmp_path, backbone, stored, **changes)
     read, found = checkpoint.load(tmp_path)
@@ -122,12 +138,20 @@ def replaced(folder: Path, content: bytes) -> None:
     manifest.write(folder, written.model_copy(update={"digest": digest, "files": {}}))
 
 
-@pytest.mark.parametrize("content", [
-    struct.pack("<Q", 100_000_001) + b"{" + b" " * 100_000_000,
-    struct.pack("<Q", 112) + (b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32",'
-                              b'"shape":[2],"data_offsets":[4,12]}}').ljust(112) + bytes(12),
-    b"\x80\x04\x95pickle",
-], ids=["100 MB header", "overlapping offsets", "pickle"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        struct.pack("<Q", 100_000_001) + b"{" + b" " * 100_000_000,
+        struct.pack("<Q", 112)
+        + (
+            b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32",'
+            b'"shape":[2],"data_offsets":[4,12]}}'
+        ).ljust(112)
+        + bytes(12),
+        b"\x80\x04\x95pickle",
+    ],
+    ids=["100 MB header", "overlapping offsets", "pickle"],
+)
 def test_hostile_weights_are_refused(tmp_path: Path, content: bytes) -> None:
     replaced(tmp_path, content)
     with pytest.raises(RefusedError, match="not a whole safetensors file"):

@@ -53,25 +53,30 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["run", "tranfer"], "pipeline 'tranfer': not known; there are transfer"),
-    (["run", "transfer", "--runner", "podman"], "runner 'podman': not known; there are subprocess, docker"),
-    (["run", "transfer", "--set", "finetune.epoch=1"], "finetune.epoch: unknown key; did you mean 'epochs'?"),
-    (["run", "transfer", "--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
-    (["compile", "--profile", "tpu"], "profile 'tpu': not known; there are none, gpu,"),
-    (["verify", "nowhere"], "nowhere"),
-    (["predict", "nowhere", "x.png"], "x.png: no such file or folder"),
-])
-def test_refusals_exit_2_with_one_message(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-                                          arguments: list[str], message: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "tranfer"], "pipeline 'tranfer': not known; there are transfer"),
+        (["run", "transfer", "--runner", "podman"], "runner 'podman': not known; there are subprocess, docker"),
+        (["run", "transfer", "--set", "finetune.epoch=1"], "finetune.epoch: unknown key; did you mean 'epochs'?"),
+        (["run", "transfer", "--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["compile", "--profile", "tpu"], "profile 'tpu': not known; there are none, gpu,"),
+        (["verify", "nowhere"], "nowhere"),
+        (["predict", "nowhere", "x.png"], "x.png: no such file or folder"),
+    ],
+)
+def test_refusals_exit_2_with_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
     error = refused(monkeypatch, capsys, *arguments)
     assert message in error
     assert error.startswith("graftline: ")
     assert len(error.splitlines()) == 1
 
 
-def test_a_refused_config_leaves_a_run_json_and_what_was_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-                                                               capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_config_leaves_a_run_json_and_what_was_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     earlier = tmp_path / "run"
     (earlier / "logs").mkdir(parents=True)
     for name in ("logs/kfp.log", "report.html", "run.json"):
@@ -88,28 +93,37 @@ def test_tables_are_listed() -> None:
     assert {"cnn", "vgg16", "mobilenet_v2"} <= set(cli("backbones").split())
 
 
-def test_a_step_does_not_write_over_another_artifact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-                                                     capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_step_does_not_write_over_another_artifact(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "mine").write_text("kept")
     error = refused(monkeypatch, capsys, "preprocess", "--data", "builtin:digits/clean", "--out", tmp_path)
     assert "not empty; give a new folder, or remove it first" in error
     assert (tmp_path / "mine").read_text() == "kept"
 
 
-def test_an_out_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-                                         capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_out_that_cannot_be_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("kept")
-    for out, says in ((tmp_path / "file", "is a file; give a new folder"),
-                      (tmp_path / "file/x", "cannot be made (Not a directory); give another folder")):
+    for out, says in (
+        (tmp_path / "file", "is a file; give a new folder"),
+        (tmp_path / "file/x", "cannot be made (Not a directory); give another folder"),
+    ):
         assert says in refused(monkeypatch, capsys, "preprocess", "--data", "builtin:digits/clean", "--out", out)
-    assert "lies inside of --data" in refused(monkeypatch, capsys, "preprocess", "--data", tmp_path, "--out",
-                                              tmp_path / "out")
+    assert "lies inside of --data" in refused(
+        monkeypatch, capsys, "preprocess", "--data", tmp_path, "--out", tmp_path / "out"
+    )
 
 
 def test_bad_data_is_refused_before_any_training(tmp_path: Path) -> None:
     (tmp_path / "one" / "cats").mkdir(parents=True)
-    done = subprocess.run([GRAFTLINE, "preprocess", "--data", tmp_path / "one", "--out", tmp_path / "out"],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [GRAFTLINE, "preprocess", "--data", tmp_path / "one", "--out", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
@@ -123,8 +137,9 @@ def test_every_step_without_kfp(tmp_path: Path) -> None:
     cli("finetune", "--data", t, "--source", c, "--strategy", "feature", "--out", f)
     cli("finetune", "--data", t, "--source", c, "--strategy", "control", "--out", k)
     assert "c-feature-seed2" in cli("select", "--candidate", f, "--candidate", k, "--out", p)
-    assert "over 1 seed" in cli("evaluate", "--data", t, "--chosen", p / "chosen", "--control", p / "control",
-                                "--source", c, "--out", e)
+    assert "over 1 seed" in cli(
+        "evaluate", "--data", t, "--chosen", p / "chosen", "--control", p / "control", "--source", c, "--out", e
+    )
     cli("export-onnx", "--data", t, "--checkpoint", p / "chosen", "--evaluation", e, "--out", o)
     assert "\npromote\n" in cli("gate", "--data", t, "--evaluation", e, "--onnx", o, "--out", g)
     cli("release", "--data", t, "--checkpoint", p / "chosen", "--evaluation", e, "--onnx", o, "--gate", g, "--out", r)

@@ -17,11 +17,25 @@ SIZES = {"train": 4, "val": 2, "test": 1}
 
 def written(folder: Path, layout: Layout = "raw") -> DatasetManifest:
     splits = [name for name, count in SIZES.items() for _ in range(count)]
-    samples = [StoredSample(f"files/{row}.png", "ab"[row % 2], split, sample_digest(IMAGES[row]))  # type: ignore[arg-type]
-               for row, split in zip(ORDER, splits, strict=True)]
-    manifest = DatasetManifest(label="x", format="f", classes=["b", "a"], sizes=SIZES, image_shape=(3, 5, 4),
-                               mean=[0] * 3, std=[1] * 3, dropped=[], seed=0, ledger="l", fingerprint="",
-                               digest=content_digest(samples), layout=layout)
+    samples = [
+        StoredSample(f"files/{row}.png", "ab"[row % 2], split, sample_digest(IMAGES[row]))  # type: ignore[arg-type]
+        for row, split in zip(ORDER, splits, strict=True)
+    ]
+    manifest = DatasetManifest(
+        label="x",
+        format="f",
+        classes=["b", "a"],
+        sizes=SIZES,
+        image_shape=(3, 5, 4),
+        mean=[0] * 3,
+        std=[1] * 3,
+        dropped=[],
+        seed=0,
+        ledger="l",
+        fingerprint="",
+        digest=content_digest(samples),
+        layout=layout,
+    )
     stored = (IMAGES[row].tobytes() if layout == "raw" else encoded(IMAGES[row]) for row in ORDER)
     return dataset.write(folder, manifest, stored, samples, "{}", lambda manifest, images, samples: f"{len(images)}")
 
@@ -45,8 +59,14 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
 def test_reads_jpeg_as_it_reads_raw_pixels(tmp_path: Path) -> None:
     manifest = written(tmp_path, "jpeg")
     found = dataset.read(tmp_path)
-    assert sorted(manifest.files) == ["images-00000.jpeg", "index.npy", "labels.npy", "ledger.json", "page.html",
-                                      "samples.jsonl"]
+    assert sorted(manifest.files) == [
+        "images-00000.jpeg",
+        "index.npy",
+        "labels.npy",
+        "ledger.json",
+        "page.html",
+        "samples.jsonl",
+    ]
     assert [len(found.train), len(found.val), len(found.test)] == [4, 2, 1]
     assert found.train.images.shape == (4, 3, 5, 4)
     assert found.train.labels.tolist() == [1, 0, 1, 0]
@@ -100,16 +120,20 @@ def test_a_folder_without_manifest_is_not_whole(tmp_path: Path) -> None:
         dataset.read(tmp_path)
 
 
-@pytest.mark.parametrize(("file", "content", "message"), [
-    ("images.npy", IMAGES[:3], r"images\.npy: uint8 \(3, 3, 5, 4\), the manifest says uint8 \(7, 3, 5, 4\)"),
-    ("images.npy", IMAGES[:7].astype(float), r"float64 \(7, 3, 5, 4\), the manifest says uint8"),
-    ("labels.npy", np.zeros(3, np.int64), r"labels\.npy: int64 \(3,\), the manifest says int64 \(7,\)"),
-    ("labels.npy", np.full(7, 2), "outside of the manifest.s 2 classes"),
-    ("labels.npy", np.full(7, -1), "outside of the manifest.s 2 classes"),
-    ("labels.npy", np.array([object()] * 7), "not an array: .*allow_pickle"),
-])
-def test_arrays_that_do_not_fit_the_manifest_are_refused(tmp_path: Path, file: str, content: np.ndarray,
-                                                         message: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("images.npy", IMAGES[:3], r"images\.npy: uint8 \(3, 3, 5, 4\), the manifest says uint8 \(7, 3, 5, 4\)"),
+        ("images.npy", IMAGES[:7].astype(float), r"float64 \(7, 3, 5, 4\), the manifest says uint8"),
+        ("labels.npy", np.zeros(3, np.int64), r"labels\.npy: int64 \(3,\), the manifest says int64 \(7,\)"),
+        ("labels.npy", np.full(7, 2), "outside of the manifest.s 2 classes"),
+        ("labels.npy", np.full(7, -1), "outside of the manifest.s 2 classes"),
+        ("labels.npy", np.array([object()] * 7), "not an array: .*allow_pickle"),
+    ],
+)
+def test_arrays_that_do_not_fit_the_manifest_are_refused(
+    tmp_path: Path, file: str, content: np.ndarray, message: str
+) -> None:
     written(tmp_path)
     np.save(tmp_path / file, content, allow_pickle=True)
     with pytest.raises(RefusedError, match=message):

@@ -50,12 +50,17 @@ def test_numbers_stay_until_given_anew_and_nan_is_said(logs: Path):
     assert told(logs, "finetune")[-2]["numbers"] == {"val_accuracy": 0.5, "loss": "nan"}
 
 
-@pytest.mark.parametrize(("error", "kind", "message"), [
-    (RefusedError("no such folder"), "refused", "no such folder"),
-    (DivergedError("loss is NaN in epoch 3"), "diverged", "loss is NaN in epoch 3"),
-    (ZeroDivisionError("by zero"), "bug", "ZeroDivisionError: by zero"),
-    (MemoryError(), "oom", "MemoryError: "),
-    (KeyboardInterrupt(), "preempted", "stopped from outside")], ids=lambda value: str(value)[:9])
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (RefusedError("no such folder"), "refused", "no such folder"),
+        (DivergedError("loss is NaN in epoch 3"), "diverged", "loss is NaN in epoch 3"),
+        (ZeroDivisionError("by zero"), "bug", "ZeroDivisionError: by zero"),
+        (MemoryError(), "oom", "MemoryError: "),
+        (KeyboardInterrupt(), "preempted", "stopped from outside"),
+    ],
+    ids=lambda value: str(value)[:9],
+)
 def test_a_failure_leaves_a_marker_of_its_kind(logs: Path, error: BaseException, kind: str, message: str):
     with pytest.raises(type(error)), events.step("gate"):
         raise error
@@ -66,8 +71,9 @@ def test_a_failure_leaves_a_marker_of_its_kind(logs: Path, error: BaseException,
     assert ("Traceback" in (logs / "gate.log").read_text()) == (kind != "refused")
 
 
-@pytest.mark.parametrize(("first", "second"), [(RefusedError("no"), RefusedError),
-                                               (ZeroDivisionError(), events.AlreadyFailedError)])
+@pytest.mark.parametrize(
+    ("first", "second"), [(RefusedError("no"), RefusedError), (ZeroDivisionError(), events.AlreadyFailedError)]
+)
 def test_a_retry_of_what_will_fail_again_stops_at_once(logs: Path, first: Exception, second: type[Exception]):
     with pytest.raises(type(first)), events.step("gate"):
         raise first

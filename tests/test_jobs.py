@@ -15,7 +15,11 @@ def test_every_shard_of_the_target_and_of_sources_with_data_is_listed_once() -> 
     jobs = jobs_of(config(source=[{"data": "cars"}, {"init": "random"}]), {"pets": "p", "cars": "c"})
     found = decode_jobs(jobs, 2)
     assert [(job.name, job.shard, job.shards) for job in found] == [
-        ("target-1of2", 0, 2), ("target-2of2", 1, 2), ("cars-1of2", 0, 2), ("cars-2of2", 1, 2)]
+        ("target-1of2", 0, 2),
+        ("target-2of2", 1, 2),
+        ("cars-1of2", 0, 2),
+        ("cars-2of2", 1, 2),
+    ]
     assert [job.data for job in found] == [jobs.target] * 2 + [jobs.sources[0].preprocess] * 2
 
 

@@ -40,11 +40,14 @@ def test_arrays_of_each_task() -> None:
     assert to_array([], "regression", ["x", "y"]).shape == (0, 2)
 
 
-@pytest.mark.parametrize(("labels", "task", "why"), [
-    (np.array([0, 2]), "classification", "outside of the manifest's 2 classes"),
-    (np.array([0]), "unlabelled", "0 classes"),
-    (np.array([[np.nan]]), "regression", "not finite"),
-    (np.array([[0.5]]), "multilabel", "other than 0 and 1"),
-])
+@pytest.mark.parametrize(
+    ("labels", "task", "why"),
+    [
+        (np.array([0, 2]), "classification", "outside of the manifest's 2 classes"),
+        (np.array([0]), "unlabelled", "0 classes"),
+        (np.array([[np.nan]]), "regression", "not finite"),
+        (np.array([[0.5]]), "multilabel", "other than 0 and 1"),
+    ],
+)
 def test_arrays_that_are_no_labels(labels: np.ndarray, task: str, why: str) -> None:
     assert why in str(wrong_with(labels, task, [] if task == "unlabelled" else ["a", "b"]))

@@ -15,21 +15,44 @@ from graftline.parity import compare
 
 CLASSES = ["ant", "bee", "<b>&"]
 NETWORKS = {  # backbone -> stored shape, side that it is resized to
-    "mlp": ((1, 16, 16), 16), "cnn": ((3, 20, 24), 16), "rnn": ((1, 20, 20), 16),
-    "mobilenet_v2": ((3, 40, 48), 64), "resnet18": ((1, 28, 28), 64), "squeezenet1_1": ((3, 80, 60), 64),
+    "mlp": ((1, 16, 16), 16),
+    "cnn": ((3, 20, 24), 16),
+    "rnn": ((1, 20, 20), 16),
+    "mobilenet_v2": ((3, 40, 48), 64),
+    "resnet18": ((1, 28, 28), 64),
+    "squeezenet1_1": ((3, 80, 60), 64),
 }
-SLOW = {"vit_b_16": ((1, 28, 28), 224), "convnext_tiny": ((3, 64, 64), 64), "efficientnet_b0": ((3, 64, 64), 64),
-        "densenet121": ((3, 64, 64), 64), "inception_v3": ((3, 96, 96), 96), "googlenet": ((3, 64, 64), 64),
-        "vgg11": ((3, 64, 64), 64), "swin_t": ((3, 64, 64), 64), "regnet_y_400mf": ((3, 64, 64), 64),
-        "shufflenet_v2_x0_5": ((3, 64, 64), 64), "mnasnet0_5": ((3, 64, 64), 64), "alexnet": ((3, 64, 64), 64)}
+SLOW = {
+    "vit_b_16": ((1, 28, 28), 224),
+    "convnext_tiny": ((3, 64, 64), 64),
+    "efficientnet_b0": ((3, 64, 64), 64),
+    "densenet121": ((3, 64, 64), 64),
+    "inception_v3": ((3, 96, 96), 96),
+    "googlenet": ((3, 64, 64), 64),
+    "vgg11": ((3, 64, 64), 64),
+    "swin_t": ((3, 64, 64), 64),
+    "regnet_y_400mf": ((3, 64, 64), 64),
+    "shufflenet_v2_x0_5": ((3, 64, 64), 64),
+    "mnasnet0_5": ((3, 64, 64), 64),
+    "alexnet": ((3, 64, 64), 64),
+}
 
 
 def facts_for(backbone: str, stored: tuple[int, int, int], side: int, temperature: float = 1.7) -> Facts:
     channels = stored[0] if backbone in {"mlp", "cnn", "rnn"} else 3
-    contract = InputContract(stored=stored, channels=channels, height=side, width=side, mean=[0.45] * channels,
-                             std=[0.22] * channels)
-    return Facts(classes=CLASSES, input=contract, temperature=temperature, backbone=backbone, chosen="sha256:c",
-                 dataset_digest="sha256:d", licence="BSD", graftline="0")
+    contract = InputContract(
+        stored=stored, channels=channels, height=side, width=side, mean=[0.45] * channels, std=[0.22] * channels
+    )
+    return Facts(
+        classes=CLASSES,
+        input=contract,
+        temperature=temperature,
+        backbone=backbone,
+        chosen="sha256:c",
+        dataset_digest="sha256:d",
+        licence="BSD",
+        graftline="0",
+    )
 
 
 def export_random(backbone: str, stored: tuple[int, int, int], side: int, file: Path) -> onnx_export.Served:
@@ -76,6 +99,13 @@ def test_file_holds_its_facts_and_nothing_of_this_machine(tmp_path: Path) -> Non
 def test_latency_measures_both(tmp_path: Path) -> None:
     model = export_random("mlp", (3, 12, 12), 12, tmp_path / "model.onnx")
     figures = onnx_export.latency(model, tmp_path, np.zeros((3, 3, 12, 12), np.uint8))
-    assert min(figures.batch_1_ms, figures.batch_1_ms_pytorch, figures.batch_32_per_second,
-               figures.batch_32_per_second_pytorch) > 0
+    assert (
+        min(
+            figures.batch_1_ms,
+            figures.batch_1_ms_pytorch,
+            figures.batch_32_per_second,
+            figures.batch_32_per_second_pytorch,
+        )
+        > 0
+    )
     assert figures.rounds >= 3

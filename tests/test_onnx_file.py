@@ -41,8 +41,12 @@ def _deep_external(model: onnx.ModelProto, place: str) -> None:
     """In a constant of a branch of an If that nothing uses."""
     constant = TensorProto(name="deep", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
     constant.external_data.add(key="location", value=place)
-    branch = helper.make_graph([helper.make_node("Constant", [], ["c"], value=constant)], "branch", [],
-                               [helper.make_tensor_value_info("c", TensorProto.FLOAT, [1])])
+    branch = helper.make_graph(
+        [helper.make_node("Constant", [], ["c"], value=constant)],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("c", TensorProto.FLOAT, [1])],
+    )
     model.graph.node.append(helper.make_node("If", ["white"], ["unused"], then_branch=branch, else_branch=branch))
 
 
@@ -100,9 +104,13 @@ def _broken_weights(model: onnx.ModelProto) -> None:
 
 
 BROKEN = {
-    _no_metadata: "no metadata key 'graftline'", _bad_metadata: "is not readable", _later_schema: "schema version 99",
-    _other_classes: "its metadata names 3 classes", _other_input: "its input is not `images`",
-    _foreign_operator: "operators of 'com.evil'", _unknown_operator: "not a valid ONNX model",
+    _no_metadata: "no metadata key 'graftline'",
+    _bad_metadata: "is not readable",
+    _later_schema: "schema version 99",
+    _other_classes: "its metadata names 3 classes",
+    _other_input: "its input is not `images`",
+    _foreign_operator: "operators of 'com.evil'",
+    _unknown_operator: "not a valid ONNX model",
     _broken_weights: "not a valid ONNX model|onnxruntime refuses it",
 }
 

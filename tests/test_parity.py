@@ -15,10 +15,12 @@ IMAGES, LABELS = tiny_onnx.images(40)
 REFERENCE = (IMAGES.reshape(40, 64) / np.float32(255)) @ tiny_onnx.weights()
 
 
-def against(model: OnnxModel, reference: np.ndarray = REFERENCE, tested: np.ndarray | None = None,
-            images: np.ndarray = IMAGES) -> Parity:
-    return compare(model, images, reference, reference if tested is None else tested, batch_sizes=[1, 2, 7],
-                   relative=1e-4)
+def against(
+    model: OnnxModel, reference: np.ndarray = REFERENCE, tested: np.ndarray | None = None, images: np.ndarray = IMAGES
+) -> Parity:
+    return compare(
+        model, images, reference, reference if tested is None else tested, batch_sizes=[1, 2, 7], relative=1e-4
+    )
 
 
 @pytest.fixture
@@ -28,8 +30,15 @@ def model(tmp_path: Path) -> OnnxModel:
 
 def test_the_same_model_passes(model: OnnxModel) -> None:
     seen: list[tuple[int, int]] = []
-    parity = compare(model, IMAGES, REFERENCE, REFERENCE, batch_sizes=[1, 2, 7], relative=1e-4,
-                     progress=lambda done, total: seen.append((done, total)))
+    parity = compare(
+        model,
+        IMAGES,
+        REFERENCE,
+        REFERENCE,
+        batch_sizes=[1, 2, 7],
+        relative=1e-4,
+        progress=lambda done, total: seen.append((done, total)),
+    )
     assert parity.examples == 40
     assert parity.argmax_agreement == 1
     assert parity.ties == 0

@@ -13,10 +13,16 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def test_the_wheel_has_every_package() -> None:
-    folders = {"graftline": ROOT / "graftline", "graftline.components": ROOT / "components",
-               "graftline.pipelines": ROOT / "pipelines"}
-    found = {".".join([name, *path.parent.relative_to(folder).parts])
-             for name, folder in folders.items() for path in folder.rglob("__init__.py")}
+    folders = {
+        "graftline": ROOT / "graftline",
+        "graftline.components": ROOT / "components",
+        "graftline.pipelines": ROOT / "pipelines",
+    }
+    found = {
+        ".".join([name, *path.parent.relative_to(folder).parts])
+        for name, folder in folders.items()
+        for path in folder.rglob("__init__.py")
+    }
     assert found == set(PROJECT["tool"]["setuptools"]["packages"])
 
 
@@ -42,8 +48,9 @@ def test_the_lock_has_every_dependency() -> None:
         assert re.search(rf"^{name[0]}(\[.*])?==", text, re.MULTILINE), need
 
 
-@pytest.mark.parametrize("page", ["README.md", "examples/README.md", *(f"docs/{p.name}" for p in
-                                                                      (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize(
+    "page", ["README.md", "examples/README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"]\(([^)#]+)", (ROOT / page).read_text()):
         assert ((ROOT / page).parent / target).exists(), target
@@ -61,8 +68,11 @@ def test_the_config_page_is_fresh() -> None:
 
 def test_every_test_that_the_fault_table_names_is_there() -> None:
     text = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
-    there = {name for path in (ROOT / "tests").rglob("test_*.py")
-             for name in [path.stem, *re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.M)]}
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in [path.stem, *re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.M)]
+    }
     named = set(re.findall(r"\btest_\w+", text))
     assert len(named) > 60
     assert named <= there

@@ -56,8 +56,9 @@ def test_put_survives_a_bad_moment(bucket: Bucket, file: Path, how: How) -> None
     assert bucket.objects["name"] == file.read_bytes()
 
 
-def test_half_an_upload_is_no_object_and_is_made_whole(bucket: Bucket, file: Path,
-                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_an_upload_is_no_object_and_is_made_whole(
+    bucket: Bucket, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, "DEADLINE", 0.2)
     file.write_bytes(random.Random(0).randbytes(40 * 2**20))
     bucket.before = lambda what, name: bucket.fail("upload", "reset", ALWAYS) if bucket.uploads.get(name) else None
@@ -86,7 +87,10 @@ def test_put_refuses_other_places(file: Path, place: str) -> None:
 
 def test_a_release_in_a_bucket_comes_back_whole(bucket: Bucket, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    written = step(ReleaseJob(store="gs://bucket/store/", delta=0.01),
-                   **run.paths("dataset", "onnx", "evaluation", "gate", "chosen"), out=tmp_path / "release")
+    written = step(
+        ReleaseJob(store="gs://bucket/store/", delta=0.01),
+        **run.paths("dataset", "onnx", "evaluation", "gate", "chosen"),
+        out=tmp_path / "release",
+    )
     place = f"gs://bucket/store/releases/{written.version}"
     assert list(release.verify(storage.local(place, tmp_path / "cache")))

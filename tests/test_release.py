@@ -85,11 +85,17 @@ def _serve_another_model(folder: Path) -> None:
     tiny_onnx.write(file.parent)
 
 
-TOUCHED = {_flip_a_weight: "model.onnx: its bytes are not those", _edit_labels: "labels.txt: its bytes",
-           _edit_card: "MODEL_CARD.md: its bytes", _edit_manifest: "was edited after it was written",
-           _add_a_file: "holds 'serving/extra.so'", _add_a_link: "holds 'serving/link'",
-           _take_a_file: "sample.safetensors: missing", _take_the_manifest: "no manifest.json",
-           _serve_another_model: r"1/model.onnx: its bytes"}
+TOUCHED = {
+    _flip_a_weight: "model.onnx: its bytes are not those",
+    _edit_labels: "labels.txt: its bytes",
+    _edit_card: "MODEL_CARD.md: its bytes",
+    _edit_manifest: "was edited after it was written",
+    _add_a_file: "holds 'serving/extra.so'",
+    _add_a_link: "holds 'serving/link'",
+    _take_a_file: "sample.safetensors: missing",
+    _take_the_manifest: "no manifest.json",
+    _serve_another_model: r"1/model.onnx: its bytes",
+}
 
 
 @pytest.mark.parametrize("touch", TOUCHED, ids=lambda f: f.__name__)

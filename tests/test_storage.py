@@ -43,17 +43,32 @@ def test_local_places_are_where_they_are(tmp_path: Path, monkeypatch: pytest.Mon
     assert not storage.exists("elsewhere")
 
 
-def test_a_missing_place_is_refused_with_where_it_was_looked_for(tmp_path: Path,
-                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_place_is_refused_with_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RefusedError, match=f"flowers: there is no such file or folder in {tmp_path}"):
         storage.local("flowers", None)
 
 
-@pytest.mark.parametrize("uri", [
-    "gs://bucket/../other", "gs://bucket/a\nb", "gs://bucket//a", "gs://Bucket_!/a", "gs://", "gs:///a", "gs://b/\\a",
-    "file:///tmp/../etc/passwd", "file:///tmp/%2e%2e/etc", "file://host/tmp", "s3://bucket/a", "http://host/a", "a\nb",
-])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "gs://bucket/../other",
+        "gs://bucket/a\nb",
+        "gs://bucket//a",
+        "gs://Bucket_!/a",
+        "gs://",
+        "gs:///a",
+        "gs://b/\\a",
+        "file:///tmp/../etc/passwd",
+        "file:///tmp/%2e%2e/etc",
+        "file://host/tmp",
+        "s3://bucket/a",
+        "http://host/a",
+        "a\nb",
+    ],
+)
 def test_uris_that_are_not_well_formed_are_refused(uri: str, tmp_path: Path) -> None:
     for ask in (storage.exists, storage.listing, lambda place: storage.local(place, tmp_path)):
         with pytest.raises(RefusedError, match=r"not a well-formed|not a local path|a NUL or a newline"):

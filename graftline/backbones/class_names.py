@@ -30,8 +30,10 @@ def class_names(weights: Path, outputs: int, backbone: str) -> tuple[list[str], 
     if own.is_file():
         names = _lines(own)
         if len(names) != outputs:
-            raise RefusedError(f"{own}: {len(names)} class names; expected {outputs}, one a line, "
-                               f"as {weights.name} has {outputs} outputs")
+            raise RefusedError(
+                f"{own}: {len(names)} class names; expected {outputs}, one a line, "
+                f"as {weights.name} has {outputs} outputs"
+            )
         return names, f"class names from {own.name}"
     if outputs == 1000 and imagenet.is_file() and len(names := _lines(imagenet)) == outputs:
         return names, f"class names from {IMAGENET}"

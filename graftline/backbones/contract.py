@@ -15,8 +15,15 @@ GROWN = 96
 """Pixels that images grow to for weights that were trained on larger ones, which see next to nothing in a 1x1 map."""
 
 
-def contract_for(backbone: str, *, stored: tuple[int, int, int], mean: Sequence[float], std: Sequence[float],
-                 channels: int | None = None, least: int = SMALLEST) -> InputContract:
+def contract_for(
+    backbone: str,
+    *,
+    stored: tuple[int, int, int],
+    mean: Sequence[float],
+    std: Sequence[float],
+    channels: int | None = None,
+    least: int = SMALLEST,
+) -> InputContract:
     """Makes the contract between stored images and a backbone.
 
     torchvision's and timm's backbones take 3 channels and images as they are stored, or upscaled where they are too
@@ -42,8 +49,14 @@ def contract_for(backbone: str, *, stored: tuple[int, int, int], mean: Sequence[
         library_of(backbone).check_name(backbone)
         taken = 3
         height, width = _size_for(backbone, height, width, least)
-    return InputContract(stored=stored, channels=taken, height=height, width=width,
-                         mean=_per_channel(mean, taken), std=_per_channel(std, taken))
+    return InputContract(
+        stored=stored,
+        channels=taken,
+        height=height,
+        width=width,
+        mean=_per_channel(mean, taken),
+        std=_per_channel(std, taken),
+    )
 
 
 def for_images(contract: InputContract, stored: tuple[int, int, int]) -> InputContract:
@@ -76,14 +89,17 @@ def at_resolution(contract: InputContract, backbone: str, side: int, *, drawn: b
         return contract
     if backbone in SMALL:
         if backbone != "cnn" and not drawn:
-            raise RefusedError(f"resolution: {side}, but {backbone} has weights for images of {contract.height}x"
-                               f"{contract.width} and no others; leave it out, or set image_size before pretraining")
+            raise RefusedError(
+                f"resolution: {side}, but {backbone} has weights for images of {contract.height}x"
+                f"{contract.width} and no others; leave it out, or set image_size before pretraining"
+            )
         height, width = _scaled(contract.stored, side)
     else:
         height, width = _size_for(backbone, *_scaled(contract.stored, side), least=1)
         if min(height, width) != side:
-            raise RefusedError(f"resolution: {backbone} takes no images of {side}x{side} pixels; the next size up is "
-                               f"{height}x{width}")
+            raise RefusedError(
+                f"resolution: {backbone} takes no images of {side}x{side} pixels; the next size up is {height}x{width}"
+            )
     return contract.model_copy(update={"height": height, "width": width})
 
 
@@ -97,8 +113,10 @@ def growth(contract: InputContract, least: int) -> list[str]:
     _, height, width = contract.stored
     if least <= SMALLEST or contract.height * contract.width <= height * width:
         return []
-    return [f"images of {height}x{width} are shown at {contract.height}x{contract.width}, because the weights were "
-            "made on larger ones; `resolution` sets another side"]
+    return [
+        f"images of {height}x{width} are shown at {contract.height}x{contract.width}, because the weights were "
+        "made on larger ones; `resolution` sets another side"
+    ]
 
 
 def native_statistics(backbone: str) -> tuple[list[float], list[float]]:
@@ -126,8 +144,11 @@ def _size_for(backbone: str, height: int, width: int, least: int) -> tuple[int, 
         side = next((side for side in squares[:-1] if not _fault(backbone, side, side)), squares[-1])
         return side, side
     height, width = _at_least(least, height, width)
-    return (height, width) if not _fault(backbone, height, width) else _at_least(library.least_side(backbone), height,
-                                                                                 width)
+    return (
+        (height, width)
+        if not _fault(backbone, height, width)
+        else _at_least(library.least_side(backbone), height, width)
+    )
 
 
 @cache

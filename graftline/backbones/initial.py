@@ -86,14 +86,30 @@ def _start(job: PretrainJob, dataset: DatasetManifest, cache: Path | None) -> In
     if job.init == "random":
         contract = _contract(job, dataset, native=False)
         classes = [] if dataset.empty else dataset.classes
-        network = build(job.backbone, checkpoint.outputs(classes), input=contract, small=job.small, head=job.head,
-                        objective=None if dataset.empty else Objective.of(dataset))
-        return Initial(network, job.backbone, contract, classes, "none: random weights", job.small, job.head,
-                       reinitialised=list(network.state_dict()))
+        network = build(
+            job.backbone,
+            checkpoint.outputs(classes),
+            input=contract,
+            small=job.small,
+            head=job.head,
+            objective=None if dataset.empty else Objective.of(dataset),
+        )
+        return Initial(
+            network,
+            job.backbone,
+            contract,
+            classes,
+            "none: random weights",
+            job.small,
+            job.head,
+            reinitialised=list(network.state_dict()),
+        )
     if job.init == "DEFAULT":
         if job.backbone in SMALL:
-            raise RefusedError(f"source.init: DEFAULT, but there are no published weights of {job.backbone}; "
-                               "expected random, a state dict file or a graftline checkpoint")
+            raise RefusedError(
+                f"source.init: DEFAULT, but there are no published weights of {job.backbone}; "
+                "expected random, a state dict file or a graftline checkpoint"
+            )
         state, licence = published.default_state(job.backbone), published.default_licence(job.backbone)
         return _from_state(job, dataset, state, licence, None)
     path = _fetched(job.init, cache)
@@ -113,8 +129,9 @@ def _from_state(job: PretrainJob, dataset: DatasetManifest, state: State, licenc
     kinds = [False] if job.backbone in SMALL else [True, False]
     fits = ((kind, outputs) for kind in kinds if (outputs := _outputs(job, contract, state, source_head=kind)))
     source_head, outputs = next(fits, (False, 0))
-    network = build(job.backbone, max(1, outputs), input=contract, small=job.small, head=job.head,
-                    source_head=source_head)
+    network = build(
+        job.backbone, max(1, outputs), input=contract, small=job.small, head=job.head, source_head=source_head
+    )
     named = names.ours(state, network)
     done = _carried(job, named, network, contract, head=outputs > 0)
     notes = list(done.notes)
@@ -128,8 +145,19 @@ def _from_state(job: PretrainJob, dataset: DatasetManifest, state: State, licenc
         classes, note = class_names(path, outputs, job.backbone)
         notes.append(note)
     notes += _on_input(job, contract, native_least(job.backbone) if native else SMALLEST)
-    return Initial(network, job.backbone, contract, classes, licence, job.small, job.head, source_head,
-                   reinitialised=done.reinitialised, dropped=done.dropped, notes=notes)
+    return Initial(
+        network,
+        job.backbone,
+        contract,
+        classes,
+        licence,
+        job.small,
+        job.head,
+        source_head,
+        reinitialised=done.reinitialised,
+        dropped=done.dropped,
+        notes=notes,
+    )
 
 
 def _carried(job: PretrainJob, state: State, network: Network, contract: InputContract, *, head: bool) -> Transferred:
@@ -149,8 +177,7 @@ def _outputs(job: PretrainJob, contract: InputContract, state: State, *, source_
     # How many outputs the state dict's head has, 0 where it has not this architecture's head.
     def shapes(classes: int) -> Network:
         with Unfilled():
-            return build(job.backbone, classes, input=contract, small=job.small, head=job.head,
-                         source_head=source_head)
+            return build(job.backbone, classes, input=contract, small=job.small, head=job.head, source_head=source_head)
 
     two = shapes(2)
     named = names.ours(state, two)
@@ -165,22 +192,42 @@ def _outputs(job: PretrainJob, contract: InputContract, state: State, *, source_
 def _from_checkpoint(job: PretrainJob, dataset: DatasetManifest, folder: Path) -> Initial:
     parent, manifest = checkpoint.load(folder)
     if manifest.backbone != job.backbone:
-        raise RefusedError(f"source.init: {job.init} is a {manifest.backbone}, the run's backbone is {job.backbone}; "
-                           f"set backbone: {manifest.backbone}")
+        raise RefusedError(
+            f"source.init: {job.init} is a {manifest.backbone}, the run's backbone is {job.backbone}; "
+            f"set backbone: {manifest.backbone}"
+        )
     contract, least = for_images(manifest.input, dataset.image_shape), SMALLEST
     if manifest.backbone not in SMALL:
         least = max(SMALLEST, min(GROWN, contract.height, contract.width))
-        contract = contract_for(manifest.backbone, stored=dataset.image_shape, mean=contract.mean, std=contract.std,
-                                least=least)
+        contract = contract_for(
+            manifest.backbone, stored=dataset.image_shape, mean=contract.mean, std=contract.std, least=least
+        )
     if job.training.resolution:
         contract = at_resolution(contract, manifest.backbone, job.training.resolution)
-    network = build(manifest.backbone, checkpoint.outputs(manifest.classes), input=contract, small=manifest.small,
-                    head=manifest.head, source_head=manifest.source_head, architecture=manifest.architecture,
-                    objective=parent.objective)
+    network = build(
+        manifest.backbone,
+        checkpoint.outputs(manifest.classes),
+        input=contract,
+        small=manifest.small,
+        head=manifest.head,
+        source_head=manifest.source_head,
+        architecture=manifest.architecture,
+        objective=parent.objective,
+    )
     done = transfer(parent.state_dict(), network, head=True)
-    return Initial(network, manifest.backbone, contract, manifest.classes, manifest.licence, manifest.small,
-                   manifest.head, manifest.source_head, manifest.architecture, parent=manifest.digest,
-                   notes=[*done.notes, *_on_input(job, contract, least)])
+    return Initial(
+        network,
+        manifest.backbone,
+        contract,
+        manifest.classes,
+        manifest.licence,
+        manifest.small,
+        manifest.head,
+        manifest.source_head,
+        manifest.architecture,
+        parent=manifest.digest,
+        notes=[*done.notes, *_on_input(job, contract, least)],
+    )
 
 
 def _fetched(place: str, cache: Path | None) -> Path:
@@ -197,11 +244,25 @@ def _fetched(place: str, cache: Path | None) -> Path:
 
 def _for_classes(start: Initial, dataset: DatasetManifest, head: Head) -> Initial:
     classes = dataset.classes
-    network = build(start.backbone, len(classes), input=start.input, small=start.small, head=head,
-                    architecture=start.architecture, objective=Objective.of(dataset))
+    network = build(
+        start.backbone,
+        len(classes),
+        input=start.input,
+        small=start.small,
+        head=head,
+        architecture=start.architecture,
+        objective=Objective.of(dataset),
+    )
     done = transfer(start.network.state_dict(), network)
-    return replace(start, network=network, classes=classes, head=head, source_head=False,
-                   reinitialised=done.reinitialised, dropped=[*start.dropped, *done.dropped])
+    return replace(
+        start,
+        network=network,
+        classes=classes,
+        head=head,
+        source_head=False,
+        reinitialised=done.reinitialised,
+        dropped=[*start.dropped, *done.dropped],
+    )
 
 
 def _contract(job: PretrainJob, dataset: DatasetManifest, *, native: bool) -> InputContract:
@@ -211,8 +272,14 @@ def _contract(job: PretrainJob, dataset: DatasetManifest, *, native: bool) -> In
         mean, std = native_statistics(job.backbone)
         least = native_least(job.backbone)
     # An image set of one colour has no spread to divide by.
-    contract = contract_for(job.backbone, stored=dataset.image_shape, mean=mean, std=[max(s, 1e-3) for s in std],
-                            channels=dataset.target_channels, least=least)
+    contract = contract_for(
+        job.backbone,
+        stored=dataset.image_shape,
+        mean=mean,
+        std=[max(s, 1e-3) for s in std],
+        channels=dataset.target_channels,
+        least=least,
+    )
     side = job.training.resolution
     return contract if side is None else at_resolution(contract, job.backbone, side, drawn=True)
 

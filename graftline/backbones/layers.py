@@ -28,9 +28,10 @@ def layers(network: Network) -> list[tuple[str, nn.Module]]:
 def layer_keys(network: Network) -> dict[str, list[str]]:
     """Returns each layer's keys in `network.state_dict()`, buffers included, by the layer's name, in order."""
     every = list(network.backbone.state_dict())
-    return {name: [f"backbone.{key}" for key in every
-                   if any(key == own or key.startswith(f"{own}.") for own, _ in parts)]
-            for name, parts in _units(network)}
+    return {
+        name: [f"backbone.{key}" for key in every if any(key == own or key.startswith(f"{own}.") for own, _ in parts)]
+        for name, parts in _units(network)
+    }
 
 
 def _units(network: Network) -> list[tuple[str, list[Part]]]:
@@ -67,8 +68,12 @@ def _is_container(module: nn.Module) -> bool:
 def _is_stack(module: nn.Module) -> bool:
     # Several blocks of one kind, each of parts that have parts (a transformer's), unlike convolution and norm.
     blocks = list(module.children())
-    return (type(module) in (nn.Sequential, nn.ModuleList) and len(blocks) > 1 and len({type(b) for b in blocks}) == 1
-            and any(True for part in blocks[0].children() for _ in part.children()))
+    return (
+        type(module) in (nn.Sequential, nn.ModuleList)
+        and len(blocks) > 1
+        and len({type(b) for b in blocks}) == 1
+        and any(True for part in blocks[0].children() for _ in part.children())
+    )
 
 
 def _module(parts: list[nn.Module | nn.Parameter]) -> nn.Module:

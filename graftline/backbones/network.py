@@ -25,8 +25,9 @@ class Network(nn.Module):
         task: What the outputs are.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, feature_size: int,
-                 task: Predicted = "classification") -> None:
+    def __init__(
+        self, backbone: nn.Module, head: nn.Module, feature_size: int, task: Predicted = "classification"
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -47,9 +48,17 @@ class Network(nn.Module):
         return logits
 
 
-def build(backbone: str, classes: int, *, input: InputContract, small: Small = Small(),  # noqa: B008
-          head: Head = Head(), source_head: bool = False,  # noqa: B008
-          architecture: structure.Architecture | None = None, objective: Objective | None = None) -> Network:
+def build(
+    backbone: str,
+    classes: int,
+    *,
+    input: InputContract,
+    small: Small = Small(),  # noqa: B008
+    head: Head = Head(),  # noqa: B008
+    source_head: bool = False,
+    architecture: structure.Architecture | None = None,
+    objective: Objective | None = None,
+) -> Network:
     """Builds a network with random weights, drawn from torch's global generator.
 
     Args:
@@ -85,12 +94,18 @@ def _with_head(net: nn.Module, size: int, classes: int, head: Head, objective: O
     return Network(net, new_head(size, classes, head, objective), size, (objective or Objective()).task)
 
 
-def _published(backbone: str, classes: int, input: InputContract, head: Head, source_head: bool,
-               changes: structure.Architecture, objective: Objective | None) -> Network:
+def _published(
+    backbone: str,
+    classes: int,
+    input: InputContract,
+    head: Head,
+    source_head: bool,
+    changes: structure.Architecture,
+    objective: Objective | None,
+) -> Network:
     if input.channels != 3:
         raise RefusedError(f"backbone: {backbone} takes 3 channels, the input contract gives {input.channels}")
-    net = library_of(backbone).construct(backbone, classes, side=input.height,
-                                         width=float(changes.get("width", 1.0)))
+    net = library_of(backbone).construct(backbone, classes, side=input.height, width=float(changes.get("width", 1.0)))
     if changes.get("stem", "keep") == "small":
         structure.shrink_stem(net)
     headless = timm_models.is_timm(backbone)

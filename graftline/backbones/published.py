@@ -14,8 +14,7 @@ from graftline.errors import RefusedError
 
 SECONDS = 30.0
 """How long the server may stay silent."""
-LICENCE = ("torchvision weights: BSD-3-Clause code; trained on ImageNet-1k, whose images are for non-commercial "
-           "research")
+LICENCE = "torchvision weights: BSD-3-Clause code; trained on ImageNet-1k, whose images are for non-commercial research"
 
 
 def default_state(backbone: str) -> State:
@@ -32,12 +31,15 @@ def default_state(backbone: str) -> State:
         with _impatient():
             state: State = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except OSError as error:
-        raise RefusedError(f"source.init: DEFAULT needs {file} from torchvision, which could not be fetched ({error}); "
-                           f"put that file into {cache} (TORCH_HOME moves it), or give a state dict file as init: "
-                           "the path of a .pth or .safetensors file") from None
+        raise RefusedError(
+            f"source.init: DEFAULT needs {file} from torchvision, which could not be fetched ({error}); "
+            f"put that file into {cache} (TORCH_HOME moves it), or give a state dict file as init: "
+            "the path of a .pth or .safetensors file"
+        ) from None
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise RefusedError(f"source.init: DEFAULT: {cache}/{file} is damaged ({error}); "
-                           "delete it and run again") from None
+        raise RefusedError(
+            f"source.init: DEFAULT: {cache}/{file} is damaged ({error}); delete it and run again"
+        ) from None
     return state
 
 

@@ -16,8 +16,13 @@ class Unfilled(TorchFunctionMode):
     `torch.device("meta")` would also take the small tensors that some constructors compute with (RegNet).
     """
 
-    def __torch_function__(self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (),
-                           kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         """Sends `torch.empty`, where weights come from, to the meta device."""
         options = dict(kwargs or {})
         if func is torch.empty and options.get("device") is None:
@@ -50,11 +55,15 @@ def output_shape(net: nn.Module, channels: int, height: int, width: int, *, name
             out: Tensor = torch.func.functional_call(net, state, (image,))
     except (RuntimeError, AssertionError, ValueError, IndexError) as error:
         why = str(error).strip().splitlines()[0]
-        raise RefusedError(f"backbone: {name} cannot take images of {height}x{width} pixels ({why}); "
-                           "set image_size to a larger side, or take another backbone") from None
+        raise RefusedError(
+            f"backbone: {name} cannot take images of {height}x{width} pixels ({why}); "
+            "set image_size to a larger side, or take another backbone"
+        ) from None
     finally:
         net.train(training)
     if 0 in out.shape:
-        raise RefusedError(f"backbone: {name} leaves nothing of images of {height}x{width} pixels; "
-                           "set image_size to a larger side, or take another backbone")
+        raise RefusedError(
+            f"backbone: {name} leaves nothing of images of {height}x{width} pixels; "
+            "set image_size to a larger side, or take another backbone"
+        )
     return tuple(out.shape[1:])

@@ -106,7 +106,7 @@ def widths_of(name: str, small: Small, *, width: float = 1.0, depth: int = 0) ->
         depth: Layers added at the end, as wide as the last, or below 0 removed; at least one is left.
     """
     widths = list(small.widths or WIDTHS[name])
-    widths = widths + [widths[-1]] * depth if depth >= 0 else widths[:max(1, len(widths) + depth)]
+    widths = widths + [widths[-1]] * depth if depth >= 0 else widths[: max(1, len(widths) + depth)]
     return [max(1, round(width * units)) for units in widths]
 
 

@@ -52,8 +52,9 @@ def check(backbone: str, architecture: Architecture) -> None:
         Structure.model_validate(architecture)
     except ValidationError as error:
         first = error.errors()[0]
-        raise RefusedError(f"structure: {'.'.join(map(str, first['loc']))}: "
-                           f"{first['msg'].removeprefix('Value error, ')}") from None
+        raise RefusedError(
+            f"structure: {'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 def shrink_stem(net: nn.Module) -> None:
@@ -84,8 +85,11 @@ def _has_stem(backbone: str) -> bool:
     first = next((part for part in net.modules() if isinstance(part, nn.Conv2d)), None)
     # Stride 1 has nothing to shrink; a kernel no larger than its stride cuts patches; a grid fixed by the
     # constructor (MaxViT) does not follow.
-    return (first is not None and library_of(backbone).squares(backbone, 1) is None
-            and 1 < first.stride[0] < first.kernel_size[0])
+    return (
+        first is not None
+        and library_of(backbone).squares(backbone, 1) is None
+        and 1 < first.stride[0] < first.kernel_size[0]
+    )
 
 
 def _has_width(backbone: str) -> bool:

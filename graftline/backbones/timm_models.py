@@ -45,8 +45,10 @@ def check_name(name: str) -> None:
         return
     parts = [other for other in sorted(known) if own and own in other]
     near = difflib.get_close_matches(own, known, n=3, cutoff=0.5) or parts[:3] or sorted(known)[:3]
-    raise RefusedError(f"backbone: timm has no {own!r}; expected one of its {len(_timm().list_models()):,} names, such "
-                       f"as {', '.join(PREFIX + other for other in near)}")
+    raise RefusedError(
+        f"backbone: timm has no {own!r}; expected one of its {len(_timm().list_models()):,} names, such "
+        f"as {', '.join(PREFIX + other for other in near)}"
+    )
 
 
 def construct(name: str, classes: int, *, side: int | None = None, width: float = 1.0) -> nn.Module:
@@ -109,8 +111,10 @@ def settings_note(name: str) -> list[str]:
     every = [_timm().get_pretrained_cfg(other) for other in _timm().list_models(f"{own}.*", pretrained=True)]
     if len({(each.mean, each.std) for each in every}) < 2:
         return []
-    return [f"input mean and std are those of {name}.{_settings(name)['tag']}; for other weights of this network give "
-            "their tag in `backbone`"]
+    return [
+        f"input mean and std are those of {name}.{_settings(name)['tag']}; for other weights of this network give "
+        "their tag in `backbone`"
+    ]
 
 
 def default_state(name: str) -> dict[str, Tensor]:
@@ -119,8 +123,10 @@ def default_state(name: str) -> dict[str, Tensor]:
     Raises:
         RefusedError: Always.
     """
-    raise RefusedError(f"source.init: DEFAULT, but weights of {name} would have to come from a hub, which is never "
-                       "asked; give the path of their .safetensors or .pth file as init")
+    raise RefusedError(
+        f"source.init: DEFAULT, but weights of {name} would have to come from a hub, which is never "
+        "asked; give the path of their .safetensors or .pth file as init"
+    )
 
 
 def licence(name: str) -> str:
@@ -167,8 +173,11 @@ def resized(state: Mapping[str, Tensor], named: Mapping[str, Tensor]) -> list[st
         named: After.
     """
     held = {value.data_ptr() for value in state.values()}
-    made = [f"{key.removeprefix('backbone.')} to {tuple(value.shape)}" for key, value in named.items()
-            if _last(key) in _POSITIONS and value.data_ptr() not in held]
+    made = [
+        f"{key.removeprefix('backbone.')} to {tuple(value.shape)}"
+        for key, value in named.items()
+        if _last(key) in _POSITIONS and value.data_ptr() not in held
+    ]
     more = f" and {len(made) - 1} more" if made[1:] else ""
     return [f"position embeddings interpolated for images of this size: {made[0]}{more}"] if made else []
 
@@ -266,6 +275,7 @@ def _timm() -> Any:
     try:
         import timm
     except ImportError:
-        raise RefusedError("backbone: timm's networks need the extra `timm`, which is not installed; "
-                           "pip install 'graftline[timm]'") from None
+        raise RefusedError(
+            "backbone: timm's networks need the extra `timm`, which is not installed; pip install 'graftline[timm]'"
+        ) from None
     return timm

@@ -27,8 +27,10 @@ def check_name(name: str) -> None:
     if name in (known := names()):
         return
     near = difflib.get_close_matches(name, [*known, "mlp", "cnn", "rnn"], n=3) or known[:3]
-    raise RefusedError(f"backbone: {name!r} is not known; expected mlp, cnn, rnn, timm/NAME or a torchvision "
-                       f"classifier, such as {', '.join(near)}")
+    raise RefusedError(
+        f"backbone: {name!r} is not known; expected mlp, cnn, rnn, timm/NAME or a torchvision "
+        f"classifier, such as {', '.join(near)}"
+    )
 
 
 def knobs(name: str) -> set[str]:

@@ -30,8 +30,9 @@ class Transferred:
     """On position embeddings that were resized."""
 
 
-def transfer(state: Mapping[str, Tensor], network: Network, *, head: bool = False,
-             only: Iterable[str] | None = None) -> Transferred:
+def transfer(
+    state: Mapping[str, Tensor], network: Network, *, head: bool = False, only: Iterable[str] | None = None
+) -> Transferred:
     """Copies a source's weights into a network.
 
     Every weight of the backbone has to be there in the same shape. A source may have parts that the network
@@ -60,8 +61,9 @@ def transfer(state: Mapping[str, Tensor], network: Network, *, head: bool = Fals
         for key in carried:
             own[key].copy_(state[key])
     taken = set(carried)
-    return Transferred(carried, [key for key in own if key not in taken], [key for key in state if key not in taken],
-                       notes)
+    return Transferred(
+        carried, [key for key in own if key not in taken], [key for key in state if key not in taken], notes
+    )
 
 
 def fill(network: Network, state: Mapping[str, Tensor]) -> None:
@@ -71,8 +73,12 @@ def fill(network: Network, state: Mapping[str, Tensor]) -> None:
         RefusedError: Names, shapes or types differ.
     """
     own = network.state_dict()
-    _refuse_unless(not (own.keys() ^ state.keys()) and all(
-        own[key].shape == state[key].shape and own[key].dtype == state[key].dtype for key in own), state, own)
+    _refuse_unless(
+        not (own.keys() ^ state.keys())
+        and all(own[key].shape == state[key].shape and own[key].dtype == state[key].dtype for key in own),
+        state,
+        own,
+    )
     for name, parameter in list(network.named_parameters()):
         _set(network, name, nn.Parameter(state[name], requires_grad=parameter.requires_grad))
     for name, _ in list(network.named_buffers()):
@@ -85,15 +91,19 @@ def _set(network: nn.Module, name: str, value: Tensor) -> None:
     setattr(network.get_submodule(parent), key, value)
 
 
-def _check_fit(state: Mapping[str, Tensor], own: Mapping[str, Tensor], wanted: list[str],
-               prefixes: tuple[str, ...]) -> None:
+def _check_fit(
+    state: Mapping[str, Tensor], own: Mapping[str, Tensor], wanted: list[str], prefixes: tuple[str, ...]
+) -> None:
     missing = [key for key in wanted if key not in state and not key.endswith(_COUNTER)]
     other = [key for key in wanted if key in state and state[key].shape != own[key].shape]
     parts = {_part(key) for key in wanted}
     extra = [key for key in state if key.startswith(prefixes) and key not in own and _part(key) in parts]
     strange = extra or [key for key in state if key not in own]  # nothing alike: then all that the source has
-    _refuse_unless(not (missing or other or extra), {key: state[key] for key in [*strange, *other]},
-                   {key: own[key] for key in [*missing, *other]})
+    _refuse_unless(
+        not (missing or other or extra),
+        {key: state[key] for key in [*strange, *other]},
+        {key: own[key] for key in [*missing, *other]},
+    )
 
 
 def _part(key: str) -> str:
@@ -104,9 +114,11 @@ def _part(key: str) -> str:
 def _refuse_unless(fits: bool, source: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
     if fits:
         return
-    raise RefusedError("source weights: they do not fit the network. "
-                       f"{_listed('Only or otherwise in the source', source)}; "
-                       f"{_listed('only or otherwise in the network', own)}. Give the backbone that the weights are of")
+    raise RefusedError(
+        "source weights: they do not fit the network. "
+        f"{_listed('Only or otherwise in the source', source)}; "
+        f"{_listed('only or otherwise in the network', own)}. Give the backbone that the weights are of"
+    )
 
 
 def _listed(title: str, side: Mapping[str, Tensor]) -> str:

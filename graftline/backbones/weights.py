@@ -52,11 +52,22 @@ def read_safetensors(path: Path) -> State:
 def _read_pth(path: Path) -> State:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, struct.error, RuntimeError, EOFError, ValueError, KeyError, IndexError,
-            AttributeError, TypeError) as error:
-        raise RefusedError(f"{path}: not a state dict that can be read without running code from it "
-                           f"({type(error).__name__}); "
-                           "save it again with torch.save(model.state_dict(), ...)") from None
+    except (
+        pickle.UnpicklingError,
+        struct.error,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+    ) as error:
+        raise RefusedError(
+            f"{path}: not a state dict that can be read without running code from it "
+            f"({type(error).__name__}); "
+            "save it again with torch.save(model.state_dict(), ...)"
+        ) from None
     for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]

@@ -123,13 +123,16 @@ class Source(Data):
         if self.target_share is None:
             return self
         if self.data is not None:
-            raise ValueError(f"data: {self.data} and target_share are both set; give one of them, the other "
-                             "as a source of its own")
+            raise ValueError(
+                f"data: {self.data} and target_share are both set; give one of them, the other as a source of its own"
+            )
         fields = {**Data.model_fields, "task": Source.model_fields["task"]}
         free = ("name", "val_fraction")
         if strange := [key for key, field in fields.items() if key not in free and getattr(self, key) != field.default]:
-            raise ValueError(f"target_share: its images are the target's, as the target was read, so {strange[0]!r} "
-                             "means nothing here; set it on the target")
+            raise ValueError(
+                f"target_share: its images are the target's, as the target was read, so {strange[0]!r} "
+                "means nothing here; set it on the target"
+            )
         return self
 
 

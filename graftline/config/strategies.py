@@ -158,8 +158,24 @@ class Distill(Knobs):
 
 
 Strategy = Annotated[
-    Zero | Feature | Partial | Staged | Full | Structure | L2 | L2SP | Delta | BSS | StochNorm | CoTuning | Lora
-    | BitFit | Wise | Distill, Field(discriminator="name")]
+    Zero
+    | Feature
+    | Partial
+    | Staged
+    | Full
+    | Structure
+    | L2
+    | L2SP
+    | Delta
+    | BSS
+    | StochNorm
+    | CoTuning
+    | Lora
+    | BitFit
+    | Wise
+    | Distill,
+    Field(discriminator="name"),
+]
 
 
 def long_strategy(item: Any) -> Any:

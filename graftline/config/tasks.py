@@ -6,14 +6,17 @@ from graftline.config.data import Data, Predicted, Source
 from graftline.config.strategies import CoTuning, Strategy, Zero
 from graftline.config.training import Training
 
-LOSSES: dict[Predicted, tuple[str, ...]] = {"classification": ("cross_entropy", "mse"),
-                                            "multilabel": ("cross_entropy",),
-                                            "regression": ("cross_entropy", "mse", "huber")}
+LOSSES: dict[Predicted, tuple[str, ...]] = {
+    "classification": ("cross_entropy", "mse"),
+    "multilabel": ("cross_entropy",),
+    "regression": ("cross_entropy", "mse", "huber"),
+}
 """Each task's, its own loss (`cross_entropy`) first."""
 
 
-def check_tasks(task: Predicted, target: Data, sources: Sequence[Source], strategies: Sequence[Strategy],
-                training: Training) -> None:
+def check_tasks(
+    task: Predicted, target: Data, sources: Sequence[Source], strategies: Sequence[Strategy], training: Training
+) -> None:
     """Refuses knobs that a task has no meaning for.
 
     Args:
@@ -35,8 +38,10 @@ def check_tasks(task: Predicted, target: Data, sources: Sequence[Source], strate
         return
     for strategy in strategies:
         if isinstance(strategy, Zero | CoTuning):
-            raise ValueError(f"strategies: {strategy.name} maps the source's classes to the target's, which {task} has "
-                             "none of; take it out")
+            raise ValueError(
+                f"strategies: {strategy.name} maps the source's classes to the target's, which {task} has "
+                "none of; take it out"
+            )
     _check_loss(task, training)
     if training.balance not in (None, "none"):
         raise ValueError(f"finetune.balance: {training.balance} goes by classes, which {task} has none of; set none")
@@ -49,15 +54,18 @@ def check_tasks(task: Predicted, target: Data, sources: Sequence[Source], strate
 def _check_data(task: Predicted, data: Data, where: str) -> None:
     if task == "classification":
         if data.columns.labels is not None:
-            raise ValueError(f"{where}: columns.labels are for regression and multilabel; classification takes the one "
-                             "column of columns.label")
+            raise ValueError(
+                f"{where}: columns.labels are for regression and multilabel; classification takes the one "
+                "column of columns.label"
+            )
         return
     for name in ("train_per_class", "val_per_class", "test_per_class"):
         if getattr(data, name) is not None:
             raise ValueError(f"{where}: {name} counts the images of a class, which {task} has none of; give fewer rows")
     if task == "regression" and data.classes is not None:
-        raise ValueError(f"{where}: classes are set, which regression has none of; name its outputs' columns under "
-                         "columns.labels")
+        raise ValueError(
+            f"{where}: classes are set, which regression has none of; name its outputs' columns under columns.labels"
+        )
 
 
 def _check_loss(task: Predicted, training: Training) -> None:

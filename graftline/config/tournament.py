@@ -33,8 +33,25 @@ class Auto(Knobs):
 
 
 Asked = Annotated[
-    Zero | Feature | Partial | Staged | Full | Structure | L2 | L2SP | Delta | BSS | StochNorm | CoTuning | Lora
-    | BitFit | Wise | Distill | Auto, Field(discriminator="name")]
+    Zero
+    | Feature
+    | Partial
+    | Staged
+    | Full
+    | Structure
+    | L2
+    | L2SP
+    | Delta
+    | BSS
+    | StochNorm
+    | CoTuning
+    | Lora
+    | BitFit
+    | Wise
+    | Distill
+    | Auto,
+    Field(discriminator="name"),
+]
 """What a config lists under `strategies`."""
 
 

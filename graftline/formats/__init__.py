@@ -49,5 +49,7 @@ def choose(name: str, place: Place) -> Format:
         if first.startswith(b"PK\x03\x04"):
             raise RefusedError(f"{place}: begins as a zip and ends before its directory; copy or download it again")
         start = f", which begins with {first!r}"
-    raise RefusedError(f"{place}: in none of the known formats{start}; there are "
-                       + "; ".join(f"{known.name} ({known.what})" for known in FORMATS.values()))
+    raise RefusedError(
+        f"{place}: in none of the known formats{start}; there are "
+        + "; ".join(f"{known.name} ({known.what})" for known in FORMATS.values())
+    )

@@ -27,8 +27,10 @@ def _without_archives(place: Place, files: Files) -> Files:
     inner = [member.name for member in files.members if _INNER.search(member.name) and not is_junk(member.name)]
     rest = [member for member in files.members if not _INNER.search(member.name) and not is_junk(member.name)]
     if inner and not any(PurePosixPath(member.name).suffix.lower() in {"", *IMAGES} for member in rest):
-        raise RefusedError(f"{place}: no images, but an archive inside ({inner[0]!r}), which is not opened; unpack the "
-                           "outer one and give what is in it")
+        raise RefusedError(
+            f"{place}: no images, but an archive inside ({inner[0]!r}), which is not opened; unpack the "
+            "outer one and give what is in it"
+        )
     faults = [Dropped(file=name, why="an archive inside the archive, which is not opened") for name in inner]
     return replace(files, members=rest, faults=files.faults + faults)
 

@@ -43,14 +43,24 @@ class _Kind:
     classes: int
 
 
-_TEN = _Kind("CIFAR-10", re.compile(r"^(data_batch_\d+|test_batch)(\.bin)?$"), 1, 0, "labels",
-             ("batches.meta", "label_names"), "batches.meta.txt", 10)
+_TEN = _Kind(
+    "CIFAR-10",
+    re.compile(r"^(data_batch_\d+|test_batch)(\.bin)?$"),
+    1,
+    0,
+    "labels",
+    ("batches.meta", "label_names"),
+    "batches.meta.txt",
+    10,
+)
 _HUNDRED_FILES = re.compile(r"^(train|test)(\.bin)?$")
 _HUNDRED = {
-    "coarse": _Kind("CIFAR-100", _HUNDRED_FILES, 2, 0, "coarse_labels", ("meta", "coarse_label_names"),
-                    "coarse_label_names.txt", 20),
-    "fine": _Kind("CIFAR-100", _HUNDRED_FILES, 2, 1, "fine_labels", ("meta", "fine_label_names"),
-                  "fine_label_names.txt", 100),
+    "coarse": _Kind(
+        "CIFAR-100", _HUNDRED_FILES, 2, 0, "coarse_labels", ("meta", "coarse_label_names"), "coarse_label_names.txt", 20
+    ),
+    "fine": _Kind(
+        "CIFAR-100", _HUNDRED_FILES, 2, 1, "fine_labels", ("meta", "fine_label_names"), "fine_label_names.txt", 100
+    ),
 }
 _HUNDRED_SETS = {"train", "test", "meta"}, {"train.bin", "test.bin", "fine_label_names.txt"}
 
@@ -78,8 +88,10 @@ def _kind(place: Place, names: Sequence[str]) -> _Kind:
     if ten and _has_hundred(names):
         raise RefusedError(f"{place}: holds both CIFAR-10 and CIFAR-100; give the folder of one of them")
     if not ten and not hundred:
-        raise RefusedError(f"{place}: no CIFAR batches; expected data_batch_1, test_batch and so on, CIFAR-100's train "
-                           "and test, or any of these with .bin")
+        raise RefusedError(
+            f"{place}: no CIFAR batches; expected data_batch_1, test_batch and so on, CIFAR-100's train "
+            "and test, or any of these with .bin"
+        )
     if ten and wanted is not None:
         raise RefusedError(f"{place}: columns.label is {wanted!r}, and CIFAR-10 has one kind of label; leave it out")
     if wanted is not None and wanted not in _HUNDRED:
@@ -92,10 +104,11 @@ def _batch(where: Path, data: bytes, kind: _Kind, binary: bool) -> tuple[NDArray
     if binary:
         size = kind.labels + PIXELS
         if not data or len(data) % size:
-            raise RefusedError(f"{where}: {len(data):,} bytes are no whole number of records of {size}; "
-                               "download it again")
+            raise RefusedError(
+                f"{where}: {len(data):,} bytes are no whole number of records of {size}; download it again"
+            )
         records = np.frombuffer(data, np.uint8).reshape(-1, size)
-        return records[:, kind.labels:].reshape(-1, 3, 32, 32), records[:, kind.label].tolist()
+        return records[:, kind.labels :].reshape(-1, 3, 32, 32), records[:, kind.label].tolist()
     value = unpickled(where, data)
     array, labels = value.get("data"), value.get(kind.field)
     if not isinstance(array, Array) or not isinstance(labels, list):
@@ -120,8 +133,9 @@ def _names(place: Place, members: Sequence[Member], kind: _Kind) -> list[str]:
 
 def _content(place: Place, member: Member) -> bytes:
     if member.size > _MAX_BATCH:
-        raise RefusedError(f"{place.path / member.name}: {member.size:,} bytes; CIFAR's files have at most about "
-                           "155 million")
+        raise RefusedError(
+            f"{place.path / member.name}: {member.size:,} bytes; CIFAR's files have at most about 155 million"
+        )
     try:
         with member.open() as file:
             return file.read()
@@ -147,10 +161,13 @@ def _samples(place: Place, member: Member, kind: _Kind, names: Sequence[str]) ->
     split: SplitName = "test" if match[1].startswith("test") else "train"
     for row, label in enumerate(labels):
         if label >= len(names):
-            raise RefusedError(f"{where}: image {row} has the label {label}, expected 0 to {len(names) - 1}; the file "
-                               f"is damaged, or no {kind.title}")
+            raise RefusedError(
+                f"{where}: image {row} has the label {label}, expected 0 to {len(names) - 1}; the file "
+                f"is damaged, or no {kind.title}"
+            )
         yield Sample(f"{member.name}#{row}", names[label], split, partial(pixels.__getitem__, row))
 
 
-FORMAT = Format("cifar", "CIFAR-10's and CIFAR-100's own batches, binary or python, also in their tar.gz", _found,
-                _read)
+FORMAT = Format(
+    "cifar", "CIFAR-10's and CIFAR-100's own batches, binary or python, also in their tar.gz", _found, _read
+)

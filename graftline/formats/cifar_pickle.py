@@ -15,8 +15,17 @@ from graftline.errors import RefusedError
 
 PIXELS = 3 * 32 * 32
 """Bytes of one image."""
-_DAMAGE = (pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError,
-           MemoryError)  # what the unpickler raises for bytes that are no pickle
+_DAMAGE = (
+    pickle.UnpicklingError,
+    EOFError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)  # what the unpickler raises for bytes that are no pickle
 
 
 class _Kind:

@@ -46,8 +46,9 @@ def _names(where: str, member: Member) -> list[object]:
             return [line.strip() for line in content.decode().rstrip().splitlines()]
         value = json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
-        raise RefusedError(f"{where}: not a list of class names ({error}); expected UTF-8 text, a name a line, or a "
-                           "JSON list of names") from None
+        raise RefusedError(
+            f"{where}: not a list of class names ({error}); expected UTF-8 text, a name a line, or a JSON list of names"
+        ) from None
     if isinstance(value, dict) and set(value) == {str(number) for number in range(len(value))}:
         return [value[str(number)] for number in range(len(value))]
     if not isinstance(value, list):
@@ -63,7 +64,8 @@ def _checked(where: str, found: Sequence[object]) -> list[str]:
         if why := bad_label(name):
             raise RefusedError(f"{where}: the name of class {number} {why}")
         if name in names:
-            raise RefusedError(f"{where}: the classes {names[name]} and {number} are both called {name!r}; tell them "
-                               "apart")
+            raise RefusedError(
+                f"{where}: the classes {names[name]} and {number} are both called {name!r}; tell them apart"
+            )
         names[name] = number
     return list(names)

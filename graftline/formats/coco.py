@@ -67,8 +67,10 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _listed(files: Files) -> dict[str, Member | str]:
-    return {**{_plain(fault.file): fault.why for fault in files.faults},
-            **{_plain(member.name): member for member in files.members}}
+    return {
+        **{_plain(fault.file): fault.why for fault in files.faults},
+        **{_plain(member.name): member for member in files.members},
+    }
 
 
 def _plain(name: str) -> str:
@@ -79,14 +81,17 @@ def _raw(place: Place, jsons: list[Member], find: _Find) -> Raw:
     samples: dict[str, Sample] = {}
     faults: list[Dropped] = []
     for member in jsons:
-        images, dropped = read_json(f"{place}: {member.name}" if place.is_folder else place.uri, member, place.columns,
-                                    place.task)
+        images, dropped = read_json(
+            f"{place}: {member.name}" if place.is_folder else place.uri, member, place.columns, place.task
+        )
         faults += dropped
         split, folders = split_of(member.name), folders_of(member.name)
         for image in images:
             name = _plain(image.file)
-            file = next((hit for folder in folders if (hit := find(folder + name)) is not None),
-                        "there is no such file beside the JSON, nor in a folder of images there")
+            file = next(
+                (hit for folder in folders if (hit := find(folder + name)) is not None),
+                "there is no such file beside the JSON, nor in a folder of images there",
+            )
             if isinstance(file, str):
                 faults.append(Dropped(file=image.file, why=file))
             elif file.name in samples:
@@ -99,8 +104,13 @@ def _raw(place: Place, jsons: list[Member], find: _Find) -> Raw:
     labels = {sample.label for sample in samples.values()}
     several = place.task == "multilabel"
     classes = sorted({name for label in labels for name in names_of(label)} if several else labels)
-    return Raw(classes, list(samples.values()), faults, fetch=partial(fetch_members, place),
-               task="multilabel" if several else "classification")
+    return Raw(
+        classes,
+        list(samples.values()),
+        faults,
+        fetch=partial(fetch_members, place),
+        task="multilabel" if several else "classification",
+    )
 
 
 def _names(place: Place) -> list[str]:
@@ -110,5 +120,11 @@ def _names(place: Place) -> list[str]:
     return sorted(str(_root(place) / sample.key) for sample in _alone(place).samples)
 
 
-FORMAT = Format("coco", "COCO JSON with its images, each image's class the one category that its annotations name "
-                "(multilabel: all of them)", found, _read, _names)
+FORMAT = Format(
+    "coco",
+    "COCO JSON with its images, each image's class the one category that its annotations name "
+    "(multilabel: all of them)",
+    found,
+    _read,
+    _names,
+)

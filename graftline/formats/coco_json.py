@@ -51,8 +51,9 @@ def looks_like(head: bytes, tail: bytes) -> bool:
     return len(lists) >= 2 or (b"annotations" in lists and b'"image_id"' in head and b'"category_id"' in head)
 
 
-def read_json(where: str, member: Member, columns: Columns,
-              task: Predicted = "classification") -> tuple[list[Named], list[Dropped]]:
+def read_json(
+    where: str, member: Member, columns: Columns, task: Predicted = "classification"
+) -> tuple[list[Named], list[Dropped]]:
     """Reads the labels of one JSON.
 
     Args:
@@ -83,16 +84,19 @@ def read_json(where: str, member: Member, columns: Columns,
 
 def _loaded(where: str, member: Member) -> dict[str, Any]:
     if member.size > MAX_BYTES:
-        raise RefusedError(f"{where}: {member.size:,} bytes; at most {MAX_BYTES:,} are read; leave the shapes "
-                           "('segmentation') out of it, or split it into several by images")
+        raise RefusedError(
+            f"{where}: {member.size:,} bytes; at most {MAX_BYTES:,} are read; leave the shapes "
+            "('segmentation') out of it, or split it into several by images"
+        )
     try:
         with member.open() as file:
             value = json.load(io.TextIOWrapper(file, "utf-8-sig"), object_hook=_slim)
     except (ValueError, RecursionError, OSError) as error:
         raise RefusedError(f"{where}: not a whole JSON ({error}); copy or download it again") from None
     if not isinstance(value, dict):
-        raise RefusedError(f"{where}: no COCO JSON: expected an object with {', '.join(_LISTS)}, found a "
-                           f"{type(value).__name__}")
+        raise RefusedError(
+            f"{where}: no COCO JSON: expected an object with {', '.join(_LISTS)}, found a {type(value).__name__}"
+        )
     return value
 
 
@@ -105,8 +109,10 @@ def _slim(record: dict[str, Any]) -> object:
 def _list(where: str, whole: Mapping[str, Any], name: str) -> list[Any]:
     value = whole.get(name)
     if not isinstance(value, list):
-        raise RefusedError(f"{where}: no COCO JSON with labels: expected a list {name!r}, found "
-                           f"{', '.join(map(brief, sorted(whole)[:10])) or 'nothing'}")
+        raise RefusedError(
+            f"{where}: no COCO JSON with labels: expected a list {name!r}, found "
+            f"{', '.join(map(brief, sorted(whole)[:10])) or 'nothing'}"
+        )
     return value
 
 
@@ -120,11 +126,13 @@ def _category_names(where: str, categories: Sequence[Any]) -> dict[_Id, str]:
         if why := bad_label(name):
             raise RefusedError(f"{where}: the name of category {key!r} {why}")
         if key in names:
-            raise RefusedError(f"{where}: the categories {names[key]!r} and {name!r} have the same id {key!r}; ids "
-                               "must be unique")
+            raise RefusedError(
+                f"{where}: the categories {names[key]!r} and {name!r} have the same id {key!r}; ids must be unique"
+            )
         if name in ids:
-            raise RefusedError(f"{where}: the categories {ids[name]!r} and {key!r} are both called {name!r}; merge or "
-                               "rename one")
+            raise RefusedError(
+                f"{where}: the categories {ids[name]!r} and {key!r} are both called {name!r}; merge or rename one"
+            )
         names[key], ids[name] = name, key
     return names
 
@@ -136,14 +144,17 @@ def _by_id(where: str, images: Sequence[Any]) -> dict[_Id, dict[str, Any]]:
         if not isinstance(key, _Id) or not isinstance(file, str):
             raise RefusedError(f"{where}: images[{number}] is {brief(image)}, expected an id and a file_name")
         if key in records:
-            raise RefusedError(f"{where}: the images {records[key]['file_name']!r} and {file!r} have the same id "
-                               f"{key!r}; ids must be unique")
+            raise RefusedError(
+                f"{where}: the images {records[key]['file_name']!r} and {file!r} have the same id "
+                f"{key!r}; ids must be unique"
+            )
         records[key] = image
     return records
 
 
-def _categories(file: str, records: Mapping[_Id, object],
-                annotations: Sequence[Any]) -> tuple[dict[_Id, set[Any]], list[Dropped]]:
+def _categories(
+    file: str, records: Mapping[_Id, object], annotations: Sequence[Any]
+) -> tuple[dict[_Id, set[Any]], list[Dropped]]:
     """Categories' ids by image, and one fault for all annotations that belong to none."""
     of_image: dict[_Id, set[Any]] = {key: set() for key in records}
     why: Counter[str] = Counter()
@@ -170,7 +181,9 @@ def _named(record: Mapping[str, Any], categories: Sequence[str | None], columns:
     if task != "multilabel" and not labels:
         raise UnfitError("no annotation")
     if task != "multilabel" and len(labels) > 1:
-        raise UnfitError(f"{len(labels)} categories: {', '.join(labels[:5])}{', ...' if len(labels) > 5 else ''}; "
-                         "classification needs one, `task: multilabel` takes any number")
+        raise UnfitError(
+            f"{len(labels)} categories: {', '.join(labels[:5])}{', ...' if len(labels) > 5 else ''}; "
+            "classification needs one, `task: multilabel` takes any number"
+        )
     label = text_of_names(labels) if task == "multilabel" else labels[0]
     return Named(file, label, split_of_record(record, columns.split), group_of_record(record, columns.group))

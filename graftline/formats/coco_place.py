@@ -19,8 +19,12 @@ from graftline.formats.tree import is_junk
 
 ANNOTATIONS = "annotations"
 _SURE = [re.compile(r"(^|/)_annotations\.coco\.json$"), re.compile(r"(^|/)annotations/instances_[^/]*\.json$")]
-_FORMS = [*_SURE, re.compile(r"(^|/)annotations/[^/]*\.json$"), re.compile(r"(^|/)(annotations|labels)\.json$"),
-          re.compile(r"^[^/]*\.json$")]
+_FORMS = [
+    *_SURE,
+    re.compile(r"(^|/)annotations/[^/]*\.json$"),
+    re.compile(r"(^|/)(annotations|labels)\.json$"),
+    re.compile(r"^[^/]*\.json$"),
+]
 """Names of the JSONs; where there is one of a form, those of later forms are not read."""
 _ENDS = 2**16
 _LOOK = 32
@@ -50,9 +54,11 @@ def choose(place: Place, members: Sequence[Member]) -> list[Member]:
     by_name = {member.name: member for member in members}
     likeliest = [by_name[name] for name in _likeliest(by_name)]
     if not likeliest:
-        raise RefusedError(f"{place}: no COCO JSON among {len(members):,} files; expected "
-                           "annotations/instances_*.json, _annotations.coco.json in the images' folders, or "
-                           "annotations.json")
+        raise RefusedError(
+            f"{place}: no COCO JSON among {len(members):,} files; expected "
+            "annotations/instances_*.json, _annotations.coco.json in the images' folders, or "
+            "annotations.json"
+        )
     return [member for member in likeliest if _opens_as_coco(member)] or likeliest[:1]
 
 
@@ -66,7 +72,7 @@ def folders_of(name: str) -> list[str]:
     around = [path.parent, path.parent.parent] if path.parent.name == ANNOTATIONS else [path.parent]
     inner = ["", "images", "data"]
     if words := list(WORD.finditer(path.stem.lower())):
-        own = [path.stem[words[-1].start():], words[-1][1]]  # instances_train2017.json: train2017, train
+        own = [path.stem[words[-1].start() :], words[-1][1]]  # instances_train2017.json: train2017, train
         inner = [*own, *(f"images/{each}" for each in own), *inner]
     folders = [(parent / each).as_posix() for parent in around for each in inner]
     return ["" if folder == "." else folder + "/" for folder in folders]
@@ -75,8 +81,10 @@ def folders_of(name: str) -> list[str]:
 def _names_in(place: Place) -> Sequence[str]:
     """An archive's names: all of a zip, which tells them cheaply, the first of a tar."""
     if zipfile.is_zipfile(place.path) and not is_tar(place.path):
-        with suppress(zipfile.BadZipFile, OSError, ValueError, NotImplementedError), \
-                zipfile.ZipFile(place.path) as opened:
+        with (
+            suppress(zipfile.BadZipFile, OSError, ValueError, NotImplementedError),
+            zipfile.ZipFile(place.path) as opened,
+        ):
             return opened.namelist()
     return list(glance(place))
 
@@ -85,8 +93,12 @@ def _near(place: Place) -> list[str]:
     """Names of JSONs in a folder and in its folders; none elsewhere."""
     if place.entries is not None:
         return [entry.name for entry in place.entries if entry.name.count("/") <= 1]
-    return [path.relative_to(place.path).as_posix() for depth in ("*.json", "*/*.json")
-            for path in place.path.glob(depth) if path.is_file()]
+    return [
+        path.relative_to(place.path).as_posix()
+        for depth in ("*.json", "*/*.json")
+        for path in place.path.glob(depth)
+        if path.is_file()
+    ]
 
 
 def _likeliest(names: Iterable[str]) -> list[str]:

@@ -46,7 +46,7 @@ def _scan(images: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[
     """Shifts by up to 2 pixels, dims to 0.4 to 0.9, adds noise of 45 of 255."""
     padded = np.pad(images, ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT)))
     shifts = generator.integers(0, 2 * _SHIFT + 1, (len(images), 2))
-    moved = np.stack([image[y:y + _SIDE, x:x + _SIDE] for image, (y, x) in zip(padded, shifts, strict=True)])
+    moved = np.stack([image[y : y + _SIDE, x : x + _SIDE] for image, (y, x) in zip(padded, shifts, strict=True)])
     dimmed = moved * generator.uniform(*_DIMMED, (len(images), 1, 1))
     noisy = dimmed + generator.normal(0.0, _NOISE, images.shape)
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
@@ -59,7 +59,7 @@ def _splits(labels: NDArray[np.int64]) -> list[SplitName]:
         of_class = np.flatnonzero(labels == label)
         for index in of_class[:_PER_CLASS]:
             splits[index] = "train"
-        for index in of_class[_PER_CLASS:2 * _PER_CLASS]:
+        for index in of_class[_PER_CLASS : 2 * _PER_CLASS]:
             splits[index] = "val"
     return splits
 
@@ -71,9 +71,13 @@ def _read(place: Place) -> Iterator[Raw]:
     clean, scanned = clean_and_scanned()
     images, labels = clean if place.uri == PLACES[0] else scanned
     splits = [None] * len(labels) if place.uri == PLACES[0] else _splits(labels)
-    yield Raw([str(digit) for digit in range(10)],
-              [Sample(f"{place}#{index}", str(label), split, partial(images.__getitem__, (None, index)))
-               for index, (label, split) in enumerate(zip(labels.tolist(), splits, strict=True))])
+    yield Raw(
+        [str(digit) for digit in range(10)],
+        [
+            Sample(f"{place}#{index}", str(label), split, partial(images.__getitem__, (None, index)))
+            for index, (label, split) in enumerate(zip(labels.tolist(), splits, strict=True))
+        ],
+    )
 
 
 def _found(place: Place) -> bool:

@@ -38,8 +38,10 @@ def files_of(place: Place) -> AbstractContextManager[Files]:
 @contextmanager
 def _bucket_files(place: Place) -> Iterator[Files]:
     names = [entry.name for entry in place.entries or ()]
-    yield Files([Member(entry.name, entry.size, partial(_open, place, entry.name)) for entry in place.entries or ()],
-                sorted({parent.as_posix() for name in names for parent in list(Path(name).parents)[:-1]}))
+    yield Files(
+        [Member(entry.name, entry.size, partial(_open, place, entry.name)) for entry in place.entries or ()],
+        sorted({parent.as_posix() for name in names for parent in list(Path(name).parents)[:-1]}),
+    )
 
 
 def _open(place: Place, name: str) -> BinaryIO:
@@ -63,6 +65,8 @@ def glance(place: Place) -> Iterator[str]:
     elif place.is_file and is_tar(place.path):
         yield from islice(first_names(place.path), _LOOK)
     elif place.is_file and zipfile.is_zipfile(place.path):
-        with suppress(zipfile.BadZipFile, OSError, ValueError, NotImplementedError), \
-                zipfile.ZipFile(place.path) as opened:
+        with (
+            suppress(zipfile.BadZipFile, OSError, ValueError, NotImplementedError),
+            zipfile.ZipFile(place.path) as opened,
+        ):
             yield from opened.namelist()[:_LOOK]

@@ -18,8 +18,14 @@ from graftline.formats.raw import Format, Raw, Sample
 from graftline.formats.spool import content, mapped
 
 _NAME = re.compile(r"^(train|val|valid|validation|test|t10k)-(images|labels)[-.]idx[13]-ubyte(\.gz)?$")
-_SPLITS: dict[str, SplitName] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-                                 "t10k": "test"}
+_SPLITS: dict[str, SplitName] = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "t10k": "test",
+}
 _MAGIC = {"images": 0x00000803, "labels": 0x00000801}
 
 
@@ -38,12 +44,16 @@ def _read(place: Place) -> Iterator[Raw]:
             images = _array(place.path, images_file, "images", stack)
             labels = _array(place.path, labels_file, "labels", stack)
             if len(images) != len(labels):
-                raise RefusedError(f"{place}: {images_file.name} has {len(images):,} images, {labels_file.name} "
-                                   f"{len(labels):,} labels; expected as many")
+                raise RefusedError(
+                    f"{place}: {images_file.name} has {len(images):,} images, {labels_file.name} "
+                    f"{len(labels):,} labels; expected as many"
+                )
             values.update(np.unique(labels).tolist())
             split = _SPLITS[prefix]
-            samples += [Sample(f"{images_file.name}#{index}", str(label), split, partial(_image, images, index))
-                        for index, label in enumerate(labels.tolist())]
+            samples += [
+                Sample(f"{images_file.name}#{index}", str(label), split, partial(_image, images, index))
+                for index, label in enumerate(labels.tolist())
+            ]
         yield Raw([str(value) for value in sorted(values)], samples)
 
 
@@ -58,12 +68,15 @@ def _pairs(place: Path, members: list[Member]) -> dict[str, tuple[Member, Member
         for kind in _MAGIC:
             if (prefix, kind) not in found:
                 have = ", ".join(member.name for member in found.values())
-                raise RefusedError(f"{place}: no {prefix}-{kind}-idx{_MAGIC[kind] % 16}-ubyte, with or without .gz; "
-                                   f"found {have}")
+                raise RefusedError(
+                    f"{place}: no {prefix}-{kind}-idx{_MAGIC[kind] % 16}-ubyte, with or without .gz; found {have}"
+                )
         pairs[prefix] = found[prefix, "images"], found[prefix, "labels"]
     if not pairs:
-        raise RefusedError(f"{place}: no IDX files; expected train-images-idx3-ubyte, train-labels-idx1-ubyte and the "
-                           "like, with or without .gz")
+        raise RefusedError(
+            f"{place}: no IDX files; expected train-images-idx3-ubyte, train-labels-idx1-ubyte and the "
+            "like, with or without .gz"
+        )
     return pairs
 
 
@@ -74,9 +87,11 @@ def _array(place: Path, member: Member, kind: str, stack: ExitStack) -> NDArray[
     stream = content(place, member, stack.enter_context(member.open()))
     header = stream.read(4 + 4 * axes)
     if len(header) < 4 + 4 * axes or int.from_bytes(header[:4], "big") != _MAGIC[kind]:
-        raise RefusedError(f"{where}: expected IDX {kind}, beginning with {_MAGIC[kind]:08x}; found "
-                           f"{header[:4].hex() or 'an empty file'}")
-    shape = tuple(int.from_bytes(header[at:at + 4], "big") for at in range(4, len(header), 4))
+        raise RefusedError(
+            f"{where}: expected IDX {kind}, beginning with {_MAGIC[kind]:08x}; found "
+            f"{header[:4].hex() or 'an empty file'}"
+        )
+    shape = tuple(int.from_bytes(header[at : at + 4], "big") for at in range(4, len(header), 4))
     size = int(np.prod(shape, dtype=object))
     if any(side == 0 for side in shape[1:]):
         raise RefusedError(f"{where}: its header says images of {shape[1]}x{shape[2]} pixels")

@@ -17,5 +17,6 @@ def _read(place: Place) -> Iterator[Raw]:
         yield replace(raw_of(place.uri, files), fetch=partial(fetch_members, place))
 
 
-FORMAT = Format("image_folder", "folders of images, CLASS/IMAGE or train/CLASS/IMAGE",
-                lambda place: place.is_folder, _read)
+FORMAT = Format(
+    "image_folder", "folders of images, CLASS/IMAGE or train/CLASS/IMAGE", lambda place: place.is_folder, _read
+)

@@ -26,6 +26,7 @@ MAX_RATIO = 100
 """Unpacked bytes over packed ones, beyond the first 64 MiB; images seldom reach 10."""
 FREE_BYTES = 64 * 2**20
 
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A file."""
@@ -70,8 +71,10 @@ class Names:
             path = "/".join(parts[:depth])
             other = self._seen.setdefault(unicodedata.normalize("NFC", path).casefold(), path)
             if other != path:
-                raise RefusedError(f"{self._archive}: the members {other!r} and {path!r} differ only by case, so one "
-                                   "would overwrite the other on many machines; rename one")
+                raise RefusedError(
+                    f"{self._archive}: the members {other!r} and {path!r} differ only by case, so one "
+                    "would overwrite the other on many machines; rename one"
+                )
         path = "/".join(parts)
         if not folder and path in self._files:
             raise RefusedError(f"{self._archive}: two members are called {name!r}; make the archive anew")
@@ -94,8 +97,10 @@ def check_size(archive: Path, packed: int, unpacked: int) -> None:
     if unpacked > MAX_BYTES:
         raise RefusedError(f"{archive}: unpacks to more than {MAX_BYTES:,} bytes; split it")
     if unpacked > FREE_BYTES and unpacked > MAX_RATIO * packed:
-        raise RefusedError(f"{archive}: its {packed:,} bytes unpack to more than {MAX_RATIO} times as much, as a "
-                           "decompression bomb does; give the unpacked folder if it is sound")
+        raise RefusedError(
+            f"{archive}: its {packed:,} bytes unpack to more than {MAX_RATIO} times as much, as a "
+            "decompression bomb does; give the unpacked folder if it is sound"
+        )
 
 
 @contextmanager
@@ -107,8 +112,10 @@ def folder_files(folder: Path) -> Iterator[Files]:
     for path, folders, names in os.walk(folder):
         here = Path(path).relative_to(folder)
         linked = {name for name in folders if (Path(path) / name).is_symlink()}
-        files.faults.extend(Dropped(file=(here / name).as_posix(), why="a link to a folder, which is not followed")
-                            for name in sorted(linked))
+        files.faults.extend(
+            Dropped(file=(here / name).as_posix(), why="a link to a folder, which is not followed")
+            for name in sorted(linked)
+        )
         folders[:] = sorted(set(folders) - linked)
         listed += [(here / name).as_posix() for name in folders]
         for name in sorted(names):

@@ -52,12 +52,16 @@ def _tables(place: Place, files: RowFiles, images: Images) -> list[Table]:
     names = files_at(place, _SUFFIXES)
     place.fetch(names)
     if odd := [name for name in names if not _begins(place.path / name)]:
-        raise RefusedError(f"{place}: {odd[0]} does not begin as a Parquet file; download it again, or take it away "
-                           "(a short text in its place is a pointer of git-lfs)")
+        raise RefusedError(
+            f"{place}: {odd[0]} does not begin as a Parquet file; download it again, or take it away "
+            "(a short text in its place is a pointer of git-lfs)"
+        )
     picked = pick(place, names, partial(_fits, place, files))
     if not picked:
-        raise RefusedError(f"{place}: no Parquet file with images and classes among its {len(names):,}; expected them "
-                           "at its top, in data/, or in folders called after splits")
+        raise RefusedError(
+            f"{place}: no Parquet file with images and classes among its {len(names):,}; expected them "
+            "at its top, in data/, or in folders called after splits"
+        )
     tables = [_table(place, place.path / name, name, split, images) for name, split in picked]
     if len({table.images for table in tables}) > 1:
         raise RefusedError(f"{place}: some Parquet files hold images and some name files; give them apart")
@@ -99,8 +103,9 @@ def _rows_of(place: Place, path: Path, name: str, roles: Roles, images: Images) 
         declared = classes(file, roles.label)
         groups = group_rows(file)
     if column.content is None:
-        return Table(name, "row", partial(rows, path, roles, column), classes=declared, task=place.task,
-                     labels=roles.labels)
+        return Table(
+            name, "row", partial(rows, path, roles, column), classes=declared, task=place.task, labels=roles.labels
+        )
     number = images.add(path, column.content, groups)
 
     def held() -> Iterator[Row]:
@@ -110,5 +115,10 @@ def _rows_of(place: Place, path: Path, name: str, roles: Roles, images: Images) 
     return Table(name, "row", held, classes=declared, images=True, task=place.task, labels=roles.labels)
 
 
-FORMAT = Format("parquet", "Parquet files with images in their rows, as Hugging Face's datasets writes them, or with "
-                "the columns of a table", _found, _read, _names)
+FORMAT = Format(
+    "parquet",
+    "Parquet files with images in their rows, as Hugging Face's datasets writes them, or with the columns of a table",
+    _found,
+    _read,
+    _names,
+)

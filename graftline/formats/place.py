@@ -77,8 +77,13 @@ class Place:
         return path
 
 
-def place_of(uri: str, scratch: Path | None, columns: Columns | None = None,
-             entries: list[Entry] | None = None, task: Predicted = "classification") -> Place:
+def place_of(
+    uri: str,
+    scratch: Path | None,
+    columns: Columns | None = None,
+    entries: list[Entry] | None = None,
+    task: Predicted = "classification",
+) -> Place:
     """Looks at a place; a bucket's prefix costs a listing, a single object is fetched.
 
     Args:

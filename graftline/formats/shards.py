@@ -70,8 +70,12 @@ def entries(shard: Path, spool: IO[bytes]) -> Iterator[Entry]:
         compressed = packed.read(len(GZIP)) == GZIP
         packed.seek(0)
         stream = Unpacked(shard, packed, size) if compressed else packed
-        with _refusing(shard), tarfile.open(  # type: ignore[call-overload]
-                fileobj=stream, mode="r|" if compressed else "r:", tarinfo=Header) as opened:
+        with (
+            _refusing(shard),
+            tarfile.open(  # type: ignore[call-overload]
+                fileobj=stream, mode="r|" if compressed else "r:", tarinfo=Header
+            ) as opened,
+        ):
             for info in _checked(shard, size, opened):
                 yield Entry(info.name, info.size, opened, info, shard, spool if compressed else None)
 

@@ -55,8 +55,10 @@ def _tables(place: Place, files: RowFiles) -> list[Table]:
     looked = files_at(place, _SURE)[:_LOOK_FILES]
     for name in looked[:1]:
         _table(place, place.file(name), name, None)  # refuses with what it lacks
-        raise RefusedError(f"{place}: the first {_LOOK_ROWS} rows of {name} name no file that is there, with a label; "
-                           "names start at the table's folder")
+        raise RefusedError(
+            f"{place}: the first {_LOOK_ROWS} rows of {name} name no file that is there, with a label; "
+            "names start at the table's folder"
+        )
     raise RefusedError(f"{place}: no table in it; expected a CSV or JSON-lines file at its top, beside the images")
 
 
@@ -92,5 +94,10 @@ def _table(place: Place, path: Path, name: str, split: SplitName | None) -> Tabl
     return Table(name, "line", partial(rows, path, form, roles), split, task=place.task, labels=roles.labels)
 
 
-FORMAT = Format("table", "a CSV, TSV or JSON-lines file of path (or gs:// URI), label[, split, group], by itself or "
-                "with its images", _found, _read, _names)
+FORMAT = Format(
+    "table",
+    "a CSV, TSV or JSON-lines file of path (or gs:// URI), label[, split, group], by itself or with its images",
+    _found,
+    _read,
+    _names,
+)

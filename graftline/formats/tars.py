@@ -17,8 +17,13 @@ from graftline.formats.members import Files, Member, Names, check_size
 
 GZIP = b"\x1f\x8b"
 _PIECE = 2**20
-_LONG_HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
-                 tarfile.GNUTYPE_LONGLINK)
+_LONG_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 _MAX_HEADER = 2**20
 _DAMAGE = (tarfile.TarError, OSError, EOFError, zlib.error, UnicodeError)
 
@@ -84,8 +89,11 @@ def tar_files(archive: Path) -> Iterator[Files]:
         spool = stack.enter_context(TemporaryFile()) if compressed else None
         stream = Unpacked(archive, packed, archive.stat().st_size) if compressed else packed
         try:
-            opened = stack.enter_context(tarfile.open(  # type: ignore[call-overload]
-                fileobj=stream, mode="r|" if compressed else "r:", tarinfo=Header))
+            opened = stack.enter_context(
+                tarfile.open(  # type: ignore[call-overload]
+                    fileobj=stream, mode="r|" if compressed else "r:", tarinfo=Header
+                )
+            )
             files = _listed(archive, opened, packed, spool)
         except (tarfile.TarError, EOFError, UnicodeError) as error:
             raise RefusedError(f"{archive}: not a whole tar ({error}); copy or download it again") from None
@@ -117,8 +125,9 @@ def _listed(archive: Path, opened: tarfile.TarFile, packed: BinaryIO, spool: IO[
         if info.isdir():
             files.folders.append(info.name)
         elif spool is None:
-            files.members.append(Member(info.name, info.size,
-                                        partial(_piece, packed.fileno(), info.offset_data, info.size)))
+            files.members.append(
+                Member(info.name, info.size, partial(_piece, packed.fileno(), info.offset_data, info.size))
+            )
         else:
             start = spool.tell()
             _copy(opened, info, spool)

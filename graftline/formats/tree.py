@@ -49,17 +49,30 @@ def raw_of(place: str, files: Files) -> Raw:
         elif PurePosixPath(member.name).suffix.lower() in IMAGES:
             faults.append(Dropped(file=member.name, why="in no class folder"))
     if not samples:
-        raise RefusedError(f"{place}: no class folders with images found among {len(members):,} files"
-                           f"{_first(members)}; expected CLASS/IMAGE or train/CLASS/IMAGE; if there are no labels, set "
-                           "format: unlabelled")
-    notes = [f"{len(beside):,} files beside the images are no images and were passed over, such as {beside[0]!r}"
-             ] if beside else []
+        raise RefusedError(
+            f"{place}: no class folders with images found among {len(members):,} files"
+            f"{_first(members)}; expected CLASS/IMAGE or train/CLASS/IMAGE; if there are no labels, set "
+            "format: unlabelled"
+        )
+    notes = (
+        [f"{len(beside):,} files beside the images are no images and were passed over, such as {beside[0]!r}"]
+        if beside
+        else []
+    )
     if deep:
         notes.append(f"{deep:,} images lie in folders below the classes' own; the class is the upper folder's name")
     tables = [name for name in beside if PurePosixPath(name).suffix.lower() in _TABLES and name.count("/") <= top]
-    return Raw(_classes(samples, folders, top + splits, splits), samples, faults, notes,
-               [f"{name!r} was not read as a table: the classes are the folders' names; with `format: table` it is "
-                "read, or says why it cannot be" for name in tables[:3]])
+    return Raw(
+        _classes(samples, folders, top + splits, splits),
+        samples,
+        faults,
+        notes,
+        [
+            f"{name!r} was not read as a table: the classes are the folders' names; with `format: table` it is "
+            "read, or says why it cannot be"
+            for name in tables[:3]
+        ],
+    )
 
 
 def is_junk(name: str) -> bool:
@@ -88,8 +101,9 @@ def _split_level(place: str, paths: Sequence[Sequence[str]]) -> bool:
             raise RefusedError(f"{place}: the folders {sorted(named)} name one split twice; merge them")
         return bool(named)
     if len(named) >= 2 and named <= deep:
-        raise RefusedError(f"{place}: {sorted(named)} look like splits, {sorted(first - named)} beside them do not; "
-                           "move those out")
+        raise RefusedError(
+            f"{place}: {sorted(named)} look like splits, {sorted(first - named)} beside them do not; move those out"
+        )
     return False
 
 

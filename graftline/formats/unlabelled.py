@@ -19,8 +19,10 @@ def _read(place: Place) -> Iterator[Raw]:
         members = [member for member in files.members if not is_junk(member.name)]
         images = [member for member in members if PurePosixPath(member.name).suffix.lower() in IMAGES]
         if not images:
-            raise RefusedError(f"{place}: no images found among {len(members):,} files; expected names that end in "
-                               f"{', '.join(sorted(IMAGES))}")
+            raise RefusedError(
+                f"{place}: no images found among {len(members):,} files; expected names that end in "
+                f"{', '.join(sorted(IMAGES))}"
+            )
         top = wrapping([member.name for member in images])
         paths = [member.name.split("/")[top:] for member in images]
         splits = _split_level(place, paths)
@@ -41,10 +43,15 @@ def _split_level(place: Place, paths: Sequence[Sequence[str]]) -> bool:
     first = {path[0] for path in paths if len(path) >= 2}
     named = {name for name in first if name.lower() in SPLITS}
     if len(named) >= 2 and named != first:
-        raise RefusedError(f"{place}: {sorted(named)} look like splits, {sorted(first - named)} beside them do not; "
-                           "move those out")
+        raise RefusedError(
+            f"{place}: {sorted(named)} look like splits, {sorted(first - named)} beside them do not; move those out"
+        )
     return bool(named) and named == first
 
 
-FORMAT = Format("unlabelled", "images without labels, at any depth; never found by itself: set format: unlabelled",
-                lambda place: False, _read)
+FORMAT = Format(
+    "unlabelled",
+    "images without labels, at any depth; never found by itself: set format: unlabelled",
+    lambda place: False,
+    _read,
+)

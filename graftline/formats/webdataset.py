@@ -26,15 +26,7 @@ from graftline.formats.shards import entries
 from graftline.formats.split_names import split_of
 from graftline.formats.tars import first_names
 from graftline.formats.tree import IMAGES, is_junk
-from graftline.formats.webdataset_fields import (
-    MAX_BYTES,
-    beside,
-    facts_of,
-    is_image,
-    is_label,
-    key_of,
-    looks_like,
-)
+from graftline.formats.webdataset_fields import MAX_BYTES, beside, facts_of, is_image, is_label, key_of, looks_like
 
 _SHARD = re.compile(r"\.(tar|tar\.gz|tgz)$", re.IGNORECASE)
 _META = re.compile(r"__[^/]*__($|/)")  # members that WebDataset passes over
@@ -88,8 +80,10 @@ def _read(place: Place) -> Iterator[Raw]:
                     faults.append(found)
         if not samples:
             first = f": {faults[0].file}: {faults[0].why}" if faults else ""
-            raise RefusedError(f"{place}: no image with a label in {len(shards):,} shards{first}; expected members "
-                               "such as 0007.jpg and 0007.cls side by side")
+            raise RefusedError(
+                f"{place}: no image with a label in {len(shards):,} shards{first}; expected members "
+                "such as 0007.jpg and 0007.cls side by side"
+            )
         spool.flush()
         yield Raw(_classes({sample.label for sample in samples}, names), samples, faults)
 
@@ -98,15 +92,18 @@ def _shards(place: Place, members: Sequence[Member]) -> tuple[list[str], list[st
     """Names of the shards, and of the classes where a file beside them lists those."""
     shards = sorted(member.name for member in members if _SHARD.search(member.name) and not is_junk(member.name))
     if not shards:
-        raise RefusedError(f"{place}: no shards among {len(members):,} files; expected NAME-000000.tar and so on, or "
-                           "with .tar.gz or .tgz")
+        raise RefusedError(
+            f"{place}: no shards among {len(members):,} files; expected NAME-000000.tar and so on, or "
+            "with .tar.gz or .tgz"
+        )
     folders = {PurePosixPath(name).parent for name in shards}
     beside = [folders.pop()] if len(folders) == 1 else []
     return shards, class_names(place, members, [*beside, PurePosixPath()])
 
 
-def _samples(shard: str, path: Path, spool: IO[bytes], columns: Columns,
-             names: Sequence[str] | None) -> Iterator[Sample | Dropped]:
+def _samples(
+    shard: str, path: Path, spool: IO[bytes], columns: Columns, names: Sequence[str] | None
+) -> Iterator[Sample | Dropped]:
     seen = set()
     for group in _groups(path, spool, columns):
         name = f"{shard}/{shown(group.key)}"
@@ -114,8 +111,10 @@ def _samples(shard: str, path: Path, spool: IO[bytes], columns: Columns,
             continue
         try:
             if group.key in seen:
-                raise UnfitError("stands twice in its shard, and not side by side; write the members of a sample one "
-                                 "after the other, as tar --sort=name does")
+                raise UnfitError(
+                    "stands twice in its shard, and not side by side; write the members of a sample one "
+                    "after the other, as tar --sort=name does"
+                )
             seen.add(group.key)
             yield _sample(shard, name, group, columns, names)
         except UnfitError as error:
@@ -145,15 +144,18 @@ def _sample(shard: str, name: str, group: _Group, columns: Columns, names: Seque
     if not group.images:
         raise UnfitError(f"a label ({', '.join(map(shown, group.labels))}) and no image beside it")
     if len(group.images) > 1:
-        raise UnfitError(f"{len(group.images)} images ({', '.join(map(shown, list(group.images)[:5]))}); "
-                         "classification needs one")
+        raise UnfitError(
+            f"{len(group.images)} images ({', '.join(map(shown, list(group.images)[:5]))}); classification needs one"
+        )
     [(image, load)] = group.images.items()
     facts = facts_of(beside(image, group.labels), columns)
     label = facts.label
     if facts.number is not None and names is not None:
         if facts.number >= len(names):
-            raise RefusedError(f"{name}: has the class {facts.number}, and the file of class names beside the shards "
-                               f"ends at {len(names) - 1} (its first line is class 0); complete or remove that file")
+            raise RefusedError(
+                f"{name}: has the class {facts.number}, and the file of class names beside the shards "
+                f"ends at {len(names) - 1} (its first line is class 0); complete or remove that file"
+            )
         label = names[facts.number]
     return Sample(name, label, facts.split or split_of(shard), load, facts.group)
 
@@ -166,5 +168,6 @@ def _classes(found: set[str], names: Sequence[str] | None) -> list[str]:
     return listed + (sorted(rest, key=lambda label: (int(label), label)) if numbers else sorted(rest))
 
 
-FORMAT = Format("webdataset", "WebDataset tar shards, NAME-000000.tar: 0007.jpg beside 0007.cls, .txt or .json",
-                _found, _read)
+FORMAT = Format(
+    "webdataset", "WebDataset tar shards, NAME-000000.tar: 0007.jpg beside 0007.cls, .txt or .json", _found, _read
+)

@@ -54,7 +54,7 @@ def is_label(field: str, columns: Columns) -> bool:
 
 def beside(image: str, labels: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
     """Gives labels their plain field names, where an image's name had dots: `a.b.cls` is `cls` beside `a.b.jpg`."""
-    prefix = image[:image.rfind(".") + 1]
+    prefix = image[: image.rfind(".") + 1]
     return {**{field.removeprefix(prefix): content for field, content in labels.items()}, **labels}
 
 

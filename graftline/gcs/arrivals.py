@@ -139,8 +139,13 @@ class Pieced:
             lines = self._list.read_text(encoding="ascii", errors="replace").splitlines()
             noted = {int(line.partition(" ")[0]): int(line.partition(" ")[2]) for line in lines}
             with self._partial.open("rb") as file:
-                return {start: crc for start, crc in noted.items() if start in self._sizes
-                        and file.seek(start) == start and google_crc32c.value(file.read(self._sizes[start])) == crc}
+                return {
+                    start: crc
+                    for start, crc in noted.items()
+                    if start in self._sizes
+                    and file.seek(start) == start
+                    and google_crc32c.value(file.read(self._sizes[start])) == crc
+                }
         except (FileNotFoundError, ValueError):
             return {}
 
@@ -159,8 +164,9 @@ class Landing:
     def __enter__(self) -> None:
         self._file = self.arrival.open(self.start)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
 
     def write(self, content: bytes) -> None:

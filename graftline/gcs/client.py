@@ -48,8 +48,16 @@ class _Direct(requests.Session):  # type: ignore[misc]
         root, pool = self._pool(url) if streams else ("", None)
         if pool is None:
             return super().request(method, url, *rest, **options)
-        raw = pool.urlopen("GET", url.removeprefix(root), headers=options["headers"], redirect=False, retries=False,
-                           timeout=Timeout(None, *timeout), preload_content=False, decode_content=False)
+        raw = pool.urlopen(
+            "GET",
+            url.removeprefix(root),
+            headers=options["headers"],
+            redirect=False,
+            retries=False,
+            timeout=Timeout(None, *timeout),
+            preload_content=False,
+            decode_content=False,
+        )
         response = requests.Response()
         response.status_code, response.headers, response.raw, response.url = raw.status, raw.headers, raw, url
         return response

@@ -61,8 +61,10 @@ def _bring(place: str, bucket: str, wanted: list[Wanted], arriving: Path) -> Non
     progress.total = sum(size for arrival in arrivals for _, size in arrival.missing())
     free = shutil.disk_usage(arriving).free
     if free < progress.total:
-        raise RefusedError(f"{place}: {progress.total:,} bytes to fetch, and {free:,} bytes free in {arriving.parent}; "
-                           "make room, or set another folder for temporary files")
+        raise RefusedError(
+            f"{place}: {progress.total:,} bytes to fetch, and {free:,} bytes free in {arriving.parent}; "
+            "make room, or set another folder for temporary files"
+        )
     members = crew.size(len(arrivals))
     if members == 1:
         _land(bucket, arrivals, WORKERS)
@@ -83,8 +85,10 @@ def _land(bucket: str, arrivals: list[Whole | Pieced], workers: int) -> None:
             _transfer(bucket, batch, workers)
     for arrival in arrivals:
         if not arrival.landed:
-            raise RefusedError(f"{GS}{bucket}/{arrival.wanted.name}: its bytes came damaged {_TRIES} times, by the "
-                               "checksum that was listed; check the network, or list again if it was replaced")
+            raise RefusedError(
+                f"{GS}{bucket}/{arrival.wanted.name}: its bytes came damaged {_TRIES} times, by the "
+                "checksum that was listed; check the network, or list again if it was replaced"
+            )
 
 
 def _batches(arrivals: Sequence[Whole | Pieced]) -> Iterator[list[Landing]]:
@@ -109,8 +113,9 @@ def _transfer(bucket: str, batch: list[Landing], workers: int) -> None:
     """
     service = client().bucket(bucket)
     pairs = [(Piece(service, landing), landing) for landing in batch]
-    found = transfer_manager.download_many(pairs, worker_type=transfer_manager.THREAD, max_workers=workers,
-                                           download_kwargs={"stop": Event(), **waits()})
+    found = transfer_manager.download_many(
+        pairs, worker_type=transfer_manager.THREAD, max_workers=workers, download_kwargs={"stop": Event(), **waits()}
+    )
     for error, landing in zip(found, batch, strict=True):
         if error is not None and not isinstance(error, DamagedError | AbandonedError):
             raise refusal(error, f"{GS}{bucket}/{landing.arrival.wanted.name}") or error

@@ -70,15 +70,18 @@ def entry(place: str, blob: Any, name: str) -> Entry:
     """
     check_object(place, name)
     if blob.crc32c is None:
-        raise RefusedError(f"{place}: the object {name!r} has no checksum, as those with a key of the customer's own; "
-                           "give a copy without one")
+        raise RefusedError(
+            f"{place}: the object {name!r} has no checksum, as those with a key of the customer's own; "
+            "give a copy without one"
+        )
     return Entry(name, blob.size, blob.crc32c, blob.generation)
 
 
 def ranged(bucket: str, prefix: str, first: str, last: str) -> tuple[list[Any], bool]:
     """A page of objects by name, from `first` to `last`, and whether it is the last page."""
-    found = client().list_blobs(bucket, prefix=prefix, start_offset=first, end_offset=last + "\0", fields=_FIELDS,
-                                **waits())
+    found = client().list_blobs(
+        bucket, prefix=prefix, start_offset=first, end_offset=last + "\0", fields=_FIELDS, **waits()
+    )
     page = list(next(found.pages, ()))
     return page, found.next_page_token is None
 
@@ -98,4 +101,4 @@ def _below(name: str) -> str:
 
 
 def _parent(name: str) -> str:
-    return name[:len(name) - len(PurePosixPath(name).name)]
+    return name[: len(name) - len(PurePosixPath(name).name)]

@@ -22,8 +22,10 @@ def parsed(place: str) -> tuple[str, str]:
     bucket, _, name = place.removeprefix(GS).partition("/")
     name = name.rstrip("/")
     if not _BUCKET.fullmatch(bucket) or bad_name(name) or "" in name.split("/")[:-1]:
-        raise RefusedError(f"{place!r}: not a well-formed URI; expected gs://bucket/name without '..', empty parts or "
-                           "control characters")
+        raise RefusedError(
+            f"{place!r}: not a well-formed URI; expected gs://bucket/name without '..', empty parts or "
+            "control characters"
+        )
     return bucket, name
 
 
@@ -65,5 +67,7 @@ def check_tree(place: str, names: Iterable[str]) -> None:
         while (name := name.rpartition("/")[0]) and name not in folders:
             folders.add(name)
     for name in sorted(files & folders):
-        raise RefusedError(f"{place}: the object {name!r} and those below {name + '/'!r} cannot both be files here; "
-                           "rename one in the bucket")
+        raise RefusedError(
+            f"{place}: the object {name!r} and those below {name + '/'!r} cannot both be files here; "
+            "rename one in the bucket"
+        )

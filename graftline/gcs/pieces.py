@@ -26,8 +26,9 @@ class Piece(Blob):  # type: ignore[misc]
         super().__init__(wanted.name, bucket, generation=wanted.entry.generation)
         self._of = wanted.entry.size
 
-    def _prep_and_do_download(self, file_obj: Landing, *, stop: Event, timeout: tuple[float, float], retry: Any,
-                              **_: Any) -> None:
+    def _prep_and_do_download(
+        self, file_obj: Landing, *, stop: Event, timeout: tuple[float, float], retry: Any, **_: Any
+    ) -> None:
         """What the transfer manager calls."""
         if stop.is_set():
             raise AbandonedError

@@ -42,8 +42,9 @@ def refusal(error: BaseException, place: str, rights: str = READ) -> RefusedErro
     for kinds, sentence in _MEANINGS:
         if isinstance(error, kinds):
             code = getattr(error, "code", None) or type(error).__name__
-            return RefusedError(f"{place}: " + sentence.format(code=code, rights=rights, last=_last(error),
-                                                               seconds=client.DEADLINE))
+            return RefusedError(
+                f"{place}: " + sentence.format(code=code, rights=rights, last=_last(error), seconds=client.DEADLINE)
+            )
     if isinstance(error, OSError) and error.errno in _FULL:
         return RefusedError(f"{place}: the disk is full; make room and run again, what has arrived is kept")
     if isinstance(error, OSError) and error.errno in _IN_THE_WAY:
@@ -58,22 +59,32 @@ def _last(error: BaseException) -> str:
 
 
 _MEANINGS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
-    (api.NotFound, "there is no such bucket, or the object went away or was replaced since it was listed; check the "
-     "name, or run again"),
+    (
+        api.NotFound,
+        "there is no such bucket, or the object went away or was replaced since it was listed; check the "
+        "name, or run again",
+    ),
     (api.PreconditionFailed, "the object was replaced meanwhile; run again"),
-    ((api.Forbidden, api.Unauthorized),
-     "not permitted ({code}); give this account {rights} on the bucket"),
-    (auth.InvalidOperation,  # what refreshing no credentials gives
-     f"not open to everyone; unset {client.ANONYMOUS} and give credentials that may read it"),
-    (auth.DefaultCredentialsError,
-     "no credentials for Google Cloud; run `gcloud auth application-default login`, set "
-     f"GOOGLE_APPLICATION_CREDENTIALS, or set {client.ANONYMOUS}=1 for a public bucket"),
+    ((api.Forbidden, api.Unauthorized), "not permitted ({code}); give this account {rights} on the bucket"),
+    (
+        auth.InvalidOperation,  # what refreshing no credentials gives
+        f"not open to everyone; unset {client.ANONYMOUS} and give credentials that may read it",
+    ),
+    (
+        auth.DefaultCredentialsError,
+        "no credentials for Google Cloud; run `gcloud auth application-default login`, set "
+        f"GOOGLE_APPLICATION_CREDENTIALS, or set {client.ANONYMOUS}=1 for a public bucket",
+    ),
     (auth.TransportError, "no answer from Google's sign-in ({last}); check the network and run again"),
-    (auth.GoogleAuthError,
-     "the credentials were not accepted ({last}); run `gcloud auth application-default login` again"),
+    (
+        auth.GoogleAuthError,
+        "the credentials were not accepted ({last}); run `gcloud auth application-default login` again",
+    ),
     (DataCorruption, "the bytes came damaged; check the network and run again"),
-    ((api.RetryError, api.ServerError, api.TooManyRequests, requests.RequestException, urllib3.exceptions.HTTPError),
-     "no answer in {seconds:.0f} s (the last was {last}); try again, what has arrived is kept"),
+    (
+        (api.RetryError, api.ServerError, api.TooManyRequests, requests.RequestException, urllib3.exceptions.HTTPError),
+        "no answer in {seconds:.0f} s (the last was {last}); try again, what has arrived is kept",
+    ),
     (api.GoogleAPICallError, "the service refused ({code}); check the URI and the bucket's settings"),
 )
 """The first that fits counts, so what is more special stands first."""

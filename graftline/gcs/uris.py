@@ -55,7 +55,7 @@ def _sweep(bucket: str, names: list[str]) -> list[Entry]:
     Pages are asked for from the next name on that is not passed yet: never more of them than names, nor than the folder
     has.
     """
-    place, prefix = GS + bucket, names[0][:names[0].rfind("/") + 1]
+    place, prefix = GS + bucket, names[0][: names[0].rfind("/") + 1]
     wanted = set(names)
     entries: list[Entry] = []
     at, last = 0, False

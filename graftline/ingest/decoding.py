@@ -34,8 +34,9 @@ _CHUNK = 32
 _VALUES = np.arange(256)
 
 
-def decode_part(job: DecodeJob, place: Place, *, out: Path, side: tuple[int, int] | None = None,
-                travels: bool = True) -> PartManifest:
+def decode_part(
+    job: DecodeJob, place: Place, *, out: Path, side: tuple[int, int] | None = None, travels: bool = True
+) -> PartManifest:
     """Decodes one shard of raw data.
 
     Args:
@@ -51,8 +52,10 @@ def decode_part(job: DecodeJob, place: Place, *, out: Path, side: tuple[int, int
     data = job.data.data
     known = formats.choose(data.format, place)
     if data.columns != Columns() and known.name not in _RECORDS:
-        raise RefusedError(f"{place}: `columns` are set, but these data were found to be {known.name}, which has none; "
-                           "set format: table to read a table, or say why it cannot be read")
+        raise RefusedError(
+            f"{place}: `columns` are set, but these data were found to be {known.name}, which has none; "
+            "set format: table to read a table, or say why it cannot be read"
+        )
     with known.read(place) as opened:
         raw = keep(opened, place.uri, data.classes)
         check(raw, place.uri, labelled=job.data.labelled, task=job.data.task)
@@ -60,21 +63,36 @@ def decode_part(job: DecodeJob, place: Place, *, out: Path, side: tuple[int, int
         raw.fetch(mine)
         shape = sample_shape(mine, job.data.image_size, side, data.min_side)
         layout = _layout(len(raw.samples), shape, job.data.packed_above)
-        events.log(f"{place}: {known.name}, {len(raw.classes)} classes, {len(raw.samples):,} images"
-                   + (f", {len(mine):,} of them in this shard" if job.shards > 1 else "")
-                   + f", stored as {shape[0]}x{shape[1]}x{shape[2]} {layout}")
+        events.log(
+            f"{place}: {known.name}, {len(raw.classes)} classes, {len(raw.samples):,} images"
+            + (f", {len(mine):,} of them in this shard" if job.shards > 1 else "")
+            + f", stored as {shape[0]}x{shape[1]}x{shape[2]} {layout}"
+        )
         _room(out, len(mine), shape, layout)
         dropped = [fault for fault in raw.faults if _mine(job, fault.file)]
         with Pixels(out / PIXELS, layout) as pixels:
             write_records(out, _decoded(mine, pixels, shape, data, dropped))
-        return manifest.write(out, PartManifest(
-            job=digest_text(job.data.to_json()), shard=job.shard, shards=job.shards, format=known.name,
-            classes=raw.classes, shape=shape, layout=layout, dropped=sorted(dropped, key=lambda fault: fault.file),
-            notes=raw.notes, warnings=raw.warnings), hashed=travels)
+        return manifest.write(
+            out,
+            PartManifest(
+                job=digest_text(job.data.to_json()),
+                shard=job.shard,
+                shards=job.shards,
+                format=known.name,
+                classes=raw.classes,
+                shape=shape,
+                layout=layout,
+                dropped=sorted(dropped, key=lambda fault: fault.file),
+                notes=raw.notes,
+                warnings=raw.warnings,
+            ),
+            hashed=travels,
+        )
 
 
-def sample_shape(samples: Sequence[Sample], size: int | None, side: tuple[int, int] | None,
-                 least: int = 1) -> tuple[int, int, int]:
+def sample_shape(
+    samples: Sequence[Sample], size: int | None, side: tuple[int, int] | None, least: int = 1
+) -> tuple[int, int, int]:
     """Decides what samples are stored as, from their headers; stops at the first that settle it.
 
     Args:
@@ -121,12 +139,15 @@ def _room(out: Path, count: int, shape: tuple[int, int, int], layout: Layout) ->
     size = 2 * count * int(np.prod(shape)) // (4 if layout == "jpeg" else 1)
     free = shutil.disk_usage(out).free
     if size > free:
-        raise RefusedError(f"{out}: preprocessing takes {size:,} bytes of disk, {free:,} are free; make room, set a "
-                           "smaller image_size, or give a folder on a larger disk")
+        raise RefusedError(
+            f"{out}: preprocessing takes {size:,} bytes of disk, {free:,} are free; make room, set a "
+            "smaller image_size, or give a folder on a larger disk"
+        )
 
 
-def _decoded(samples: Sequence[Sample], pixels: Pixels, shape: tuple[int, int, int], data: Data,
-             dropped: list[Dropped]) -> Iterator[Record]:
+def _decoded(
+    samples: Sequence[Sample], pixels: Pixels, shape: tuple[int, int, int], data: Data, dropped: list[Dropped]
+) -> Iterator[Record]:
     """Yields the records in the order of the samples; what cannot be read goes to `dropped`."""
     pattern = re.compile(data.group_pattern) if data.group_pattern else None
 
@@ -142,12 +163,21 @@ def _decoded(samples: Sequence[Sample], pixels: Pixels, shape: tuple[int, int, i
         except OSError as error:
             return Dropped(file=sample.key, why=f"cannot be read: {error}")
         start, size = pixels.put(image)
-        return Record(key=sample.key, label=sample.label, split=sample.split, group=group(sample),
-                      sha256=sample_digest(image), phash=perceptual_hash(image).hex() if data.near_duplicates else "",
-                      side=side, sums=sums(image), start=start, size=size)
+        return Record(
+            key=sample.key,
+            label=sample.label,
+            split=sample.split,
+            group=group(sample),
+            sha256=sample_digest(image),
+            phash=perceptual_hash(image).hex() if data.near_duplicates else "",
+            side=side,
+            sums=sums(image),
+            start=start,
+            size=size,
+        )
 
     def chunk(start: int) -> list[Record | Dropped]:
-        return [one(sample) for sample in samples[start:start + _CHUNK]]
+        return [one(sample) for sample in samples[start : start + _CHUNK]]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for number, found in enumerate(pool.map(chunk, range(0, len(samples), _CHUNK)), start=1):

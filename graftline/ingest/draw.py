@@ -23,8 +23,15 @@ class _Unit:
         return min(self.sizes, key=lambda label: (-self.sizes[label], label))
 
 
-def draw(label_of: Mapping[str, str], unit_of: Mapping[str, int], known: Mapping[str, SplitName], *, seed: int,
-         val_fraction: float, test_fraction: float) -> dict[str, SplitName]:
+def draw(
+    label_of: Mapping[str, str],
+    unit_of: Mapping[str, int],
+    known: Mapping[str, SplitName],
+    *,
+    seed: int,
+    val_fraction: float,
+    test_fraction: float,
+) -> dict[str, SplitName]:
     """Assigns units of samples to splits, stratified by class.
 
     A unit counts for its most frequent class: it becomes test while, with half of it, test is not beyond its share;
@@ -58,8 +65,9 @@ def share(count: int, fraction: float, most: int) -> int:
     return min(max(1, round(fraction * count)), most) if fraction > 0 and most > 0 else 0
 
 
-def _fresh(label_of: Mapping[str, str], unit_of: Mapping[str, int], known: Mapping[str, SplitName],
-           seed: int) -> dict[str, list[_Unit]]:
+def _fresh(
+    label_of: Mapping[str, str], unit_of: Mapping[str, int], known: Mapping[str, SplitName], seed: int
+) -> dict[str, list[_Unit]]:
     """Units by class, each class in the order of the draw: a unit's rank is that of its smallest digest."""
     members: dict[int, list[str]] = defaultdict(list)
     for digest in label_of:

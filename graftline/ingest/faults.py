@@ -21,8 +21,9 @@ _WORDS = {"val": "validation", "test": "test"}
 _UNKNOWN = {"val": "choosing and stopping do not see it", "test": "how well it is told apart stays unknown"}
 
 
-def warnings(counts: Mapping[str, Mapping[SplitName, int]], classes: Sequence[str],
-             task: str = "classification") -> list[str]:
+def warnings(
+    counts: Mapping[str, Mapping[SplitName, int]], classes: Sequence[str], task: str = "classification"
+) -> list[str]:
     """Says what looks wrong with the classes, one sentence each.
 
     Args:
@@ -34,8 +35,12 @@ def warnings(counts: Mapping[str, Mapping[SplitName, int]], classes: Sequence[st
         Sentences without a capital or a full stop; none where nothing looks wrong.
     """
     trained = {label: counts.get(label, {}).get("train", 0) for label in classes}
-    return [*_alike(classes), *_few(trained),
-            *(_imbalance(trained) if task == "classification" else []), *_absent(counts, classes)]
+    return [
+        *_alike(classes),
+        *_few(trained),
+        *(_imbalance(trained) if task == "classification" else []),
+        *_absent(counts, classes),
+    ]
 
 
 def _alike(classes: Sequence[str]) -> list[str]:
@@ -44,8 +49,10 @@ def _alike(classes: Sequence[str]) -> list[str]:
         groups[_folded(label)].append(label)
     found = [group for group in groups.values() if len(group) > 1]
     more = [f"{len(found) - NAMED:,} more sets of names look like one class each"] if len(found) > NAMED else []
-    return [f"{_listed(_distinct(group))} look like one class: rename one, or keep one under `classes:`"
-            for group in found[:NAMED]] + more
+    return [
+        f"{_listed(_distinct(group))} look like one class: rename one, or keep one under `classes:`"
+        for group in found[:NAMED]
+    ] + more
 
 
 def _folded(label: str) -> str:
@@ -81,9 +88,11 @@ def _imbalance(trained: Mapping[str, int]) -> list[str]:
     most, least = trained[largest], trained[smallest]
     if not least or most < IMBALANCED * least:
         return []
-    return [f"the classes are not balanced: {_quoted(largest)} has {most:,} training images, {most / least:,.0f} times "
-            f"as many as {_quoted(smallest)} with {least:,}; trust balanced accuracy rather than accuracy, and add "
-            "images of the small classes or take fewer of the large ones by `train_per_class:`"]
+    return [
+        f"the classes are not balanced: {_quoted(largest)} has {most:,} training images, {most / least:,.0f} times "
+        f"as many as {_quoted(smallest)} with {least:,}; trust balanced accuracy rather than accuracy, and add "
+        "images of the small classes or take fewer of the large ones by `train_per_class:`"
+    ]
 
 
 def _absent(counts: Mapping[str, Mapping[SplitName, int]], classes: Sequence[str]) -> list[str]:
@@ -92,8 +101,10 @@ def _absent(counts: Mapping[str, Mapping[SplitName, int]], classes: Sequence[str
     for split in splits:
         absent = [label for label in classes if not counts.get(label, {}).get(split, 0)]
         if absent and len(absent) < len(classes):
-            found.append(f"no {_WORDS[split]} image of {_listed([_quoted(label) for label in absent])}: "
-                         f"{_UNKNOWN[split]}; add images")
+            found.append(
+                f"no {_WORDS[split]} image of {_listed([_quoted(label) for label in absent])}: "
+                f"{_UNKNOWN[split]}; add images"
+            )
     return found
 
 

@@ -52,11 +52,16 @@ def notes(placed: Placed, previous: Ledger | None) -> list[str]:
     kept = sum(digest in placed.known for digest in counts)
     found.append(f"split ledger: {kept:,} pictures as before, {len(counts) - kept:,} new")
     divided = "val" not in placed.given
-    moved = sum(bool(claim and claim != known and not (divided and (claim, known) == ("train", "val")))
-                for digest, claim in placed.claims.items() if (known := placed.known.get(digest)))
+    moved = sum(
+        bool(claim and claim != known and not (divided and (claim, known) == ("train", "val")))
+        for digest, claim in placed.claims.items()
+        if (known := placed.known.get(digest))
+    )
     if moved:
-        found.append(f"split ledger: {moved:,} pictures stay in the split of an earlier run, though the data give "
-                     "them another one now")
+        found.append(
+            f"split ledger: {moved:,} pictures stay in the split of an earlier run, though the data give "
+            "them another one now"
+        )
     return found
 
 
@@ -86,33 +91,48 @@ def _check_others(placed: Placed, place: str, needs_test: bool, task: str) -> No
     have = Counter(placed.splits)
     for name in ("train", "test") if needs_test else ("train",):
         if not have[name]:
-            raise RefusedError(f"{place}: no {name} image is left; give at least two different pictures that no group "
-                               "ties together, and one in each given split")
+            raise RefusedError(
+                f"{place}: no {name} image is left; give at least two different pictures that no group "
+                "ties together, and one in each given split"
+            )
     if task == "multilabel":
         every = {name for item in placed.items for name in names_of(item.label)}
-        trained = {name for item, split in zip(placed.items, placed.splits, strict=True) if split == "train"
-                   for name in names_of(item.label)}
+        trained = {
+            name
+            for item, split in zip(placed.items, placed.splits, strict=True)
+            if split == "train"
+            for name in names_of(item.label)
+        }
         if gone := sorted(every - trained):
-            raise RefusedError(f"{place}: no training image has the label {', '.join(map(repr, gone[:10]))}"
-                               f"{', ...' if len(gone) > 10 else ''}; add some, or name the other labels under "
-                               "`classes:`")
+            raise RefusedError(
+                f"{place}: no training image has the label {', '.join(map(repr, gone[:10]))}"
+                f"{', ...' if len(gone) > 10 else ''}; add some, or name the other labels under "
+                "`classes:`"
+            )
 
 
 def _why(placed: Placed, label: str) -> str:
-    rows = sorted((row for row, item in enumerate(placed.items) if item.label == label),
-                  key=lambda row: placed.items[row].key)
+    rows = sorted(
+        (row for row, item in enumerate(placed.items) if item.label == label), key=lambda row: placed.items[row].key
+    )
     digests = {placed.items[row].digest for row in rows}
     units = {placed.units.of[digest] for digest in digests}
     needs = "it needs at least two different pictures, and one in each given split"
     if len(digests) > 1 and len(units) == 1:
-        return (f"all its {len(rows):,} images {_bond(placed, rows)}, which must not be split; give images of another "
-                "one, or, if these may be split, no group or near_duplicates: false")
+        return (
+            f"all its {len(rows):,} images {_bond(placed, rows)}, which must not be split; give images of another "
+            "one, or, if these may be split, no group or near_duplicates: false"
+        )
     if gone := [row for row in rows if placed.splits[row] is None]:
-        return (f"{len(gone):,} of its {len(rows):,} images were left out, because a stricter split has the same, a "
-                f"nearly equal one or one of their group, such as {placed.items[gone[0]].key!r}; {needs}")
+        return (
+            f"{len(gone):,} of its {len(rows):,} images were left out, because a stricter split has the same, a "
+            f"nearly equal one or one of their group, such as {placed.items[gone[0]].key!r}; {needs}"
+        )
     if len(units) < len(digests):
-        return (f"its {len(digests):,} different pictures form {len(units):,} sets that must not be split (groups, "
-                "near duplicates), some bound to other classes or to an earlier run; give images that are not")
+        return (
+            f"its {len(digests):,} different pictures form {len(units):,} sets that must not be split (groups, "
+            "near duplicates), some bound to other classes or to an earlier run; give images that are not"
+        )
     return needs
 
 
@@ -143,18 +163,23 @@ def _leakage(placed: Placed) -> list[str]:
         counted = ", ".join(f"{len(kinds[kind]):,} {kind}" for kind in _PICTURE if kinds[kind])
         if counted:
             items = [item for kind in _PICTURE for item in kinds[kind]]
-            messages.append(f"left out of {source}: {len(items):,} images that {to} has too ({counted}, "
-                            f"{_pair(placed, items, to)})")
+            messages.append(
+                f"left out of {source}: {len(items):,} images that {to} has too ({counted}, {_pair(placed, items, to)})"
+            )
         if items := kinds["of the same group"]:
-            messages.append(f"left out of {source}: {len(items):,} images that groups tie to {to} "
-                            f"({_pair(placed, items, to)})")
+            messages.append(
+                f"left out of {source}: {len(items):,} images that groups tie to {to} ({_pair(placed, items, to)})"
+            )
     return messages
 
 
 def _held_clusters(placed: Placed) -> set[tuple[int | None, SplitName]]:
     """Near-duplicate clusters with the splits that they have members in, those that only the ledger has among them."""
-    return {(cluster, split) for digest, cluster in placed.units.cluster.items()
-            if (split := placed.own.get(digest, placed.known.get(digest)))}
+    return {
+        (cluster, split)
+        for digest, cluster in placed.units.cluster.items()
+        if (split := placed.own.get(digest, placed.known.get(digest)))
+    }
 
 
 def _pair(placed: Placed, items: Sequence[Item], to: SplitName) -> str:
@@ -166,8 +191,15 @@ def _pair(placed: Placed, items: Sequence[Item], to: SplitName) -> str:
         near = item.digest in cluster and cluster[item.digest] == cluster.get(one.digest)
         return (item.digest != one.digest, not near, item.group != one.group, item.key)
 
-    best = min((item for item, split in zip(placed.items, placed.splits, strict=True)
-                if split == to and unit[item.digest] == unit[one.digest]), key=apart, default=None)
+    best = min(
+        (
+            item
+            for item, split in zip(placed.items, placed.splits, strict=True)
+            if split == to and unit[item.digest] == unit[one.digest]
+        ),
+        key=apart,
+        default=None,
+    )
     return f"such as {one.key!r} and {repr(best.key) if best else 'one of an earlier run'}"
 
 
@@ -177,8 +209,11 @@ def _torn_groups(placed: Placed) -> list[str]:
         if item.group:
             places[item.group].add(split)
     torn = sorted(group for group, found in places.items() if len(found) > 1)
-    return [f"{len(torn):,} groups stand in more than one split, such as {torn[0]!r}; each keeps its strictest "
-            "only"] if torn else []
+    return (
+        [f"{len(torn):,} groups stand in more than one split, such as {torn[0]!r}; each keeps its strictest only"]
+        if torn
+        else []
+    )
 
 
 def _two_labels(placed: Placed, task: str) -> list[str]:
@@ -189,12 +224,12 @@ def _two_labels(placed: Placed, task: str) -> list[str]:
     if not torn:
         return []
     one = min(torn, key=lambda item: item.key)
-    other = min((item for item in torn if item.digest == one.digest and item.label != one.label),
-                key=lambda item: item.key)
+    other = min(
+        (item for item in torn if item.digest == one.digest and item.label != one.label), key=lambda item: item.key
+    )
     count = len({item.digest for item in torn})
     what = "have more than one label" if task in ("regression", "multilabel") else "stand in more than one class"
-    return [f"{count:,} pictures {what}, such as {one.key!r} ({one.label}) and {other.key!r} "
-            f"({other.label})"]
+    return [f"{count:,} pictures {what}, such as {one.key!r} ({one.label}) and {other.key!r} ({other.label})"]
 
 
 def _cluster_sizes(placed: Placed) -> Counter[int]:
@@ -211,5 +246,7 @@ def _large_cluster(placed: Placed) -> list[str]:
         return []
     example = min(item.key for item in placed.items if placed.units.cluster.get(item.digest) in large)
     most = max(sizes.values())
-    return [f"{most:,} of {total:,} pictures are nearly the same, such as {example!r}, and stay in one split; if they "
-            "show different things, set near_duplicates: false"]
+    return [
+        f"{most:,} of {total:,} pictures are nearly the same, such as {example!r}, and stay in one split; if they "
+        "show different things, set near_duplicates: false"
+    ]

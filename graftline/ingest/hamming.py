@@ -89,7 +89,7 @@ def _cuts(limit: int) -> list[int]:
 
 def _band(words: Words, low: int, high: int, label: Indices) -> _Band:
     value = np.zeros(words.shape[1], np.uint64)
-    for column in words.T.copy().view(np.uint8)[:, low // 8:-(-high // 8)].T:
+    for column in words.T.copy().view(np.uint8)[:, low // 8 : -(-high // 8)].T:
         value = value << np.uint64(8) | column
     value = value >> np.uint64(-high % 8) & np.uint64((1 << high - low) - 1)
     order = np.argsort(value << np.uint64(32) | label.astype(np.uint64))

@@ -78,8 +78,9 @@ def read(path: Path) -> Ledger:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         why = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")]))
-    raise RefusedError(f"{path}: not a split ledger: {why}; give the ledger.json of an earlier run, or its dataset "
-                       "artifact's folder")
+    raise RefusedError(
+        f"{path}: not a split ledger: {why}; give the ledger.json of an earlier run, or its dataset artifact's folder"
+    )
 
 
 def rank(seed: int, digest: str) -> str:

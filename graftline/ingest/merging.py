@@ -49,13 +49,17 @@ class _Parts:
 def target_of(folder: Path) -> Target:
     """Reads what a source must know of the target's dataset artifact."""
     found = manifest.read(folder, DatasetManifest)
-    tested = [Item(sample.key, sample.label, None, sample.sha256, sample.group, bytes.fromhex(sample.phash))
-              for sample in dataset.read_samples(folder) if sample.split == "test"]
+    tested = [
+        Item(sample.key, sample.label, None, sample.sha256, sample.group, bytes.fromhex(sample.phash))
+        for sample in dataset.read_samples(folder)
+        if sample.split == "test"
+    ]
     return Target(found.image_shape, tested)
 
 
-def merge(job: PreprocessJob, folders: Sequence[Path], *, out: Path, target: Target | None,
-          ledger: Ledger | None) -> DatasetManifest:
+def merge(
+    job: PreprocessJob, folders: Sequence[Path], *, out: Path, target: Target | None, ledger: Ledger | None
+) -> DatasetManifest:
     """Makes a dataset artifact of decoded parts.
 
     Args:
@@ -71,8 +75,10 @@ def merge(job: PreprocessJob, folders: Sequence[Path], *, out: Path, target: Tar
     parts = _parts(job, folders)
     _few_dropped(str(job.data.data), parts, job.data.max_dropped)
     chosen, assigned, leaks = _chosen(job, parts, target, ledger)
-    samples = [StoredSample(record.key, record.label, split, record.sha256, record.phash, record.group)
-               for (_, record), split in chosen]
+    samples = [
+        StoredSample(record.key, record.label, split, record.sha256, record.phash, record.group)
+        for (_, record), split in chosen
+    ]
     trained = [record for (_, record), split in chosen if split == "train"]
     whole = _manifest(job, parts, samples, trained, assigned, target, leaks)
     _tell(whole)
@@ -80,18 +86,32 @@ def merge(job: PreprocessJob, folders: Sequence[Path], *, out: Path, target: Tar
     return dataset.write(out, whole, images, samples, assigned.ledger.to_json(), page)
 
 
-def _chosen(job: PreprocessJob, parts: _Parts, target: Target | None,
-            ledger: Ledger | None) -> tuple[list[tuple[tuple[int, Record], SplitName]], Assigned, int]:
+def _chosen(
+    job: PreprocessJob, parts: _Parts, target: Target | None, ledger: Ledger | None
+) -> tuple[list[tuple[tuple[int, Record], SplitName]], Assigned, int]:
     """What becomes part of the dataset, in its order; how splits were assigned; how many images leaked."""
     place = str(job.data.data)
-    items = [Item(record.key, record.label, record.split, record.sha256, record.group, bytes.fromhex(record.phash))
-             for _, record in parts.records]
+    items = [
+        Item(record.key, record.label, record.split, record.sha256, record.group, bytes.fromhex(record.phash))
+        for _, record in parts.records
+    ]
     out_of = leaked(items, target.tested, parts.shape[1:]) if target else [False] * len(items)
     kept = [row for row, leaks in enumerate(out_of) if not leaks]
-    _none_gone(place, [] if job.task == "regression" else parts.manifests[0].classes,
-               _named({items[row].label for row in kept}, job.task))
-    assigned = assign([items[row] for row in kept], job.data, place=place, seed=job.seed, side=parts.shape[1:],
-                      needs_test=target is None, previous=ledger, task=job.task)
+    _none_gone(
+        place,
+        [] if job.task == "regression" else parts.manifests[0].classes,
+        _named({items[row].label for row in kept}, job.task),
+    )
+    assigned = assign(
+        [items[row] for row in kept],
+        job.data,
+        place=place,
+        seed=job.seed,
+        side=parts.shape[1:],
+        needs_test=target is None,
+        previous=ledger,
+        task=job.task,
+    )
     chosen = [(parts.records[row], split) for row, split in zip(kept, assigned.splits, strict=True) if split]
     chosen.sort(key=lambda pair: (SPLIT_NAMES.index(pair[1]), pair[0][1].sha256, pair[0][1].label, pair[0][1].key))
     return chosen, assigned, sum(out_of)
@@ -99,8 +119,10 @@ def _chosen(job: PreprocessJob, parts: _Parts, target: Target | None,
 
 def _parts(job: PreprocessJob, folders: Sequence[Path]) -> _Parts:
     mine = digest_text(job.to_json())
-    found = sorted(((known, folder) for folder in folders for known in [manifest.read(folder, PartManifest)]
-                    if known.job == mine), key=lambda pair: pair[0].shard)
+    found = sorted(
+        ((known, folder) for folder in folders for known in [manifest.read(folder, PartManifest)] if known.job == mine),
+        key=lambda pair: pair[0].shard,
+    )
     if not found:
         raise RefusedError(f"{job.data.data}: no decoded shard of it is here; run `decode` with the same job")
     shards = found[0][0].shards
@@ -110,37 +132,58 @@ def _parts(job: PreprocessJob, folders: Sequence[Path]) -> _Parts:
     records = [(part, record) for part, (_, folder) in enumerate(found) for record in read_records(folder)]
     first = manifests[0]
     for other in manifests[1:]:
-        if (other.classes, other.format, other.layout, other.shape[1:]) != (first.classes, first.format, first.layout,
-                                                                          first.shape[1:]):
-            raise RefusedError(f"{job.data.data}: shards {first.shard} and {other.shard} saw different data; it was "
-                               "changed meanwhile, run again")
+        if (other.classes, other.format, other.layout, other.shape[1:]) != (
+            first.classes,
+            first.format,
+            first.layout,
+            first.shape[1:],
+        ):
+            raise RefusedError(
+                f"{job.data.data}: shards {first.shard} and {other.shard} saw different data; it was "
+                "changed meanwhile, run again"
+            )
     records.sort(key=lambda pair: pair[1].key)
-    return _Parts([folder for _, folder in found], manifests, records,
-                  (max(known.shape[0] for known in manifests), *first.shape[1:]),
-                  sorted((fault for known in manifests for fault in known.dropped), key=lambda fault: fault.file))
+    return _Parts(
+        [folder for _, folder in found],
+        manifests,
+        records,
+        (max(known.shape[0] for known in manifests), *first.shape[1:]),
+        sorted((fault for known in manifests for fault in known.dropped), key=lambda fault: fault.file),
+    )
 
 
 def _few_dropped(place: str, parts: _Parts, most: float) -> None:
     dropped, total = parts.dropped, len(parts.dropped) + len(parts.records)
     if len(dropped) > most * total or len(dropped) == total:
         first = "; ".join(f"{fault.file} ({fault.why})" for fault in dropped[:5])
-        raise RefusedError(f"{place}: {len(dropped):,} of {total:,} files cannot be used, more than max_dropped "
-                           f"{most:g} allows: {first}{'; ...' if len(dropped) > 5 else ''}; mend or remove them, or "
-                           "raise max_dropped")
+        raise RefusedError(
+            f"{place}: {len(dropped):,} of {total:,} files cannot be used, more than max_dropped "
+            f"{most:g} allows: {first}{'; ...' if len(dropped) > 5 else ''}; mend or remove them, or "
+            "raise max_dropped"
+        )
     for fault in dropped[:20]:
         events.log(f"dropped {fault.file!r}: {fault.why}")
 
 
 def _none_gone(place: str, classes: Sequence[str], left: set[str]) -> None:
     if gone := [label for label in classes if label not in left]:
-        raise RefusedError(f"{place}: no image of class {', '.join(map(repr, gone))} is left: all were unreadable, or "
-                           "stand in the target's test split")
+        raise RefusedError(
+            f"{place}: no image of class {', '.join(map(repr, gone))} is left: all were unreadable, or "
+            "stand in the target's test split"
+        )
     if not left:
         raise RefusedError(f"{place}: no image is left: all were unreadable, or stand in the target's test split")
 
 
-def _manifest(job: PreprocessJob, parts: _Parts, samples: Sequence[StoredSample], trained: Sequence[Record],
-              assigned: Assigned, target: Target | None, leaks: int) -> DatasetManifest:
+def _manifest(
+    job: PreprocessJob,
+    parts: _Parts,
+    samples: Sequence[StoredSample],
+    trained: Sequence[Record],
+    assigned: Assigned,
+    target: Target | None,
+    leaks: int,
+) -> DatasetManifest:
     first = parts.manifests[0]
     shape, layout = parts.shape, first.layout
     task = job.task if first.classes else UNLABELLED
@@ -149,22 +192,51 @@ def _manifest(job: PreprocessJob, parts: _Parts, samples: Sequence[StoredSample]
     target_mean, target_std = _target(job, [record.label for record in trained], first.classes)
     sides = np.array([record.side for _, record in parts.records])
     small = int((sides < min(shape[1:])).sum())
-    notes = [*first.notes, f"stored at {shape[1]}x{shape[2]}: what has another size is scaled to cover it and cut to "
-             "its centre", *([f"{small:,} images are smaller than that and were enlarged"] if small else []),
-             *(["stored as JPEG of quality 95, because raw pixels would take more than packed_above"]
-               if layout == "jpeg" else []), *assigned.notes]
-    warnings = [*first.warnings, *_ungrouped(job, parts), *assigned.warnings,
-                *(numbers.warnings(samples, first.classes, target_mean, target_std) if task == "regression" else
-                  faults.warnings(counts, first.classes, task))]
+    notes = [
+        *first.notes,
+        f"stored at {shape[1]}x{shape[2]}: what has another size is scaled to cover it and cut to its centre",
+        *([f"{small:,} images are smaller than that and were enlarged"] if small else []),
+        *(
+            ["stored as JPEG of quality 95, because raw pixels would take more than packed_above"]
+            if layout == "jpeg"
+            else []
+        ),
+        *assigned.notes,
+    ]
+    warnings = [
+        *first.warnings,
+        *_ungrouped(job, parts),
+        *assigned.warnings,
+        *(
+            numbers.warnings(samples, first.classes, target_mean, target_std)
+            if task == "regression"
+            else faults.warnings(counts, first.classes, task)
+        ),
+    ]
     return DatasetManifest(
-        label=job.label, task=task, format=first.format, classes=first.classes, target_mean=target_mean,
-        target_std=target_std, sizes={name: sum(sample.split == name for sample in samples) for name in SPLIT_NAMES},
-        counts=counts, layout=layout, image_shape=shape, target_channels=target.shape[0] if target else None, mean=mean,
-        std=std, dropped=parts.dropped, leaked=leaks, notes=notes,
+        label=job.label,
+        task=task,
+        format=first.format,
+        classes=first.classes,
+        target_mean=target_mean,
+        target_std=target_std,
+        sizes={name: sum(sample.split == name for sample in samples) for name in SPLIT_NAMES},
+        counts=counts,
+        layout=layout,
+        image_shape=shape,
+        target_channels=target.shape[0] if target else None,
+        mean=mean,
+        std=std,
+        dropped=parts.dropped,
+        leaked=leaks,
+        notes=notes,
         warnings=warnings,
         original_sides=[int(side) for side in np.quantile(sides, (0, 0.25, 0.5, 0.75, 1), method="nearest")],
-        seed=job.seed, ledger=assigned.ledger.digest, fingerprint=job.fingerprint,
-        digest=dataset.content_digest(samples, task))
+        seed=job.seed,
+        ledger=assigned.ledger.digest,
+        fingerprint=job.fingerprint,
+        digest=dataset.content_digest(samples, task),
+    )
 
 
 def _named(labels: set[str], task: str) -> set[str]:
@@ -188,8 +260,10 @@ def _target(job: PreprocessJob, trained: Sequence[str], outputs: Sequence[str]) 
     values = to_array(trained, job.task, outputs).astype(np.float64)
     mean, std = values.mean(0), values.std(0)
     if still := [name for name, own, at in zip(outputs, std, mean, strict=True) if own <= 1e-7 * abs(at)]:
-        raise RefusedError(f"{job.data.data}: {', '.join(map(repr, still))} is the same in all {len(trained):,} "
-                           "training images, so there is nothing to learn; leave it out of columns.labels")
+        raise RefusedError(
+            f"{job.data.data}: {', '.join(map(repr, still))} is the same in all {len(trained):,} "
+            "training images, so there is nothing to learn; leave it out of columns.labels"
+        )
     return mean.tolist(), std.tolist()
 
 
@@ -199,8 +273,9 @@ def _ungrouped(job: PreprocessJob, parts: _Parts) -> list[str]:
     if pattern is None or not alone:
         return []
     if len(alone) == len(parts.records):
-        raise RefusedError(f"{job.data.data}: group_pattern {pattern!r} matches no file's name nor path, such as "
-                           f"{alone[0]!r}; mend it")
+        raise RefusedError(
+            f"{job.data.data}: group_pattern {pattern!r} matches no file's name nor path, such as {alone[0]!r}; mend it"
+        )
     return [f"group_pattern matches all but {len(alone):,} of {len(parts.records):,} images, such as {alone[0]!r}"]
 
 

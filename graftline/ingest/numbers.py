@@ -28,8 +28,9 @@ class Spread:
     """A histogram as an SVG path in a box of 100 x 100."""
 
 
-def warnings(samples: Sequence[StoredSample], outputs: Sequence[str], mean: Sequence[float],
-             std: Sequence[float]) -> list[str]:
+def warnings(
+    samples: Sequence[StoredSample], outputs: Sequence[str], mean: Sequence[float], std: Sequence[float]
+) -> list[str]:
     """Says what looks wrong with the numbers, one sentence an output.
 
     Args:
@@ -47,10 +48,12 @@ def warnings(samples: Sequence[StoredSample], outputs: Sequence[str], mean: Sequ
     for column, name in enumerate(outputs):
         if count := int((apart[:, column] > FAR).sum()):
             row = int(apart[:, column].argmax())
-            found.append(f"{name!r} of {count:,} {'image' if count == 1 else 'images'} lies more than {FAR} deviations "
-                         f"from the mean of {mean[column]:.4g}, such as {values[row, column]:.6g} of "
-                         f"{samples[row].key!r}; where that stands for a missing value, take the row out, else "
-                         "finetune.loss: huber may help")
+            found.append(
+                f"{name!r} of {count:,} {'image' if count == 1 else 'images'} lies more than {FAR} deviations "
+                f"from the mean of {mean[column]:.4g}, such as {values[row, column]:.6g} of "
+                f"{samples[row].key!r}; where that stands for a missing value, take the row out, else "
+                "finetune.loss: huber may help"
+            )
     return found
 
 
@@ -62,11 +65,25 @@ def spreads(manifest: DatasetManifest, samples: Sequence[StoredSample]) -> list[
         own = values[:, column].astype(np.float64)
         counts = np.histogram(own, min(_BARS, max(1, len(own) // 4)))[0]
         heights = 100 - 100 * counts / counts.max()
-        path = "M0 100" + "".join(f"V{height:.4g}H{100 * number / len(counts):.4g}"
-                                  for number, height in enumerate(heights, start=1)) + "V100Z"
+        path = (
+            "M0 100"
+            + "".join(
+                f"V{height:.4g}H{100 * number / len(counts):.4g}" for number, height in enumerate(heights, start=1)
+            )
+            + "V100Z"
+        )
         least, median, most = (f"{value:.4g}" for value in np.quantile(own, (0, 0.5, 1)))
-        found.append(Spread(output, least, median, most, f"{manifest.target_mean[column]:.4g}",
-                            f"{manifest.target_std[column]:.4g}", path))
+        found.append(
+            Spread(
+                output,
+                least,
+                median,
+                most,
+                f"{manifest.target_mean[column]:.4g}",
+                f"{manifest.target_std[column]:.4g}",
+                path,
+            )
+        )
     return found
 
 

@@ -100,10 +100,28 @@ def page(manifest: DatasetManifest, images: Images, samples: Sequence[StoredSamp
         drawn = galleries(images, samples, first_rows(samples, [row.label for row in balance.rows], several=several))
     elif manifest.task == UNLABELLED:
         plain = some(images, samples, range(min(_UNLABELLED, len(samples))))
-    return _environment().get_template("page.html").render(
-        data=manifest, css=_css(), balance=balance, galleries=drawn, plain=plain, spreads=spreads,
-        nouns=_nouns(manifest.task), reasons=_reasons(manifest.dropped), few=FEW, each=EACH, largest=_LARGEST,
-        listed=_LISTED, name=_NAME, file=_FILE, plural=words.plural, count=words.count)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            data=manifest,
+            css=_css(),
+            balance=balance,
+            galleries=drawn,
+            plain=plain,
+            spreads=spreads,
+            nouns=_nouns(manifest.task),
+            reasons=_reasons(manifest.dropped),
+            few=FEW,
+            each=EACH,
+            largest=_LARGEST,
+            listed=_LISTED,
+            name=_NAME,
+            file=_FILE,
+            plural=words.plural,
+            count=words.count,
+        )
+    )
 
 
 def _nouns(task: str) -> tuple[str, str]:
@@ -112,27 +130,38 @@ def _nouns(task: str) -> tuple[str, str]:
 
 
 def _balance(manifest: DatasetManifest) -> Balance:
-    counts = {label: {**dict.fromkeys(SPLIT_NAMES, 0), **manifest.counts.get(label, {})}
-              for label in manifest.classes}
+    counts = {label: {**dict.fromkeys(SPLIT_NAMES, 0), **manifest.counts.get(label, {})} for label in manifest.classes}
     order = sorted(manifest.classes, key=lambda label: -counts[label]["train"])
     shown = order if len(order) <= _LARGEST + _SMALLEST else [*order[:_LARGEST], *order[-_SMALLEST:]]
     widest = max(1, *(sum(counts[label].values()) for label in shown))
     sizes = [counts[label]["train"] for label in order]
-    return Balance([_row(label, counts[label], widest) for label in shown], len(order) - len(shown), sizes,
-                   sum(size < FEW for size in sizes), _curve(sizes) if len(shown) < len(order) else "",
-                   _nouns(manifest.task)[0])
+    return Balance(
+        [_row(label, counts[label], widest) for label in shown],
+        len(order) - len(shown),
+        sizes,
+        sum(size < FEW for size in sizes),
+        _curve(sizes) if len(shown) < len(order) else "",
+        _nouns(manifest.task)[0],
+    )
 
 
 def _row(label: str, counts: Mapping[SplitName, int], widest: int) -> Row:
-    return Row(label, dict(counts), {split: round(100 * number / widest, 2) for split, number in counts.items()},
-               counts["train"] < FEW)
+    return Row(
+        label,
+        dict(counts),
+        {split: round(100 * number / widest, 2) for split, number in counts.items()},
+        counts["train"] < FEW,
+    )
 
 
 def _curve(sizes: Sequence[int]) -> str:
     steps = min(_STEPS, len(sizes))
     heights = [100 - 100 * sizes[step * len(sizes) // steps] / max(1, sizes[0]) for step in range(steps)]
-    return "M0 100" + "".join(f"V{height:.4g}H{100 * (step + 1) / steps:.4g}"
-                              for step, height in enumerate(heights)) + "V100Z"
+    return (
+        "M0 100"
+        + "".join(f"V{height:.4g}H{100 * (step + 1) / steps:.4g}" for step, height in enumerate(heights))
+        + "V100Z"
+    )
 
 
 def _reasons(dropped: Sequence[Dropped]) -> list[Reason]:
@@ -143,8 +172,9 @@ def _reasons(dropped: Sequence[Dropped]) -> list[Reason]:
     order = sorted(groups.values(), key=lambda group: -len(group))
     rest = [item for group in order[_REASONS:] for item in group]
     each = max(1, _LISTED // max(1, min(len(order), _REASONS + 1)))
-    found = [Reason(_common([_head(item.why) for item in group]), len(group), group[:each])
-             for group in order[:_REASONS]]
+    found = [
+        Reason(_common([_head(item.why) for item in group]), len(group), group[:each]) for group in order[:_REASONS]
+    ]
     return [*found, Reason("other reasons", len(rest), rest[:each])] if rest else found
 
 
@@ -159,8 +189,14 @@ def _common(heads: Sequence[str]) -> str:
 
 
 def _environment() -> Environment:
-    made = Environment(loader=PackageLoader("graftline.ingest", "."), autoescape=True, undefined=StrictUndefined,
-                       finalize=_visible, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(
+        loader=PackageLoader("graftline.ingest", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     made.filters.update(told=_told, cut=_cut)
     return made
 

@@ -103,7 +103,9 @@ def read_records(folder: Path) -> list[Record]:
     path = folder / RECORDS
     try:
         with path.open(encoding="ascii") as file:
-            return [Record(**{**line, "label": sys.intern(line["label"]), "sums": array("q", line["sums"])})
-                    for line in map(json.loads, file)]
+            return [
+                Record(**{**line, "label": sys.intern(line["label"]), "sums": array("q", line["sums"])})
+                for line in map(json.loads, file)
+            ]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RefusedError(f"{path}: not records of decoded samples: {error}; decode this shard again") from None

@@ -48,8 +48,9 @@ class Gallery:
     samples: list[Picture]
 
 
-def first_rows(samples: Iterable[StoredSample], labels: Sequence[str], *,
-               several: bool = False) -> dict[str, list[int]]:
+def first_rows(
+    samples: Iterable[StoredSample], labels: Sequence[str], *, several: bool = False
+) -> dict[str, list[int]]:
     """Finds each class's first training images: as they stand by digest, a random draw that stays the same.
 
     Args:
@@ -79,8 +80,14 @@ def galleries(images: Images, samples: Sequence[StoredSample], rows: dict[str, l
         rows: From `first_rows`.
     """
     room = _ROOM // max(1, sum(1 + min(EACH, len(found)) for found in rows.values()))
-    return {label: Gallery(_picture(_mean(images, found), f"mean of {label}", room), len(found),
-                           some(images, samples, found[:EACH], room)) for label, found in rows.items()}
+    return {
+        label: Gallery(
+            _picture(_mean(images, found), f"mean of {label}", room),
+            len(found),
+            some(images, samples, found[:EACH], room),
+        )
+        for label, found in rows.items()
+    }
 
 
 def some(images: Images, samples: Sequence[StoredSample], rows: Sequence[int], room: int = 10_000) -> list[Picture]:
@@ -102,7 +109,7 @@ def _mean(images: Images, rows: Sequence[int]) -> NDArray[np.uint8]:
     piece = max(1, _PIECE // (channels * height * width))
     total = np.zeros((channels, -(-height // step), -(-width // step)), np.uint64)
     for start in range(0, len(rows), piece):
-        total += images[rows[start:start + piece]][..., ::step, ::step].sum(0, dtype=np.uint64)
+        total += images[rows[start : start + piece]][..., ::step, ::step].sum(0, dtype=np.uint64)
     return ((total + len(rows) // 2) // len(rows)).astype(np.uint8)
 
 

@@ -31,16 +31,27 @@ def share_part(job: PreprocessJob, *, target: Path, out: Path) -> PartManifest:
     share = job.target_share or 0.0
     opened = dataset.read(target)
     whole, samples = opened.manifest, dataset.read_samples(target)
-    train = samples[:len(opened.train)]
+    train = samples[: len(opened.train)]
     _apart(samples, str(target))
     rows = drawn(train, share, job.seed, by_class=whole.task == "classification")
     with (out / PIXELS).open("wb") as file:
         records = []
         for done, row in enumerate(rows, start=1):
             packed, sample = stored_images.packed(opened.train.images, row), train[row]
-            records.append(Record(key=sample.key, label=sample.label, split=None, group=sample.group,
-                                  sha256=sample.sha256, phash=sample.phash, side=min(whole.image_shape[1:]),
-                                  sums=sums(opened.train.images[row]), start=file.tell(), size=len(packed)))
+            records.append(
+                Record(
+                    key=sample.key,
+                    label=sample.label,
+                    split=None,
+                    group=sample.group,
+                    sha256=sample.sha256,
+                    phash=sample.phash,
+                    side=min(whole.image_shape[1:]),
+                    sums=sums(opened.train.images[row]),
+                    start=file.tell(),
+                    size=len(packed),
+                )
+            )
             file.write(packed)
             events.progress(done, len(rows), "copying")
     write_records(out, records)
@@ -62,21 +73,37 @@ def drawn(samples: list[StoredSample], share: float, seed: int, *, by_class: boo
     classes: dict[str, list[int]] = defaultdict(list)
     for row, sample in enumerate(samples):
         classes[sample.label if by_class else ""].append(row)
-    return sorted(row for rows in classes.values()
-                  for row in sorted(rows, key=lambda row: (rank(seed, samples[row].sha256), samples[row].key))
-                  [:max(1, round(share * len(rows)))])
+    return sorted(
+        row
+        for rows in classes.values()
+        for row in sorted(rows, key=lambda row: (rank(seed, samples[row].sha256), samples[row].key))[
+            : max(1, round(share * len(rows)))
+        ]
+    )
 
 
 def _apart(samples: list[StoredSample], place: str) -> None:
     held = {sample.sha256 for sample in samples if sample.split != "train"}
     if both := [sample.key for sample in samples if sample.split == "train" and sample.sha256 in held]:
-        raise RefusedError(f"{place}: {both[0]!r} stands in training and, by its digest, in validation or test; "
-                           "preprocess the target again")
+        raise RefusedError(
+            f"{place}: {both[0]!r} stands in training and, by its digest, in validation or test; "
+            "preprocess the target again"
+        )
 
 
 def _manifest(job: PreprocessJob, whole: DatasetManifest, taken: int, of: int) -> PartManifest:
     return PartManifest(
-        job=digest_text(job.to_json()), shard=0, shards=1, format=whole.format, classes=whole.classes,
-        shape=whole.image_shape, layout=whole.layout, dropped=[], warnings=[],
-        notes=[f"{taken:,} of the target's {of:,} training images (target_share {job.target_share:g}), none of its "
-               "validation and test images; fine-tuning uses all training images, these among them"])
+        job=digest_text(job.to_json()),
+        shard=0,
+        shards=1,
+        format=whole.format,
+        classes=whole.classes,
+        shape=whole.image_shape,
+        layout=whole.layout,
+        dropped=[],
+        warnings=[],
+        notes=[
+            f"{taken:,} of the target's {of:,} training images (target_share {job.target_share:g}), none of its "
+            "validation and test images; fine-tuning uses all training images, these among them"
+        ],
+    )

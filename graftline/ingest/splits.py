@@ -33,8 +33,17 @@ class Assigned:
     """What is likely to be wrong with the data."""
 
 
-def assign(items: Sequence[Item], data: Data, *, place: str, seed: int, side: tuple[int, int],
-           needs_test: bool = True, previous: Ledger | None = None, task: str = "classification") -> Assigned:
+def assign(
+    items: Sequence[Item],
+    data: Data,
+    *,
+    place: str,
+    seed: int,
+    side: tuple[int, int],
+    needs_test: bool = True,
+    previous: Ledger | None = None,
+    task: str = "classification",
+) -> Assigned:
     """Gives each item its split, whatever their order.
 
     Args:
@@ -53,8 +62,10 @@ def assign(items: Sequence[Item], data: Data, *, place: str, seed: int, side: tu
     """
     before = previous or Ledger(seed=seed, image_size=side, entries={})
     if before.image_size != side:
-        raise RefusedError(f"{place}: the ledger was drawn on images of {_size(before.image_size)}, these have "
-                           f"{_size(side)}: its entries would not be found again; set image_size to the ledger's")
+        raise RefusedError(
+            f"{place}: the ledger was drawn on images of {_size(before.image_size)}, these have "
+            f"{_size(side)}: its entries would not be found again; set image_size to the ledger's"
+        )
     given, notes = _roles(items, place, needs_test)
     placed = _placed(items, given, find(items, previous, side), data, before, needs_test, task)
     findings.check(placed, place, needs_test, task)
@@ -74,23 +85,35 @@ def _roles(items: Sequence[Item], place: str, needs_test: bool) -> tuple[list[Sp
     if not names:
         return given, []
     if "train" not in names:
-        raise RefusedError(f"{place}: splits {sorted(names)} are given and no train; add a train split or give the "
-                           "data without split folders")
+        raise RefusedError(
+            f"{place}: splits {sorted(names)} are given and no train; add a train split or give the "
+            "data without split folders"
+        )
     if names == {"train"}:
         return [None] * len(items), ["only a training split is given: the others are drawn from it"]
     if names == {"train", "val"} and needs_test:
-        return (["test" if split == "val" else split for split in given],
-                ["given: train and val; val is held out, so it is the test split here; validation is drawn from train"])
+        return (
+            ["test" if split == "val" else split for split in given],
+            ["given: train and val; val is held out, so it is the test split here; validation is drawn from train"],
+        )
     return given, [f"given: {', '.join(name for name in SPLIT_NAMES if name in names)}"]
 
 
-def _placed(items: Sequence[Item], given: Sequence[SplitName | None], units: Units, data: Data, before: Ledger,
-            needs_test: bool, task: str) -> Placed:
+def _placed(
+    items: Sequence[Item],
+    given: Sequence[SplitName | None],
+    units: Units,
+    data: Data,
+    before: Ledger,
+    needs_test: bool,
+    task: str,
+) -> Placed:
     claims, label_of = _pictures(items, given)
     names = {split for split in given if split}
     # Where splits are given, only what they call train is divided further, and not at all where they have val.
-    firm: dict[str, SplitName] = {digest: claim for digest, claim in claims.items()
-                                  if claim and (claim != "train" or "val" in names)}
+    firm: dict[str, SplitName] = {
+        digest: claim for digest, claim in claims.items() if claim and (claim != "train" or "val" in names)
+    }
     firm.update(before.entries)
     standing = _standing(units, firm, before.groups)
     own: dict[str, SplitName | None] = {}
@@ -99,20 +122,32 @@ def _placed(items: Sequence[Item], given: Sequence[SplitName | None], units: Uni
             # What is not firm and yet called train may become validation, but not test.
             kept = firm[digest] == split if digest in firm else claim is None or split != "test"
             own[digest] = split if kept else None
-    pool = {digest: label for digest, label in label_of.items()
-            if claims[digest] in (None, "train") and own.get(digest, "train")}
-    drawn = draw_task(task, pool, units.of, {digest: split for digest, split in own.items() if split}, seed=before.seed,
-                      val_fraction=0 if "val" in names else data.val_fraction,
-                      test_fraction=0 if "test" in names or not needs_test else data.test_fraction)
+    pool = {
+        digest: label
+        for digest, label in label_of.items()
+        if claims[digest] in (None, "train") and own.get(digest, "train")
+    }
+    drawn = draw_task(
+        task,
+        pool,
+        units.of,
+        {digest: split for digest, split in own.items() if split},
+        seed=before.seed,
+        val_fraction=0 if "val" in names else data.val_fraction,
+        test_fraction=0 if "test" in names or not needs_test else data.test_fraction,
+    )
     own.update(drawn)
     standing.update({units.of[digest]: split for digest, split in drawn.items()})
-    splits = [None if _laxer(split, claims[item.digest], own[item.digest]) else own[item.digest]
-              for item, split in zip(items, given, strict=True)]
+    splits = [
+        None if _laxer(split, claims[item.digest], own[item.digest]) else own[item.digest]
+        for item, split in zip(items, given, strict=True)
+    ]
     return Placed(items, given, splits, claims, own, standing, units, before.entries)
 
 
-def _pictures(items: Sequence[Item],
-              given: Sequence[SplitName | None]) -> tuple[dict[str, SplitName | None], dict[str, str]]:
+def _pictures(
+    items: Sequence[Item], given: Sequence[SplitName | None]
+) -> tuple[dict[str, SplitName | None], dict[str, str]]:
     """The strictest split that the data give each digest, and its class."""
     claims: dict[str, SplitName | None] = {}
     label_of: dict[str, str] = {}
@@ -143,15 +178,24 @@ def _ledger(placed: Placed, before: Ledger) -> Ledger:
     entries = {digest: split for digest, own in placed.own.items() if (split := own or placed.claims[digest])}
     groups = {name: placed.standing[unit] for name, unit in placed.units.of_group.items()}
     hashes = {item.digest: item.phash.hex() for item in placed.items if item.phash}
-    return Ledger(seed=before.seed, image_size=before.image_size, entries={**entries, **before.entries},
-                  groups={**before.groups, **groups}, hashes={**before.hashes, **hashes})
+    return Ledger(
+        seed=before.seed,
+        image_size=before.image_size,
+        entries={**entries, **before.entries},
+        groups={**before.groups, **groups},
+        hashes={**before.hashes, **hashes},
+    )
 
 
-def _limit(items: Sequence[Item], splits: Sequence[SplitName | None], data: Data,
-           seed: int) -> tuple[list[SplitName | None], list[str]]:
+def _limit(
+    items: Sequence[Item], splits: Sequence[SplitName | None], data: Data, seed: int
+) -> tuple[list[SplitName | None], list[str]]:
     """Keeps so many a class and split, in an order that only seed and samples decide; fewer are a part of more."""
-    most: dict[SplitName, int | None] = {"train": data.train_per_class, "val": data.val_per_class,
-                                         "test": data.test_per_class}
+    most: dict[SplitName, int | None] = {
+        "train": data.train_per_class,
+        "val": data.val_per_class,
+        "test": data.test_per_class,
+    }
     kept: list[SplitName | None] = list(splits)
     groups: dict[tuple[SplitName, str], list[int]] = defaultdict(list)
     for index, (item, split) in enumerate(zip(items, splits, strict=True)):
@@ -159,6 +203,6 @@ def _limit(items: Sequence[Item], splits: Sequence[SplitName | None], data: Data
             groups[split, item.label].append(index)
     for (name, _), group in groups.items():
         group.sort(key=lambda index: (rank(seed, items[index].digest), items[index].key))
-        for index in group[most[name]:]:
+        for index in group[most[name] :]:
             kept[index] = None
     return kept, [f"{name}: at most {count} a class, drawn by seed {seed}" for name, count in most.items() if count]

@@ -12,8 +12,16 @@ from graftline.labels import names_of, numbers_of
 from graftline.stratification import ANY, iterative, quantile_bins
 
 
-def draw_task(task: str, label_of: Mapping[str, str], unit_of: Mapping[str, int], known: Mapping[str, SplitName], *,
-              seed: int, val_fraction: float, test_fraction: float) -> dict[str, SplitName]:
+def draw_task(
+    task: str,
+    label_of: Mapping[str, str],
+    unit_of: Mapping[str, int],
+    known: Mapping[str, SplitName],
+    *,
+    seed: int,
+    val_fraction: float,
+    test_fraction: float,
+) -> dict[str, SplitName]:
     """Assigns units of samples to splits so that each split's labels are spread as those of all; see `draw`.
 
     Args:
@@ -26,10 +34,22 @@ def draw_task(task: str, label_of: Mapping[str, str], unit_of: Mapping[str, int]
         test_fraction: Likewise for test.
     """
     if task == "multilabel":
-        return draw_labels({digest: names_of(text) for digest, text in label_of.items()}, unit_of, known, seed=seed,
-                           val_fraction=val_fraction, test_fraction=test_fraction)
-    return draw(_bins(label_of) if task == "regression" else label_of, unit_of, known, seed=seed,
-                val_fraction=val_fraction, test_fraction=test_fraction)
+        return draw_labels(
+            {digest: names_of(text) for digest, text in label_of.items()},
+            unit_of,
+            known,
+            seed=seed,
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+        )
+    return draw(
+        _bins(label_of) if task == "regression" else label_of,
+        unit_of,
+        known,
+        seed=seed,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+    )
 
 
 def _bins(label_of: Mapping[str, str]) -> dict[str, str]:
@@ -38,8 +58,15 @@ def _bins(label_of: Mapping[str, str]) -> dict[str, str]:
     return {digest: f"{number:02d}" for digest, number in zip(digests, quantile_bins(values).tolist(), strict=True)}
 
 
-def draw_labels(labels_of: Mapping[str, list[str]], unit_of: Mapping[str, int], known: Mapping[str, SplitName], *,
-                seed: int, val_fraction: float, test_fraction: float) -> dict[str, SplitName]:
+def draw_labels(
+    labels_of: Mapping[str, list[str]],
+    unit_of: Mapping[str, int],
+    known: Mapping[str, SplitName],
+    *,
+    seed: int,
+    val_fraction: float,
+    test_fraction: float,
+) -> dict[str, SplitName]:
     """Assigns units of samples with any number of labels to splits, by iterative stratification.
 
     Args:
@@ -65,15 +92,17 @@ def draw_labels(labels_of: Mapping[str, list[str]], unit_of: Mapping[str, int], 
     return splits
 
 
-def _wants(labels_of: Mapping[str, list[str]], fractions: Mapping[SplitName, float],
-           known: Mapping[str, SplitName]) -> dict[SplitName, Counter[str]]:
+def _wants(
+    labels_of: Mapping[str, list[str]], fractions: Mapping[SplitName, float], known: Mapping[str, SplitName]
+) -> dict[SplitName, Counter[str]]:
     """Images of each label that each split is short of; train, which wins ties, first."""
     total = Counter(name for names in labels_of.values() for name in (ANY, *names))
     want: dict[SplitName, Counter[str]] = {"train": Counter(total)}
     for split, fraction in fractions.items():
         if fraction > 0:
-            want[split] = Counter({name: share(count, fraction, want["train"][name] - 1)
-                                   for name, count in total.items()})
+            want[split] = Counter(
+                {name: share(count, fraction, want["train"][name] - 1) for name, count in total.items()}
+            )
             want["train"].subtract(want[split])
     for digest, names in labels_of.items():
         before = known.get(digest)

@@ -60,8 +60,9 @@ def find(items: Sequence[Item], previous: Ledger | None, side: tuple[int, int]) 
     links = [(number[digest], first.setdefault(each, number[digest])) for digest, each in cluster.items()]
     links += [(number[item.digest], group.setdefault(item.group, number[item.digest])) for item in items if item.group]
     unit = _components(links, len(number))
-    return Units({digest: unit[row] for digest, row in number.items()},
-                 {name: unit[row] for name, row in group.items()}, cluster)
+    return Units(
+        {digest: unit[row] for digest, row in number.items()}, {name: unit[row] for name, row in group.items()}, cluster
+    )
 
 
 def leaked(items: Sequence[Item], tested: Sequence[Item], side: tuple[int, int]) -> list[bool]:

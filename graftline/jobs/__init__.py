@@ -6,6 +6,23 @@ from graftline.jobs.proof import EvaluateJob, ExportJob, GateJob, ReleaseJob, Re
 from graftline.jobs.split import Jobs, check_dag, decode_jobs, jobs_of
 from graftline.jobs.training import Candidate, PlanJob, PretrainJob, RaceJob, SelectJob, SourceJob
 
-__all__ = ["Candidate", "DecodeJob", "EvaluateJob", "ExportJob", "GateJob", "Job", "Jobs", "PlanJob",
-           "PreprocessJob", "PretrainJob", "RaceJob", "ReleaseJob", "ReportJob", "SelectJob", "SourceJob",
-           "check_dag", "decode_jobs", "jobs_of"]
+__all__ = [
+    "Candidate",
+    "DecodeJob",
+    "EvaluateJob",
+    "ExportJob",
+    "GateJob",
+    "Job",
+    "Jobs",
+    "PlanJob",
+    "PreprocessJob",
+    "PretrainJob",
+    "RaceJob",
+    "ReleaseJob",
+    "ReportJob",
+    "SelectJob",
+    "SourceJob",
+    "check_dag",
+    "decode_jobs",
+    "jobs_of",
+]

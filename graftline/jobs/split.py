@@ -33,12 +33,23 @@ def jobs_of(config: Config, fingerprints: dict[str, str]) -> Jobs:
     target = _preprocess(config, config.target, config.target.label, fingerprints)
     return Jobs(
         target=target,
-        sources=[SourceJob(preprocess=_preprocess(config, source, source.label, fingerprints),
-                           pretrain=_pretrain(config, source, fingerprints), target=digest_text(target.to_json()))
-                 for source in config.source],
-        plan=PlanJob(strategies=config.strategies, head=config.head, training=config.finetune, control=config.control,
-                     checkpoint_uri=config.checkpoint_uri,
-                     budget=config.budget or (Budget() if config.races else None), seed=config.seed),
+        sources=[
+            SourceJob(
+                preprocess=_preprocess(config, source, source.label, fingerprints),
+                pretrain=_pretrain(config, source, fingerprints),
+                target=digest_text(target.to_json()),
+            )
+            for source in config.source
+        ],
+        plan=PlanJob(
+            strategies=config.strategies,
+            head=config.head,
+            training=config.finetune,
+            control=config.control,
+            checkpoint_uri=config.checkpoint_uri,
+            budget=config.budget or (Budget() if config.races else None),
+            seed=config.seed,
+        ),
         select=SelectJob(confirm_seeds=config.confirm_seeds),
         evaluate=EvaluateJob(delta=config.delta, seed=config.seed),
         export_onnx=ExportJob(),
@@ -60,8 +71,10 @@ def check_dag(config: Config, *, tournament: bool) -> None:
     """
     if config.races and not tournament:
         asked = "a budget" if config.budget else "strategies: auto"
-        raise RefusedError(f"{asked}: asks for a tournament, and this DAG has no rungs; submit "
-                           "transfer-tournament.yaml, which `graftline compile` writes beside transfer.yaml")
+        raise RefusedError(
+            f"{asked}: asks for a tournament, and this DAG has no rungs; submit "
+            "transfer-tournament.yaml, which `graftline compile` writes beside transfer.yaml"
+        )
 
 
 def decode_jobs(jobs: Jobs, shards: int) -> list[DecodeJob]:
@@ -78,26 +91,45 @@ def decode_jobs(jobs: Jobs, shards: int) -> list[DecodeJob]:
         RefusedError: No `image_size` that every shard could take.
     """
     if jobs.target.image_size is None:
-        raise RefusedError("image_size: missing; no shard sees all images, so none can choose it. Give it, or take the "
-                           "DAG that is not fanned out")
+        raise RefusedError(
+            "image_size: missing; no shard sees all images, so none can choose it. Give it, or take the "
+            "DAG that is not fanned out"
+        )
     tasks = {jobs.target.to_json(): ("target", jobs.target)}
     for source in jobs.sources:
         if source.preprocess.data.data is not None:
             tasks.setdefault(source.preprocess.to_json(), (source.preprocess.label, source.preprocess))
-    return [DecodeJob(data=job, shard=shard, shards=shards, name=f"{name}-{shard + 1}of{shards}")
-            for name, job in tasks.values() for shard in range(shards)]
+    return [
+        DecodeJob(data=job, shard=shard, shards=shards, name=f"{name}-{shard + 1}of{shards}")
+        for name, job in tasks.values()
+        for shard in range(shards)
+    ]
 
 
 def _preprocess(config: Config, data: Data, label: str, fingerprints: dict[str, str]) -> PreprocessJob:
     fields = {name: getattr(data, name) for name in Data.model_fields}
-    return PreprocessJob(label=label, data=Data(**fields), image_size=config.image_size, seed=config.seed,
-                         fingerprint=fingerprints.get(data.data or "", ""),
-                         ledger_fingerprint=fingerprints.get(data.ledger or "", ""), packed_above=config.packed_above,
-                         task=config.task_of(data), target_share=getattr(data, "target_share", None))
+    return PreprocessJob(
+        label=label,
+        data=Data(**fields),
+        image_size=config.image_size,
+        seed=config.seed,
+        fingerprint=fingerprints.get(data.data or "", ""),
+        ledger_fingerprint=fingerprints.get(data.ledger or "", ""),
+        packed_above=config.packed_above,
+        task=config.task_of(data),
+        target_share=getattr(data, "target_share", None),
+    )
 
 
 def _pretrain(config: Config, source: Source, fingerprints: dict[str, str]) -> PretrainJob:
-    return PretrainJob(label=source.label, init=source.init, backbone=source.backbone or config.backbone,
-                       small=config.small, head=config.head, training=config.pretrain, seed=config.seed,
-                       checkpoint_uri=config.checkpoint_uri,
-                       fingerprint=fingerprints.get(source.init, ""))
+    return PretrainJob(
+        label=source.label,
+        init=source.init,
+        backbone=source.backbone or config.backbone,
+        small=config.small,
+        head=config.head,
+        training=config.pretrain,
+        seed=config.seed,
+        checkpoint_uri=config.checkpoint_uri,
+        fingerprint=fingerprints.get(source.init, ""),
+    )

@@ -21,11 +21,16 @@ def figures(logits: Floats, labels: Labels) -> dict[str, float]:
     """
     predicted = logits.argmax(1)
     precision, recall, f1, _ = precision_recall_fscore_support(
-        labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
-    return {"accuracy": float(accuracy_score(labels, predicted)),
-            "balanced_accuracy": balanced_accuracy(predicted, labels),
-            "macro_precision": float(precision), "macro_recall": float(recall), "macro_f1": float(f1),
-            "loss": float(losses(logits, labels).mean())}
+        labels, predicted, labels=np.unique(labels), average="macro", zero_division=0
+    )
+    return {
+        "accuracy": float(accuracy_score(labels, predicted)),
+        "balanced_accuracy": balanced_accuracy(predicted, labels),
+        "macro_precision": float(precision),
+        "macro_recall": float(recall),
+        "macro_f1": float(f1),
+        "loss": float(losses(logits, labels).mean()),
+    }
 
 
 def balanced_accuracy(predicted: Labels, labels: Labels) -> float:
@@ -41,8 +46,10 @@ def balanced_accuracy(predicted: Labels, labels: Labels) -> float:
 def per_class(predicted: Labels, labels: Labels, classes: list[str]) -> list[dict[str, float | int | str]]:
     """Precision, recall, F1 and number of examples of each class; 0 where a ratio has nothing to count."""
     columns = precision_recall_fscore_support(labels, predicted, labels=range(len(classes)), zero_division=0)
-    return [{"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "examples": int(n)}
-            for name, p, r, f, n in zip(classes, *columns, strict=True)]
+    return [
+        {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "examples": int(n)}
+        for name, p, r, f, n in zip(classes, *columns, strict=True)
+    ]
 
 
 def confusion(predicted: Labels, labels: Labels, classes: int) -> NDArray[np.int64]:

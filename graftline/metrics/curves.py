@@ -32,8 +32,11 @@ def one_vs_rest(probabilities: Floats, labels: Labels) -> dict[int, Curve]:
     Returns:
         Class to curve; classes that all or none of the samples belong to have no curve and are left out.
     """
-    return {c: _curve(probabilities[:, c], labels == c) for c in range(probabilities.shape[1])
-            if 0 < np.count_nonzero(labels == c) < len(labels)}
+    return {
+        c: _curve(probabilities[:, c], labels == c)
+        for c in range(probabilities.shape[1])
+        if 0 < np.count_nonzero(labels == c) < len(labels)
+    }
 
 
 def macro(probabilities: Floats, labels: Labels) -> Curve:

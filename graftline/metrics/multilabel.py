@@ -26,11 +26,14 @@ def figures(logits: Floats, labels: Labels) -> dict[str, float]:
     there = labels > 0.5
     judged = there.any(0)
     said = logits > 0
-    return {"macro_ap": macro_ap(logits, labels),
-            "micro_ap": float(average_precision_score(there.ravel(), logits.ravel())) if judged.any() else 0.0,
-            "macro_f1": float(rates(logits, labels)[2][judged].mean()) if judged.any() else 0.0,
-            "exact": float((said == there).all(1).mean()), "loss": float(losses(logits, labels).mean()),
-            "ece": error(logits, labels)}
+    return {
+        "macro_ap": macro_ap(logits, labels),
+        "micro_ap": float(average_precision_score(there.ravel(), logits.ravel())) if judged.any() else 0.0,
+        "macro_f1": float(rates(logits, labels)[2][judged].mean()) if judged.any() else 0.0,
+        "exact": float((said == there).all(1).mean()),
+        "loss": float(losses(logits, labels).mean()),
+        "ece": error(logits, labels),
+    }
 
 
 def macro_ap(logits: Floats, labels: Labels) -> float:
@@ -47,25 +50,37 @@ def macro_ap(logits: Floats, labels: Labels) -> float:
 def average_precisions(logits: Floats, labels: Labels) -> Floats:
     """Average precision of each label, (K,); NaN for one that no sample has."""
     there = labels > 0.5
-    return np.array([average_precision_score(there[:, k], logits[:, k]) if there[:, k].any() else np.nan
-                     for k in range(there.shape[1])])
+    return np.array(
+        [
+            average_precision_score(there[:, k], logits[:, k]) if there[:, k].any() else np.nan
+            for k in range(there.shape[1])
+        ]
+    )
 
 
 def per_label(logits: Floats, labels: Labels, names: list[str]) -> list[dict[str, float | int | str]]:
     """Average precision, and precision, recall and F1 at 0.5, of each label, and how many samples have it."""
     columns = rates(logits, labels)
-    return [{"class": name, "ap": float(np.nan_to_num(ap)), "precision": float(p), "recall": float(r), "f1": float(f),
-             "examples": int(n)}
-            for name, ap, p, r, f, n in zip(names, average_precisions(logits, labels), *columns,
-                                            (labels > 0.5).sum(0), strict=True)]
+    return [
+        {
+            "class": name,
+            "ap": float(np.nan_to_num(ap)),
+            "precision": float(p),
+            "recall": float(r),
+            "f1": float(f),
+            "examples": int(n),
+        }
+        for name, ap, p, r, f, n in zip(
+            names, average_precisions(logits, labels), *columns, (labels > 0.5).sum(0), strict=True
+        )
+    ]
 
 
 def rates(logits: Floats, labels: Labels) -> tuple[Floats, Floats, Floats]:
     """Precision, recall and F1 at 0.5 of each label, (K,) each; 0 where a ratio has nothing to count."""
     there, said = labels > 0.5, logits > 0
     hits, actual, predicted = (there & said).sum(0), there.sum(0), said.sum(0)
-    return (hits / np.maximum(predicted, 1), hits / np.maximum(actual, 1),
-            2 * hits / np.maximum(predicted + actual, 1))
+    return (hits / np.maximum(predicted, 1), hits / np.maximum(actual, 1), 2 * hits / np.maximum(predicted + actual, 1))
 
 
 def losses(logits: Floats, labels: Labels) -> Floats:

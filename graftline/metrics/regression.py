@@ -17,9 +17,11 @@ def figures(values: Floats, labels: Floats) -> dict[str, float]:
         values: (N, D) predictions, N at least 1.
         labels: (N, D) truth.
     """
-    return {"rmse": rmse(values, labels),
-            "mae": float(mean_absolute_error(_precise(labels), _precise(values))),
-            "r2": float(np.mean(_explained(values, labels)))}
+    return {
+        "rmse": rmse(values, labels),
+        "mae": float(mean_absolute_error(_precise(labels), _precise(values))),
+        "r2": float(np.mean(_explained(values, labels))),
+    }
 
 
 def rmse(values: Floats, labels: Floats) -> float:
@@ -35,8 +37,10 @@ def rmse(values: Floats, labels: Floats) -> float:
 def per_output(values: Floats, labels: Floats, names: list[str]) -> list[dict[str, float | int | str]]:
     """RMSE, MAE and R2 of each output in its own unit, and the number of examples."""
     errors = np.sqrt(squares(values, labels).mean(0)), np.abs(_precise(values) - _precise(labels)).mean(0)
-    return [{"class": name, "rmse": float(root), "mae": float(mean), "r2": float(share), "examples": len(labels)}
-            for name, root, mean, share in zip(names, *errors, _explained(values, labels), strict=True)]
+    return [
+        {"class": name, "rmse": float(root), "mae": float(mean), "r2": float(share), "examples": len(labels)}
+        for name, root, mean, share in zip(names, *errors, _explained(values, labels), strict=True)
+    ]
 
 
 def squares(values: Floats, labels: Floats) -> Floats:

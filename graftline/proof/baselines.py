@@ -82,7 +82,7 @@ def histograms(images: Images, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         (len(rows), 16 C + 128); the colour part sums to 1 a channel, the gradient part has length 1 (0 where flat).
     """
     size = max(1, _VALUES // max(1, int(np.prod(images.shape[1:]))))
-    parts = [_histograms(np.asarray(images[rows[i:i + size]])) for i in range(0, len(rows), size)]
+    parts = [_histograms(np.asarray(images[rows[i : i + size]])) for i in range(0, len(rows), size)]
     return np.concatenate(parts)
 
 
@@ -105,8 +105,11 @@ def _notes(keep: NDArray[np.int64], train: Split) -> list[str]:
 def _histograms(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     step = max(1, min(images.shape[2:]) // _SIDE)
     n, channels, height, width = images.shape
-    pooled = images[:, :, :height // step * step, :width // step * step].reshape(
-        n, channels, height // step, step, width // step, step).mean((3, 5), dtype=np.float32)
+    pooled = (
+        images[:, :, : height // step * step, : width // step * step]
+        .reshape(n, channels, height // step, step, width // step, step)
+        .mean((3, 5), dtype=np.float32)
+    )
     return np.concatenate([_colours(pooled), _gradients(pooled.mean(1))], axis=1)
 
 

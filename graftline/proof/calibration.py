@@ -22,8 +22,12 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
         logits: (N, K), finite, of samples that no weight was trained on.
         labels: (N,), true classes.
     """
-    found = minimize_scalar(lambda log_t: float(classification.losses(logits / np.exp(log_t), labels).mean()),
-                            bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-5})
+    found = minimize_scalar(
+        lambda log_t: float(classification.losses(logits / np.exp(log_t), labels).mean()),
+        bounds=(np.log(COLDEST), np.log(HOTTEST)),
+        method="bounded",
+        options={"xatol": 1e-5},
+    )
     return float(np.exp(found.x))
 
 
@@ -37,8 +41,9 @@ def calibrate(val: tuple[Floats, Labels], test: tuple[Floats, Labels]) -> Calibr
     logits, labels = val
     temperature = fit_temperature(logits, labels) if len(labels) >= FEWEST else 1.0
     before, after = (calibration.figures(test[0] / t, test[1])["ece"] for t in (1.0, temperature))
-    return Calibration(temperature=temperature, ece_before=before, ece_after=after,
-                       fitted_on=words_of(len(labels), temperature))
+    return Calibration(
+        temperature=temperature, ece_before=before, ece_after=after, fitted_on=words_of(len(labels), temperature)
+    )
 
 
 def words_of(samples: int, temperature: float) -> str:

@@ -25,11 +25,14 @@ TRIVIAL = MAJORITY
 Floats = NDArray[np.floating]
 
 
-def scored(logits: Floats, truth: Truth, *, temperature: float,
-           seed: int) -> tuple[dict[str, Figure], list[dict[str, Any]]]:
+def scored(
+    logits: Floats, truth: Truth, *, temperature: float, seed: int
+) -> tuple[dict[str, Figure], list[dict[str, Any]]]:
     """All metrics with their intervals, and a row a class."""
-    return (figures(logits / temperature, truth.labels, seed=seed),
-            per_class(logits.argmax(1), truth.labels, truth.names))
+    return (
+        figures(logits / temperature, truth.labels, seed=seed),
+        per_class(logits.argmax(1), truth.labels, truth.names),
+    )
 
 
 def difference(first: NDArray[Any], second: NDArray[Any], truth: Truth, *, seed: int) -> Difference:
@@ -78,8 +81,16 @@ def recalls(logits: Floats, truth: Truth) -> tuple[NDArray[np.int64], NDArray[np
     return np.diag(counts), counts.sum(1)
 
 
-def same(logits: Floats, answers: Floats, evaluated: Floats, truth: Truth, stated: dict[str, Figure],
-         rows: list[dict[str, Any]], *, temperature: float) -> tuple[list[Finding], list[int]]:
+def same(
+    logits: Floats,
+    answers: Floats,
+    evaluated: Floats,
+    truth: Truth,
+    stated: dict[str, Figure],
+    rows: list[dict[str, Any]],
+    *,
+    temperature: float,
+) -> tuple[list[Finding], list[int]]:
     """Whether the file is the tested model, and its figures those that the evaluation states."""
     found, flips = compare(logits, answers, evaluated, temperature=temperature)
     return [*found, *same_figures(logits / temperature, truth.labels, stated, rows, flips=len(flips))], flips

@@ -4,8 +4,9 @@ from graftline.checkpoint import CheckpointManifest, Row
 from graftline.evaluation import EqualCost
 
 
-def equal_cost(source: CheckpointManifest, chosen: Row, control: Row, gain: float, *,
-               converged: bool) -> EqualCost | None:
+def equal_cost(
+    source: CheckpointManifest, chosen: Row, control: Row, gain: float, *, converged: bool
+) -> EqualCost | None:
     """Charges the source's presentations to the transfer.
 
     Args:
@@ -30,5 +31,10 @@ def equal_cost(source: CheckpointManifest, chosen: Row, control: Row, gain: floa
     else:
         value = None
         note = f"{counts}: it had fewer and still improved, so the gain at equal cost is not known"
-    return EqualCost(source_presentations=source.row.presentations, transfer_presentations=total,
-                     control_presentations=control.presentations, value=value, note=note)
+    return EqualCost(
+        source_presentations=source.row.presentations,
+        transfer_presentations=total,
+        control_presentations=control.presentations,
+        value=value,
+        note=note,
+    )

@@ -74,17 +74,21 @@ def macro_scores(right: Floats, predicted: Floats, actual: Floats) -> dict[str, 
     return {"balanced_accuracy": macro["recall"], **{f"macro_{name}": values for name, values in macro.items()}}
 
 
-def _bootstrap(predicted: Labels, labels: Labels, lost: Floats, classes: int,
-               random: np.random.Generator) -> dict[str, Floats]:
+def _bootstrap(
+    predicted: Labels, labels: Labels, lost: Floats, classes: int, random: np.random.Generator
+) -> dict[str, Floats]:
     n = len(labels)
     rows = max(1, _AT_ONCE // n)
-    parts = [_scores_of_draw(predicted, labels, lost, classes, min(rows, RESAMPLES - start), random)
-             for start in range(0, RESAMPLES, rows)]
+    parts = [
+        _scores_of_draw(predicted, labels, lost, classes, min(rows, RESAMPLES - start), random)
+        for start in range(0, RESAMPLES, rows)
+    ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _scores_of_draw(predicted: Labels, labels: Labels, lost: Floats, classes: int, rows: int,
-                    random: np.random.Generator) -> dict[str, Floats]:
+def _scores_of_draw(
+    predicted: Labels, labels: Labels, lost: Floats, classes: int, rows: int, random: np.random.Generator
+) -> dict[str, Floats]:
     drawn = random.integers(0, len(labels), size=(rows, len(labels)))
     actual, said = labels[drawn], predicted[drawn]
     imagined = random.integers(0, said.size, size=random.binomial(said.size, 1 / (len(labels) + 1)))

@@ -79,8 +79,9 @@ def verdict_of(low: float, high: float, delta: float) -> Verdict:
     return "none" if -delta <= low and high <= delta else "undecided"
 
 
-def transfer_gain(chosen: Right, control: Right, *, delta: float, seed: int, converged: bool,
-                  labels_per_class: int) -> Gain:
+def transfer_gain(
+    chosen: Right, control: Right, *, delta: float, seed: int, converged: bool, labels_per_class: int
+) -> Gain:
     """The transfer gain of a classification, and its verdict.
 
     Args:
@@ -91,12 +92,19 @@ def transfer_gain(chosen: Right, control: Right, *, delta: float, seed: int, con
         converged: Whether every control stopped by itself.
         labels_per_class: Training samples of the smallest class.
     """
-    return judged(paired_difference(chosen, control, seed=seed), measure="accuracy", seeds=len(chosen), delta=delta,
-                  converged=converged, fewest=(labels_per_class, "labels in the smallest class"))
+    return judged(
+        paired_difference(chosen, control, seed=seed),
+        measure="accuracy",
+        seeds=len(chosen),
+        delta=delta,
+        converged=converged,
+        fewest=(labels_per_class, "labels in the smallest class"),
+    )
 
 
-def judged(found: Difference, *, measure: str, seeds: int, delta: float, converged: bool,
-           fewest: tuple[int, str]) -> Gain:
+def judged(
+    found: Difference, *, measure: str, seeds: int, delta: float, converged: bool, fewest: tuple[int, str]
+) -> Gain:
     """A difference's verdict, and why it is this one.
 
     Args:
@@ -112,20 +120,33 @@ def judged(found: Difference, *, measure: str, seeds: int, delta: float, converg
     reasons = [_reason(verdict, found, delta, UNITS[measure])]
     if verdict == "positive" and not converged:
         verdict = "undecided"
-        reasons.append("Not positive, because the control was stopped by its cap before it had stopped improving: "
-                       "more training might have closed the gap.")
+        reasons.append(
+            "Not positive, because the control was stopped by its cap before it had stopped improving: "
+            "more training might have closed the gap."
+        )
     if verdict in ("positive", "negative") and seeds == 1 and fewest[0] < FEW_LABELS:
-        reasons.append(f"Not {verdict}, because one seed with {fewest[0]} {fewest[1]} (under "
-                       f"{FEW_LABELS}) says nothing beyond these two models; confirm with 3 seeds.")
+        reasons.append(
+            f"Not {verdict}, because one seed with {fewest[0]} {fewest[1]} (under "
+            f"{FEW_LABELS}) says nothing beyond these two models; confirm with 3 seeds."
+        )
         verdict = "undecided"
     elif seeds == 1:
         reasons.append("One seed: this compares these two models, not the two ways to train them.")
-    return Gain(measure=measure, value=found.value, low=found.low, high=found.high, seeds=seeds, verdict=verdict,
-                method=found.method, reasons=reasons)
+    return Gain(
+        measure=measure,
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        seeds=seeds,
+        verdict=verdict,
+        method=found.method,
+        reasons=reasons,
+    )
 
 
-def two_levels(value: float, moves: Floats, variance: float, n: int, scores: tuple[Floats, Floats],
-               random: np.random.Generator) -> Interval:
+def two_levels(
+    value: float, moves: Floats, variance: float, n: int, scores: tuple[Floats, Floats], random: np.random.Generator
+) -> Interval:
     """An interval for new samples and new seeds.
 
     Args:
@@ -187,5 +208,7 @@ def _reason(verdict: Verdict, found: Difference, delta: float, unit: Unit) -> st
         return f"The gain is at most {high} {unit.name} with 95% confidence, below the {-line:g} that count: it harms."
     if verdict == "none":
         return f"The gain lies between {low} and {high} {unit.name}, too little to count."
-    return (f"The interval, {low} to {high} {unit.name}, reaches over a line at {line:g} {unit.name} up or down; "
-            "more test samples or seeds would narrow it.")
+    return (
+        f"The interval, {low} to {high} {unit.name}, reaches over a line at {line:g} {unit.name} up or down; "
+        "more test samples or seeds would narrow it."
+    )

@@ -69,8 +69,11 @@ def floor_findings(policy: Gate, figures: dict[str, Figure]) -> list[Finding]:
         policy: The floors.
         figures: The file's, with intervals.
     """
-    asked = {"accuracy": ("accuracy", policy.min_accuracy), "macro_f1": ("macro F1", policy.min_macro_f1),
-             "macro_ap": ("macro average precision", policy.min_macro_ap)}
+    asked = {
+        "accuracy": ("accuracy", policy.min_accuracy),
+        "macro_f1": ("macro F1", policy.min_macro_f1),
+        "macro_ap": ("macro average precision", policy.min_macro_ap),
+    }
     found = [_floor(words, figures.get(name), floor) for name, (words, floor) in asked.items() if floor is not None]
     if policy.max_rmse is not None:
         found.append(_most(figures.get("rmse"), policy.max_rmse))
@@ -90,8 +93,9 @@ def class_findings(floor: float | None, confusion: NDArray[np.int64], classes: l
     return recall_findings(floor, np.diag(confusion), confusion.sum(1), classes)
 
 
-def recall_findings(floor: float | None, hits: NDArray[np.int64], counts: NDArray[np.int64],
-                    classes: list[str]) -> list[Finding]:
+def recall_findings(
+    floor: float | None, hits: NDArray[np.int64], counts: NDArray[np.int64], classes: list[str]
+) -> list[Finding]:
     """The same from counts.
 
     Args:
@@ -111,10 +115,15 @@ def recall_findings(floor: float | None, hits: NDArray[np.int64], counts: NDArra
     under = [(k, c) for k, c in zip(judged, clear, strict=True) if hits[k] / counts[k] < floor]
     for k, clearly in under:
         low, high = wilson(int(hits[k]), int(counts[k]))
-        text = (f"Recall of class {classes[k]!r} is {hits[k] / counts[k]:.3f} [{low:.3f}, {high:.3f}] "
-                f"on {counts[k]} samples")
-        found.append(Finding("reject", f"{text}, clearly under the floor {floor:g}.") if clearly else
-                     Finding("hold", f"{text}, under the floor {floor:g}, though not clearly."))
+        text = (
+            f"Recall of class {classes[k]!r} is {hits[k] / counts[k]:.3f} [{low:.3f}, {high:.3f}] "
+            f"on {counts[k]} samples"
+        )
+        found.append(
+            Finding("reject", f"{text}, clearly under the floor {floor:g}.")
+            if clearly
+            else Finding("hold", f"{text}, under the floor {floor:g}, though not clearly.")
+        )
     if judged and not under:
         found.append(Finding("promote", f"Each of the {len(judged)} judged classes holds the recall floor {floor:g}."))
     return found
@@ -128,8 +137,12 @@ def baseline_findings(hits: NDArray[np.bool_], baselines: dict[str, NDArray[np.b
         baselines: Name to (N,), likewise.
         delta: Difference in accuracy that counts.
     """
-    return beside_findings({name: paired_difference(hits[None], theirs[None], seed=0)
-                            for name, theirs in baselines.items()}, MAJORITY, UNITS["accuracy"], delta)
+    return beside_findings(
+        {name: paired_difference(hits[None], theirs[None], seed=0) for name, theirs in baselines.items()},
+        MAJORITY,
+        UNITS["accuracy"],
+        delta,
+    )
 
 
 def beside_findings(differences: dict[str, Difference], trivial: str, unit: Unit, delta: float) -> list[Finding]:
@@ -150,9 +163,13 @@ def beside_findings(differences: dict[str, Difference], trivial: str, unit: Unit
     for name, gap in differences.items():
         better, worse = gap.low > 0, gap.high < -delta
         how = "clearly worse" if worse else "clearly better" if better else "neither clearly better nor clearly worse"
-        found.append(Finding("hold" if worse or (name == trivial and not better) else "promote",
-                             f"The file is {how} than the {name} baseline: {unit.say(gap.value)} {unit.name} "
-                             f"[{unit.say(gap.low)}, {unit.say(gap.high)}]."))
+        found.append(
+            Finding(
+                "hold" if worse or (name == trivial and not better) else "promote",
+                f"The file is {how} than the {name} baseline: {unit.say(gap.value)} {unit.name} "
+                f"[{unit.say(gap.low)}, {unit.say(gap.high)}].",
+            )
+        )
     return found
 
 

@@ -32,8 +32,9 @@ _MOST = 1_500_000_000  # answers ranked anew over all draws: some tens of second
 Floats = NDArray[np.floating]
 
 
-def scored(logits: Floats, truth: Truth, *, temperature: float,
-           seed: int) -> tuple[dict[str, Figure], list[dict[str, Any]]]:
+def scored(
+    logits: Floats, truth: Truth, *, temperature: float, seed: int
+) -> tuple[dict[str, Figure], list[dict[str, Any]]]:
     """All metrics with intervals by bootstrap over samples, and a row a label.
 
     `exact` has Wilson's interval. The calibration error's has the bins and their confidences held fixed.
@@ -52,11 +53,14 @@ def scored(logits: Floats, truth: Truth, *, temperature: float,
     labelled, pooled = single[:-1], single[-1]
     others = _counted(scaled, there, random)
     exact = int(((scaled > 0) == there).all(1).sum())
-    intervals = {"macro_ap": around(found["macro_ap"], labelled.mean(0), n, low=0, high=1) if len(judged) else None,
-                 "micro_ap": around(found["micro_ap"], pooled, n, low=0, high=1) if len(judged) else None,
-                 "macro_f1": around(found["macro_f1"], others["macro_f1"], n, low=0, high=1),
-                 "exact": wilson(exact, n), "loss": around(found["loss"], others["loss"], n, low=0),
-                 "ece": _of_error(scaled, there, random)}
+    intervals = {
+        "macro_ap": around(found["macro_ap"], labelled.mean(0), n, low=0, high=1) if len(judged) else None,
+        "micro_ap": around(found["micro_ap"], pooled, n, low=0, high=1) if len(judged) else None,
+        "macro_f1": around(found["macro_f1"], others["macro_f1"], n, low=0, high=1),
+        "exact": wilson(exact, n),
+        "loss": around(found["loss"], others["loss"], n, low=0),
+        "ece": _of_error(scaled, there, random),
+    }
     rows = per_label(scaled, there, truth.names)
     for k, drawn in zip(judged, labelled, strict=True):
         low, high = around(float(rows[k]["ap"]), drawn, n, low=0, high=1)
@@ -122,11 +126,19 @@ def calibrated(val: tuple[Floats, NDArray[Any]], test: tuple[Floats, NDArray[Any
     logits, labels = val
     temperature = 1.0
     if len(labels) >= FEWEST:
-        found = minimize_scalar(lambda log_t: float(losses(logits / np.exp(log_t), labels).mean()),
-                                bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-5})
+        found = minimize_scalar(
+            lambda log_t: float(losses(logits / np.exp(log_t), labels).mean()),
+            bounds=(np.log(COLDEST), np.log(HOTTEST)),
+            method="bounded",
+            options={"xatol": 1e-5},
+        )
         temperature = float(np.exp(found.x))
-    return Calibration(temperature=temperature, ece_before=error(*test),
-                       ece_after=error(test[0] / temperature, test[1]), fitted_on=words_of(len(labels), temperature))
+    return Calibration(
+        temperature=temperature,
+        ece_before=error(*test),
+        ece_after=error(test[0] / temperature, test[1]),
+        fitted_on=words_of(len(labels), temperature),
+    )
 
 
 def fewest(data: Dataset) -> tuple[int, str]:
@@ -145,8 +157,16 @@ def recalls(logits: Floats, truth: Truth) -> tuple[NDArray[np.int64], NDArray[np
     return (there & (logits > 0)).sum(0), there.sum(0)
 
 
-def same(logits: Floats, answers: Floats, evaluated: Floats, truth: Truth, stated: dict[str, Figure],
-         rows: list[dict[str, Any]], *, temperature: float) -> tuple[list[Finding], list[int]]:
+def same(
+    logits: Floats,
+    answers: Floats,
+    evaluated: Floats,
+    truth: Truth,
+    stated: dict[str, Figure],
+    rows: list[dict[str, Any]],
+    *,
+    temperature: float,
+) -> tuple[list[Finding], list[int]]:
     """Whether the file is the tested model, and its figures those that the evaluation states.
 
     Returns:
@@ -156,20 +176,36 @@ def same(logits: Floats, answers: Floats, evaluated: Floats, truth: Truth, state
     return [*found, *same_stated(_compared(logits, evaluated, truth, temperature), stated, rows)], flips
 
 
-def _same_answers(logits: Floats, answers: Floats, evaluated: Floats,
-                  temperature: float) -> tuple[list[Finding], list[int]]:
-    found = unlike(logits, evaluated, expit(logits.astype(np.float64) / temperature), answers,
-                   f"sigmoid(logits / {temperature:.4g})")
+def _same_answers(
+    logits: Floats, answers: Floats, evaluated: Floats, temperature: float
+) -> tuple[list[Finding], list[int]]:
+    found = unlike(
+        logits,
+        evaluated,
+        expit(logits.astype(np.float64) / temperature),
+        answers,
+        f"sigmoid(logits / {temperature:.4g})",
+    )
     allowed = TOLERANCE * float(np.abs(evaluated).max())
     other = (logits > 0) != (evaluated > 0)
     rows = np.flatnonzero(other.any(1))
     real = np.flatnonzero((other & (np.abs(evaluated) > allowed)).any(1)).tolist()
     if real:
-        found.append(Finding("reject", f"The file gives other labels than the tested model on {len(real)} samples "
-                                       f"where that was no tie: rows {some(real)} of the test split."))
+        found.append(
+            Finding(
+                "reject",
+                f"The file gives other labels than the tested model on {len(real)} samples "
+                f"where that was no tie: rows {some(real)} of the test split.",
+            )
+        )
     elif len(rows):
-        found.append(Finding("promote", f"The file gives other labels on {len(rows)} samples whose probability the "
-                                        f"tested model held for one half: rows {some(rows.tolist())} of test."))
+        found.append(
+            Finding(
+                "promote",
+                f"The file gives other labels on {len(rows)} samples whose probability the "
+                f"tested model held for one half: rows {some(rows.tolist())} of test.",
+            )
+        )
     return found or [alike(logits, evaluated)], rows.tolist()
 
 
@@ -178,12 +214,19 @@ def _compared(logits: Floats, evaluated: Floats, truth: Truth, temperature: floa
     pair = [measure(side / temperature, truth.labels, "multilabel") for side in (logits, evaluated)]
     rows = [np.nan_to_num(average_precisions(side, truth.labels)) for side in (logits, evaluated)]
     found = [(name, pair[0][name], pair[1][name]) for name in ("macro_ap", "macro_f1", "ece")]
-    return found + [(f"ap/{name}", float(ours), float(theirs))
-                    for name, ours, theirs in zip(truth.names, *rows, strict=True)]
+    return found + [
+        (f"ap/{name}", float(ours), float(theirs)) for name, ours, theirs in zip(truth.names, *rows, strict=True)
+    ]
 
 
-def _precisions(models: list[Floats], there: NDArray[np.bool_], judged: NDArray[np.int64], random: np.random.Generator,
-                *, pooled: bool = False) -> list[Floats]:
+def _precisions(
+    models: list[Floats],
+    there: NDArray[np.bool_],
+    judged: NDArray[np.int64],
+    random: np.random.Generator,
+    *,
+    pooled: bool = False,
+) -> list[Floats]:
     """Average precisions of each model in the same draws, a row a label (and one for all together): (K, R) each."""
     n, k = there.shape
     rows = np.arange(n)
@@ -192,8 +235,10 @@ def _precisions(models: list[Floats], there: NDArray[np.bool_], judged: NDArray[
         for ranked, logits in zip(rankings, models, strict=True):
             ranked.append(Ranking(logits.ravel(), there.ravel(), np.repeat(rows, k)))
     resamples = int(np.clip(_MOST // (n * k * len(models)), FEWEST_RESAMPLES, RESAMPLES))
-    parts = [[np.stack([label.of_draws(counts, random) for label in ranked]) for ranked in rankings]
-             for counts in draws(n, random, resamples=resamples, each=4 * (k if pooled else 1))]
+    parts = [
+        [np.stack([label.of_draws(counts, random) for label in ranked]) for ranked in rankings]
+        for counts in draws(n, random, resamples=resamples, each=4 * (k if pooled else 1))
+    ]
     return [np.concatenate(model, axis=1) for model in zip(*parts, strict=True)]
 
 

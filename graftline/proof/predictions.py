@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def predict_logits(network: "nn.Module", contract: InputContract, split: Split, *, name: str,
-                   batch: int = 256) -> NDArray[np.float32]:
+def predict_logits(
+    network: "nn.Module", contract: InputContract, split: Split, *, name: str, batch: int = 256
+) -> NDArray[np.float32]:
     """Runs a network in eval mode over a split, on a GPU where there is one, with full float32 products.
 
     Args:
@@ -42,7 +43,7 @@ def predict_logits(network: "nn.Module", contract: InputContract, split: Split, 
     parts: list[NDArray[np.float32]] = []
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         for start in range(0, len(split), batch):
-            images = torch.from_numpy(np.array(split.images[start:start + batch])).to(device)
+            images = torch.from_numpy(np.array(split.images[start : start + batch])).to(device)
             parts.append(network(prepare(images, contract)).float().cpu().numpy())
             events.progress(min(start + batch, len(split)), len(split), f"predicting with {name}")
     logits = np.concatenate(parts)

@@ -26,8 +26,9 @@ _ROUNDING = 16 * float(np.finfo(np.float32).eps)  # of the value: where it is la
 Floats = NDArray[np.floating]
 
 
-def scored(values: Floats, truth: Truth, *, temperature: float,
-           seed: int) -> tuple[dict[str, Figure], list[dict[str, Any]]]:
+def scored(
+    values: Floats, truth: Truth, *, temperature: float, seed: int
+) -> tuple[dict[str, Figure], list[dict[str, Any]]]:
     """RMSE, MAE and R2 with intervals by bootstrap over samples, and a row an output in its own unit.
 
     RMSE's is drawn for its logarithm: its square is skewed, and it cannot be negative. What no draw can move (all
@@ -48,11 +49,15 @@ def scored(values: Floats, truth: Truth, *, temperature: float,
     variance = total - mean**2
     roots = (np.sqrt(square) / truth.scale[:, None]).mean(0)
     explained = 1 - np.divide(square, variance, out=np.ones_like(square), where=variance > 0).mean(0)
-    intervals = {"rmse": _of_logarithm(found["rmse"], roots, n),
-                 "mae": around(found["mae"], (absolute / truth.scale[:, None]).mean(0), n, low=0.0),
-                 "r2": around(found["r2"], explained, n, high=1.0)}
-    return ({name: _figure(value, intervals[name]) for name, value in found.items()},
-            per_output(values, labels, truth.names))
+    intervals = {
+        "rmse": _of_logarithm(found["rmse"], roots, n),
+        "mae": around(found["mae"], (absolute / truth.scale[:, None]).mean(0), n, low=0.0),
+        "r2": around(found["r2"], explained, n, high=1.0),
+    }
+    return (
+        {name: _figure(value, intervals[name]) for name, value in found.items()},
+        per_output(values, labels, truth.names),
+    )
 
 
 def difference(first: Floats, second: Floats, truth: Truth, *, seed: int) -> Difference:
@@ -68,8 +73,9 @@ def difference(first: Floats, second: Floats, truth: Truth, *, seed: int) -> Dif
         truth: Of the same samples.
         seed: Draws the resamples.
     """
-    errors = [np.stack([squares(values, truth.labels) / truth.deviation**2 for values in side])
-              for side in (first, second)]  # (S, N, D) each
+    errors = [
+        np.stack([squares(values, truth.labels) / truth.deviation**2 for values in side]) for side in (first, second)
+    ]  # (S, N, D) each
     scores = tuple(np.sqrt(side.mean(1)).mean(1) for side in errors)
     usual = np.maximum(np.concatenate(errors).mean((0, 1)), 1e-12)
     joined = np.concatenate([_imagined(side, usual, at) for at, side in enumerate(errors)])  # (2 S, N + 2, D)
@@ -133,8 +139,16 @@ def recalls(values: Floats, truth: Truth) -> tuple[NDArray[np.int64], NDArray[np
     return None
 
 
-def same(values: Floats, answers: Floats, evaluated: Floats, truth: Truth, stated: dict[str, Figure],
-         rows: list[dict[str, Any]], *, temperature: float) -> tuple[list[Finding], list[int]]:
+def same(
+    values: Floats,
+    answers: Floats,
+    evaluated: Floats,
+    truth: Truth,
+    stated: dict[str, Figure],
+    rows: list[dict[str, Any]],
+    *,
+    temperature: float,
+) -> tuple[list[Finding], list[int]]:
     """Whether the file is the tested model, and its figures those that the evaluation states. No rows can be tied."""
     found = [_same_values(values, evaluated, truth)]
     return [*found, *same_stated(_compared(values, evaluated, truth), stated, rows)], []
@@ -146,20 +160,30 @@ def _same_values(values: Floats, evaluated: Floats, truth: Truth) -> Finding:
     worst = float((apart / truth.deviation).max())
     if (apart > room).any():
         output = truth.names[int((apart / room).max(0).argmax())]
-        return Finding("reject", f"The file is not the tested model: its values differ by up to {worst:.3g} "
-                                 f"deviations of the test labels, most of all {output!r}; float noise allows "
-                                 f"{float((room / truth.deviation).max()):.3g}.")
-    return Finding("promote", f"The file answers as the tested model does on all {len(values):,} test samples; "
-                              f"largest difference of a value {worst:.1e} deviations.")
+        return Finding(
+            "reject",
+            f"The file is not the tested model: its values differ by up to {worst:.3g} "
+            f"deviations of the test labels, most of all {output!r}; float noise allows "
+            f"{float((room / truth.deviation).max()):.3g}.",
+        )
+    return Finding(
+        "promote",
+        f"The file answers as the tested model does on all {len(values):,} test samples; "
+        f"largest difference of a value {worst:.1e} deviations.",
+    )
 
 
 def _compared(values: Floats, evaluated: Floats, truth: Truth) -> list[tuple[str, float, float]]:
     """Figures that the gate computes anew: name, the file's, the tested answers'; `/` leads to an output's row."""
     pair = [measure(side / truth.scale, truth.labels / truth.scale, "regression") for side in (values, evaluated)]
     rows = [per_output(side, truth.labels, truth.names) for side in (values, evaluated)]
-    return [*((name, pair[0][name], pair[1][name]) for name in pair[0]),
-            *((f"rmse/{name}", float(ours["rmse"]), float(theirs["rmse"]))
-              for name, ours, theirs in zip(truth.names, *rows, strict=True))]
+    return [
+        *((name, pair[0][name], pair[1][name]) for name in pair[0]),
+        *(
+            (f"rmse/{name}", float(ours["rmse"]), float(theirs["rmse"]))
+            for name, ours, theirs in zip(truth.names, *rows, strict=True)
+        ),
+    ]
 
 
 def _of_logarithm(value: float, drawn: Floats, n: int) -> Interval:

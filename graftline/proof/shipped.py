@@ -19,8 +19,9 @@ _ECE = 5e-3  # a sample that changes its bin by a rounding moves the error by ab
 Logits = NDArray[np.float32]
 
 
-def same_model(logits: Logits, probabilities: Logits, evaluated: Logits, *,
-               temperature: float) -> tuple[list[Finding], list[int]]:
+def same_model(
+    logits: Logits, probabilities: Logits, evaluated: Logits, *, temperature: float
+) -> tuple[list[Finding], list[int]]:
     """Compares the file's answers with those that evaluate scored.
 
     Args:
@@ -35,19 +36,34 @@ def same_model(logits: Logits, probabilities: Logits, evaluated: Logits, *,
     """
     if wrong := broken(logits, probabilities, evaluated):
         return wrong, []
-    found = unlike(logits, evaluated, softmax(logits.astype(np.float64) / temperature, axis=1), probabilities,
-                   f"softmax(logits / {temperature:.4g})")
+    found = unlike(
+        logits,
+        evaluated,
+        softmax(logits.astype(np.float64) / temperature, axis=1),
+        probabilities,
+        f"softmax(logits / {temperature:.4g})",
+    )
     allowed = TOLERANCE * float(np.abs(evaluated).max())
     ours, theirs = logits.argmax(1), evaluated.argmax(1)
     rows = np.flatnonzero(ours != theirs)
     margin = evaluated[rows, theirs[rows]] - evaluated[rows, ours[rows]]
     real = rows[margin > allowed].tolist()
     if real:
-        found.append(Finding("reject", f"The file answers another class than the tested model on {len(real)} samples "
-                                       f"where that was no tie: rows {some(real)} of the test split."))
+        found.append(
+            Finding(
+                "reject",
+                f"The file answers another class than the tested model on {len(real)} samples "
+                f"where that was no tie: rows {some(real)} of the test split.",
+            )
+        )
     elif len(rows):
-        found.append(Finding("promote", f"The file answers another class on {len(rows)} samples that the tested model "
-                                        f"held for a tie: rows {some(rows.tolist())} of the test split."))
+        found.append(
+            Finding(
+                "promote",
+                f"The file answers another class on {len(rows)} samples that the tested model "
+                f"held for a tie: rows {some(rows.tolist())} of the test split.",
+            )
+        )
     return found or [alike(logits, evaluated)], rows.tolist()
 
 
@@ -64,19 +80,32 @@ def unlike(logits: Logits, evaluated: Logits, expected: Logits, probabilities: L
     allowed = TOLERANCE * float(np.abs(evaluated).max())
     found = []
     if (worst := float(np.abs(logits - evaluated).max())) > allowed:
-        found.append(Finding("reject", f"The file is not the tested model: its logits differ by up to {worst:.3g}, "
-                                       f"float noise allows {allowed:.3g}."))
+        found.append(
+            Finding(
+                "reject",
+                f"The file is not the tested model: its logits differ by up to {worst:.3g}, "
+                f"float noise allows {allowed:.3g}.",
+            )
+        )
     if (apart := float(np.abs(expected - probabilities).max())) > PROBABILITY:
-        found.append(Finding("reject", f"The file's probabilities are not {formula}, the temperature that was fitted: "
-                                       f"they differ by up to {apart:.3g}."))
+        found.append(
+            Finding(
+                "reject",
+                f"The file's probabilities are not {formula}, the temperature that was fitted: "
+                f"they differ by up to {apart:.3g}.",
+            )
+        )
     return found
 
 
 def alike(logits: Logits, evaluated: Logits) -> Finding:
     """The file answers as the tested model does."""
     worst = float(np.abs(logits - evaluated).max())
-    return Finding("promote", f"The file answers as the tested model does on all {len(logits):,} test samples; "
-                              f"largest logit difference {worst:.1e}.")
+    return Finding(
+        "promote",
+        f"The file answers as the tested model does on all {len(logits):,} test samples; "
+        f"largest logit difference {worst:.1e}.",
+    )
 
 
 def broken(outputs: Logits, answers: Logits, evaluated: Logits) -> list[Finding]:
@@ -84,13 +113,22 @@ def broken(outputs: Logits, answers: Logits, evaluated: Logits) -> list[Finding]
     bad = int((~np.isfinite(outputs) | ~np.isfinite(answers)).any(1).sum())
     if not bad and outputs.shape == evaluated.shape:
         return []
-    why = f"{bad} of {len(outputs)} samples got NaN or infinite numbers" if bad else (
-        f"its answers have the shape {outputs.shape}, the evaluated model's {evaluated.shape}")
+    why = (
+        f"{bad} of {len(outputs)} samples got NaN or infinite numbers"
+        if bad
+        else (f"its answers have the shape {outputs.shape}, the evaluated model's {evaluated.shape}")
+    )
     return [Finding("reject", f"The file is broken: {why}.")]
 
 
-def same_figures(logits: Logits, labels: NDArray[np.int64], stated: dict[str, Figure],
-                 stated_per_class: list[dict[str, float | int | str]], *, flips: int) -> list[Finding]:
+def same_figures(
+    logits: Logits,
+    labels: NDArray[np.int64],
+    stated: dict[str, Figure],
+    stated_per_class: list[dict[str, float | int | str]],
+    *,
+    flips: int,
+) -> list[Finding]:
     """Computes the file's figures anew and compares them with those that the evaluation states.
 
     Args:
@@ -108,10 +146,14 @@ def same_figures(logits: Logits, labels: NDArray[np.int64], stated: dict[str, Fi
     room = flips / max(1, int(counts[counts > 0].min())) + 1e-6
     mine = measure(logits, labels)
     rates = per_class(logits.argmax(1), labels, classes)
-    pairs = [(name, mine[name], stated[name].value if name in stated else None, room + _ECE * (name == "ece"))
-             for name in ("accuracy", "macro_f1", "ece")]
-    pairs += [(f"recall of {name!r}", float(own["recall"]), float(line["recall"]), room)
-              for name, own, line in zip(classes, rates, stated_per_class, strict=True)]
+    pairs = [
+        (name, mine[name], stated[name].value if name in stated else None, room + _ECE * (name == "ece"))
+        for name in ("accuracy", "macro_f1", "ece")
+    ]
+    pairs += [
+        (f"recall of {name!r}", float(own["recall"]), float(line["recall"]), room)
+        for name, own, line in zip(classes, rates, stated_per_class, strict=True)
+    ]
     found = []
     for name, value, said, allowed in pairs:
         if said is None:
@@ -121,8 +163,9 @@ def same_figures(logits: Logits, labels: NDArray[np.int64], stated: dict[str, Fi
     return found
 
 
-def same_stated(compared: Sequence[tuple[str, float, float]], stated: dict[str, Figure],
-                rows: list[dict[str, float | int | str]]) -> list[Finding]:
+def same_stated(
+    compared: Sequence[tuple[str, float, float]], stated: dict[str, Figure], rows: list[dict[str, float | int | str]]
+) -> list[Finding]:
     """Compares the evaluation's figures with those of the file, and of the answers that evaluate stored.
 
     A file that is the tested model but for float noise may rank two samples the other way round; what that moves,
@@ -145,8 +188,9 @@ def same_stated(compared: Sequence[tuple[str, float, float]], stated: dict[str, 
         if said is None:
             found.append(Finding("hold", f"The evaluation does not state {shown}, so the file's cannot be compared."))
         elif not abs(ours - float(said)) <= abs(ours - stored) + 1e-5 * max(1.0, abs(stored)):
-            found.append(Finding("reject", f"The file's {shown} is {ours:.4g}, the evaluation states "
-                                           f"{float(said):.4g}."))
+            found.append(
+                Finding("reject", f"The file's {shown} is {ours:.4g}, the evaluation states {float(said):.4g}.")
+            )
     return found
 
 

@@ -57,8 +57,10 @@ def gather(chosen: Path, control: Path, confirmations: Sequence[Path], data: Dat
     first, against = _required(chosen, data), _required(control, data)
     ours, theirs = {first.manifest.seed: first}, {against.manifest.seed: against}
     if ours.keys() != theirs.keys():
-        raise RefusedError(f"{control}: trained with seed {against.manifest.seed}, {chosen} with "
-                           f"{first.manifest.seed}; give the chosen candidate and the control of one run")
+        raise RefusedError(
+            f"{control}: trained with seed {against.manifest.seed}, {chosen} with "
+            f"{first.manifest.seed}; give the chosen candidate and the control of one run"
+        )
     notes: list[str] = []
     for folder in confirmations:
         found = manifest.read(folder, CheckpointManifest)
@@ -85,18 +87,25 @@ def side(models: dict[int, Model], scores: list[float], task: str) -> Side:
     rows = [model.manifest.row for model in models.values()]
     first = next(iter(models.values())).manifest
     converged = [row.converged for row in rows]
-    return Side(name=first.name, seeds=list(models), presentations=[row.presentations for row in rows],
-                seconds=[row.train_seconds for row in rows], learning_rate=first.row.learning_rate,
-                converged=None if None in converged else all(converged),
-                **{"accuracy_by_seed" if task == "classification" else "score_by_seed": scores})
+    return Side(
+        name=first.name,
+        seeds=list(models),
+        presentations=[row.presentations for row in rows],
+        seconds=[row.train_seconds for row in rows],
+        learning_rate=first.row.learning_rate,
+        converged=None if None in converged else all(converged),
+        **{"accuracy_by_seed" if task == "classification" else "score_by_seed": scores},
+    )
 
 
 def _required(folder: Path, data: Dataset) -> Model:
     found = manifest.read(folder, CheckpointManifest)
     if found.row.status != "ok":
-        raise RefusedError(f"{folder}: {found.name} ended as {found.row.status!r} "
-                           f"({found.row.reason or 'no reason given'}), so there is nothing to compare; "
-                           "lower its learning rate or its batch size and run again")
+        raise RefusedError(
+            f"{folder}: {found.name} ended as {found.row.status!r} "
+            f"({found.row.reason or 'no reason given'}), so there is nothing to compare; "
+            "lower its learning rate or its batch size and run again"
+        )
     return _run(folder, found, data, val=True)
 
 
@@ -111,14 +120,20 @@ def _confirmation(folder: Path, found: CheckpointManifest, data: Dataset) -> tup
 
 def _run(folder: Path, found: CheckpointManifest, data: Dataset, *, val: bool) -> Model:
     if found.classes != data.manifest.classes:
-        raise RefusedError(f"{folder}: {found.name} knows the classes {found.classes[:5]}, the dataset has "
-                           f"{data.manifest.classes[:5]}; give artifacts of one run")
+        raise RefusedError(
+            f"{folder}: {found.name} knows the classes {found.classes[:5]}, the dataset has "
+            f"{data.manifest.classes[:5]}; give artifacts of one run"
+        )
     if found.task != data.manifest.task:
-        raise RefusedError(f"{folder}: {found.name} was made for {found.task}, the dataset is for "
-                           f"{data.manifest.task}; give artifacts of one run")
+        raise RefusedError(
+            f"{folder}: {found.name} was made for {found.task}, the dataset is for "
+            f"{data.manifest.task}; give artifacts of one run"
+        )
     if found.dataset_digest not in (data.manifest.digest, None) and found.strategy != "zero":
-        raise RefusedError(f"{folder}: {found.name} was trained on dataset {found.dataset_digest}, given is "
-                           f"{data.manifest.digest}; give artifacts of one run")
+        raise RefusedError(
+            f"{folder}: {found.name} was trained on dataset {found.dataset_digest}, given is "
+            f"{data.manifest.digest}; give artifacts of one run"
+        )
     network, _ = checkpoint.load(folder)
     test = predict_logits(network, found.input, data.test, name=found.name)
     if not val or not len(data.val):

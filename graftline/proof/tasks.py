@@ -40,8 +40,7 @@ class Rules(Protocol):
     def guessed(self, guess: NDArray[Any], truth: Truth, *, seed: int) -> Figure:
         """A baseline's main figure."""
 
-    def calibrated(self, val: tuple[Floats, NDArray[Any]],
-                   test: tuple[Floats, NDArray[Any]]) -> Calibration | None:
+    def calibrated(self, val: tuple[Floats, NDArray[Any]], test: tuple[Floats, NDArray[Any]]) -> Calibration | None:
         """The temperature, fitted on validation; None where there are no probabilities."""
 
     def fewest(self, data: Dataset) -> tuple[int, str]:
@@ -53,8 +52,17 @@ class Rules(Protocol):
     def recalls(self, outputs: Floats, truth: Truth) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """Samples found and samples in all of each class or label, (K,) each."""
 
-    def same(self, outputs: Floats, answers: Floats, evaluated: Floats, truth: Truth, stated: dict[str, Figure],
-             rows: Rows, *, temperature: float) -> tuple[list[Finding], list[int]]:
+    def same(
+        self,
+        outputs: Floats,
+        answers: Floats,
+        evaluated: Floats,
+        truth: Truth,
+        stated: dict[str, Figure],
+        rows: Rows,
+        *,
+        temperature: float,
+    ) -> tuple[list[Finding], list[int]]:
         """Whether the file is the tested model and the stated figures are true; and the rows that differ by a tie."""
 
 

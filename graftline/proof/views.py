@@ -30,9 +30,13 @@ def kfp_views(evaluation: Path) -> KfpViews:
         RefusedError: The artifact is not whole.
     """
     found = read(evaluation, Evaluation)
-    metrics = {"examples": float(found.examples), "temperature": found.temperature,
-               "transfer_gain": found.gain.value, "transfer_gain_low": found.gain.low,
-               "transfer_gain_high": found.gain.high}
+    metrics = {
+        "examples": float(found.examples),
+        "temperature": found.temperature,
+        "transfer_gain": found.gain.value,
+        "transfer_gain_low": found.gain.low,
+        "transfer_gain_high": found.gain.high,
+    }
     tables = {"test": found.test, "control": found.control_test, "baseline": found.baselines}
     for side, figures in tables.items():
         for name, figure in figures.items():

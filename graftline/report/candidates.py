@@ -10,8 +10,11 @@ from graftline.report import plots, words
 from graftline.report.plots import Dot, Kind
 from graftline.report.run import Run
 
-SCORES = {"classification": "balanced accuracy", "regression": "RMSE in deviations",
-          "multilabel": "macro average precision"}
+SCORES = {
+    "classification": "balanced accuracy",
+    "regression": "RMSE in deviations",
+    "multilabel": "macro average precision",
+}
 """The main metric on validation, by task."""
 
 
@@ -53,13 +56,20 @@ def lines(run: Run) -> list[Line]:
 def dot_plot(found: list[Line], task: str = "classification") -> Markup | None:
     """Validation scores with a standard error to each side; None below two scores."""
     sign = -1 if task == "regression" else 1
-    scored = [Dot(line.name, sign * line.row.val_score, *_ends(line.row, sign), line.kind) for line in found
-              if line.row.val_score is not None and line.row.status == "ok"]
+    scored = [
+        Dot(line.name, sign * line.row.val_score, *_ends(line.row, sign), line.kind)
+        for line in found
+        if line.row.val_score is not None and line.row.status == "ok"
+    ]
     if len(scored) < 2:
         return None
     alt = "; ".join(f"{dot.label} {words.plain(dot.value) if sign < 0 else words.percent(dot.value)}" for dot in scored)
-    return plots.dots(scored, f"{SCORES[task]}, \N{PLUS-MINUS SIGN} 1 standard error",
-                      f"Validation score of each candidate: {alt}", shares=sign > 0)
+    return plots.dots(
+        scored,
+        f"{SCORES[task]}, \N{PLUS-MINUS SIGN} 1 standard error",
+        f"Validation score of each candidate: {alt}",
+        shares=sign > 0,
+    )
 
 
 def score(row: Row, task: str) -> str:
@@ -74,9 +84,15 @@ def score(row: Row, task: str) -> str:
 def curves(found: list[Line], measure: str = "accuracy") -> list[Curve]:
     """A drawing for each candidate that was trained in more than one epoch."""
     drawn = [line for line in found if len(line.curve) > 1]
-    return [Curve(line, plots.learning(line.name, line.kind, line.curve,
-                                       [other.curve for other in drawn if other is not line], measure))
-            for line in drawn]
+    return [
+        Curve(
+            line,
+            plots.learning(
+                line.name, line.kind, line.curve, [other.curve for other in drawn if other is not line], measure
+            ),
+        )
+        for line in drawn
+    ]
 
 
 def _ends(row: Row, sign: int) -> tuple[float | None, float | None]:

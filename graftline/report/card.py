@@ -14,8 +14,9 @@ _SHOWN = 20
 _FEW = 30  # test images a class, below which a class's own figures say little
 
 
-def model_card(manifest: ReleaseManifest, data: DatasetManifest, *, delta: float, converged: bool | None,
-               samples: int) -> str:
+def model_card(
+    manifest: ReleaseManifest, data: DatasetManifest, *, delta: float, converged: bool | None, samples: int
+) -> str:
     """Renders MODEL_CARD.md.
 
     Args:
@@ -27,17 +28,32 @@ def model_card(manifest: ReleaseManifest, data: DatasetManifest, *, delta: float
     """
     headline, sentence = words.verdict(manifest.gain, delta)
     classes, main = manifest.facts.classes, manifest.gain.measure
-    environment = Environment(loader=PackageLoader("graftline.report", "."), undefined=StrictUndefined,
-                              keep_trailing_newline=True, finalize=_plain_text, autoescape=False)
+    environment = Environment(
+        loader=PackageLoader("graftline.report", "."),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        finalize=_plain_text,
+        autoescape=False,
+    )
     environment.filters["bare"] = _code
-    functions: dict[str, Any] = {name: getattr(words, name) for name in
-                                 ("percent", "plain", "scientific", "count", "plural", "figure", "kinds")}
+    functions: dict[str, Any] = {
+        name: getattr(words, name) for name in ("percent", "plain", "scientific", "count", "plural", "figure", "kinds")
+    }
     text = environment.get_template("model_card.md").render(
-        manifest=manifest, measures=words.MEASURES, headline=headline, sentence=sentence,
+        manifest=manifest,
+        measures=words.MEASURES,
+        headline=headline,
+        sentence=sentence,
         best=words.best_of(manifest.best, manifest.test[main], manifest.control_test[main], manifest.baselines, main),
-        shown_classes=", ".join(classes[:_SHOWN]), more_classes=max(0, len(classes) - _SHOWN), sizes=data.sizes,
-        dropped=len(data.dropped), notes=data.notes, samples=samples,
-        limits=_limits(manifest, converged), **functions)
+        shown_classes=", ".join(classes[:_SHOWN]),
+        more_classes=max(0, len(classes) - _SHOWN),
+        sizes=data.sizes,
+        dropped=len(data.dropped),
+        notes=data.notes,
+        samples=samples,
+        limits=_limits(manifest, converged),
+        **functions,
+    )
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
@@ -52,8 +68,10 @@ def _limits(manifest: ReleaseManifest, converged: bool | None) -> list[str]:
         limits.append("One seed: the comparison is between two trained models, not between two ways of training.")
     if manifest.best != "chosen":
         limits.append(f"On this test split {words.NAMES[manifest.best]} is better than this model.")
-    limits.append("The test images come from where the training images came from; on images from elsewhere (another "
-                  "camera, place or season) it may be worse, and nothing here measured by how much.")
+    limits.append(
+        "The test images come from where the training images came from; on images from elsewhere (another "
+        "camera, place or season) it may be worse, and nothing here measured by how much."
+    )
     limits.append("Near duplicates between training and test images, if the data holds any, flatter the figures.")
     limits.append(f"INT8: {manifest.int8.why}." if not manifest.int8.kept else "Weights are 8-bit.")
     return limits

@@ -21,13 +21,34 @@ INK, MUTED, RULE, ACCENT, CONTROL, BAND = "#010101", "#020202", "#030303", "#040
 _VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", ACCENT: "--accent", CONTROL: "--control", BAND: "--band"}
 _SUPERFLUOUS = r"<metadata>.*?</metadata>|<!--.*?-->|<title>.*?</title>|<defs>\s*<style.*?</style>\s*</defs>|\n(?= *\n)"
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none", "svg.hashsalt": "graftline", "text.parse_math": False, "axes.unicode_minus": True,
-    "font.size": 11, "axes.labelsize": 11, "xtick.labelsize": 10.5, "ytick.labelsize": 10.5,
-    "axes.edgecolor": RULE, "axes.labelcolor": MUTED, "text.color": INK, "xtick.color": RULE, "ytick.color": RULE,
-    "xtick.labelcolor": MUTED, "ytick.labelcolor": INK, "axes.linewidth": 1.0, "axes.spines.top": False,
-    "axes.spines.right": False, "axes.grid": False, "grid.color": RULE, "grid.linewidth": 0.7,
-    "xtick.major.size": 3, "ytick.major.size": 0, "ytick.major.pad": 6, "figure.constrained_layout.use": True,
-    "figure.constrained_layout.h_pad": 0.04, "figure.constrained_layout.w_pad": 0.04, "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "graftline",
+    "text.parse_math": False,
+    "axes.unicode_minus": True,
+    "font.size": 11,
+    "axes.labelsize": 11,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "text.color": INK,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": INK,
+    "axes.linewidth": 1.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "xtick.major.size": 3,
+    "ytick.major.size": 0,
+    "ytick.major.pad": 6,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.04,
+    "figure.constrained_layout.w_pad": 0.04,
+    "legend.frameon": False,
 }
 
 
@@ -55,18 +76,20 @@ def to_svg(drawing: Drawing, alt: str) -> Markup:
     file = io.StringIO()
     drawing.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = file.getvalue()
-    text = text[text.index("<svg"):]
+    text = text[text.index("<svg") :]
     text = re.sub(_SUPERFLUOUS, "", text, flags=re.S)
     text = re.sub(r"(font:[^;\"]*?\d+(?:\.\d+)?px) [^;\"]*", r"\1 var(--sans)", text)
     text = re.sub(r"font-family: [^;\"]*", "font-family: var(--sans)", text)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     text = _own_ids(text)
-    body = text[text.index(">") + 1:]
+    body = text[text.index(">") + 1 :]
     view = re.search(r'viewBox="([^"]+)"', text)
     size = view.group(1) if view else f"0 0 {WIDTH} 100"
-    return Markup(f'<svg class="chart" viewBox="{size}" role="img" aria-label="{escape(alt)}" '
-                  f'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">{body}')
+    return Markup(
+        f'<svg class="chart" viewBox="{size}" role="img" aria-label="{escape(alt)}" '
+        f'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">{body}'
+    )
 
 
 def _own_ids(text: str) -> str:

@@ -50,29 +50,62 @@ def render(run: Run) -> str:
     delta = run.config.delta
     headline, sentence = words.verdict(found.gain, delta)
     lines = candidates.lines(run)
-    drawings = {"gain": plots.gain_interval(found.gain, delta), "comparison": tested.comparison(found),
-                "dots": candidates.dot_plot(lines, found.task), "reliability": tested.reliability(run),
-                "precisions": tested.precisions(found)}
+    drawings = {
+        "gain": plots.gain_interval(found.gain, delta),
+        "comparison": tested.comparison(found),
+        "dots": candidates.dot_plot(lines, found.task),
+        "reliability": tested.reliability(run),
+        "precisions": tested.precisions(found),
+    }
     main = found.gain.measure
     fewest = min((int(row["examples"]) for row in found.per_class if row["examples"]), default=0)
-    return _environment().get_template("page.html").render(
-        run=run, found=found, data=data, version=graftline.__version__, css=_css(), headline=headline,
-        sentence=sentence, best=words.best_of(found.best, found.test[main], found.control_test[main],
-                                              found.baselines, main),
-        main=main, fits=tested.fits(run), score_name=candidates.SCORES[found.task], score=candidates.score,
-        plots=drawings, lines=lines, curves=candidates.curves(lines, main), path=_path(run, lines),
-        race=race.section(run),
-        measures=words.MEASURES,
-        method=run.chosen.row.val_method or "the validation split", matrix=tested.matrix(found),
-        heat=tested.heat(found), confused=tested.confused(found), classes=_classes(run), few=fewest < _FEW,
-        right=samples.right(run), wrong=samples.wrong(run), source_notes=_source_notes(run), costs=_costs(run),
-        config=to_yaml(run.config),
-        **_functions())
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            run=run,
+            found=found,
+            data=data,
+            version=graftline.__version__,
+            css=_css(),
+            headline=headline,
+            sentence=sentence,
+            best=words.best_of(found.best, found.test[main], found.control_test[main], found.baselines, main),
+            main=main,
+            fits=tested.fits(run),
+            score_name=candidates.SCORES[found.task],
+            score=candidates.score,
+            plots=drawings,
+            lines=lines,
+            curves=candidates.curves(lines, main),
+            path=_path(run, lines),
+            race=race.section(run),
+            measures=words.MEASURES,
+            method=run.chosen.row.val_method or "the validation split",
+            matrix=tested.matrix(found),
+            heat=tested.heat(found),
+            confused=tested.confused(found),
+            classes=_classes(run),
+            few=fewest < _FEW,
+            right=samples.right(run),
+            wrong=samples.wrong(run),
+            source_notes=_source_notes(run),
+            costs=_costs(run),
+            config=to_yaml(run.config),
+            **_functions(),
+        )
+    )
 
 
 def _environment() -> Environment:
-    made = Environment(loader=PackageLoader("graftline.report", "."), autoescape=True, undefined=StrictUndefined,
-                       finalize=_visible, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(
+        loader=PackageLoader("graftline.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     made.filters["percent"] = words.percent
     made.filters["plain"] = words.plain
     made.filters["sentence"] = words.sentence
@@ -85,8 +118,23 @@ def _visible(value: Any) -> Any:
 
 
 def _functions() -> dict[str, Any]:
-    names = ("percent", "points", "plain", "short", "scientific", "count", "plural", "value", "ends", "duration",
-             "size", "amount", "signed", "kinds", "kind")
+    names = (
+        "percent",
+        "points",
+        "plain",
+        "short",
+        "scientific",
+        "count",
+        "plural",
+        "value",
+        "ends",
+        "duration",
+        "size",
+        "amount",
+        "signed",
+        "kinds",
+        "kind",
+    )
     return {name: getattr(words, name) for name in names}
 
 
@@ -104,22 +152,40 @@ def _path(run: Run, lines: list[Line]) -> list[Station]:
     best = next((line.row for line in lines if line.kind == "chosen"), run.chosen.row)
     main = found.gain.measure
     quality = found.test[main]
-    held = (f"{words.percent(quality.low)} to {words.percent(quality.high)} of {words.count(found.examples)} images"
-            if main == "accuracy" else
-            f"{found.gain.unit.figure} {words.ends(quality, main)} on {words.count(found.examples)} images")
+    held = (
+        f"{words.percent(quality.low)} to {words.percent(quality.high)} of {words.count(found.examples)} images"
+        if main == "accuracy"
+        else f"{found.gain.unit.figure} {words.ends(quality, main)} on {words.count(found.examples)} images"
+    )
     return [
-        Station("Source", words.plural(len(run.sources), "source") if several else next(iter(run.sources)),
-                ", ".join(run.sources) if several else _origin(run)),
-        Station("Pretrained", f"{words.count(shown)} images" if shown else "nothing to train",
-                f"shown in {words.duration(seconds)}" if shown else "the weights are taken as they are"),
-        Station("Candidates", words.plural(len(good), "candidate"),
-                f"and the control{f'; {len(tried) - len(good)} more had no result' if len(good) < len(tried) else ''}"),
-        Station("Chosen on validation", run.selection.chosen,
-                f"{candidates.SCORES[found.task]} {candidates.score(best, found.task)}"),
+        Station(
+            "Source",
+            words.plural(len(run.sources), "source") if several else next(iter(run.sources)),
+            ", ".join(run.sources) if several else _origin(run),
+        ),
+        Station(
+            "Pretrained",
+            f"{words.count(shown)} images" if shown else "nothing to train",
+            f"shown in {words.duration(seconds)}" if shown else "the weights are taken as they are",
+        ),
+        Station(
+            "Candidates",
+            words.plural(len(good), "candidate"),
+            f"and the control{f'; {len(tried) - len(good)} more had no result' if len(good) < len(tried) else ''}",
+        ),
+        Station(
+            "Chosen on validation",
+            run.selection.chosen,
+            f"{candidates.SCORES[found.task]} {candidates.score(best, found.task)}",
+        ),
         Station("Test", words.value(quality, main), held),
-        Station("ONNX", words.size(run.onnx.size_bytes),
-                f"logits differ by {words.scientific(parity.max_abs_diff)} at most" if main != "rmse" else
-                f"values differ by {words.scientific(parity.max_abs_diff)} deviations at most"),
+        Station(
+            "ONNX",
+            words.size(run.onnx.size_bytes),
+            f"logits differ by {words.scientific(parity.max_abs_diff)} at most"
+            if main != "rmse"
+            else f"values differ by {words.scientific(parity.max_abs_diff)} deviations at most",
+        ),
         Station("Gate", run.gate.verdict, words.plural(len(run.gate.reasons), "reason"), run.gate.verdict),
     ]
 
@@ -149,16 +215,32 @@ def _source_notes(run: Run) -> list[str]:
 
 def _costs(run: Run) -> list[Cost]:
     found = run.evaluation
-    pretrained = [Cost(f"source {label}", source.row.presentations, source.row.train_seconds)
-                  for label, source in run.sources.items() if source.row.presentations]
+    pretrained = [
+        Cost(f"source {label}", source.row.presentations, source.row.train_seconds)
+        for label, source in run.sources.items()
+        if source.row.presentations
+    ]
     seeds, sides = len(found.chosen.presentations), (found.chosen, found.control)
-    more = [] if seeds == 1 else [
-        Cost(f"further seeds of both ({seeds - 1} each)", sum(sum(side.presentations[1:]) for side in sides),
-             sum(sum(side.seconds[1:]) for side in sides))]
+    more = (
+        []
+        if seeds == 1
+        else [
+            Cost(
+                f"further seeds of both ({seeds - 1} each)",
+                sum(sum(side.presentations[1:]) for side in sides),
+                sum(sum(side.seconds[1:]) for side in sides),
+            )
+        ]
+    )
     rows = [row for row in run.selection.rows if row.strategy != "control"]
-    return [*pretrained,
-            Cost(f"transfer: {run.selection.chosen}", found.chosen.presentations[0], found.chosen.seconds[0], "chosen"),
-            Cost("control", found.control.presentations[0], found.control.seconds[0], "control"),
-            Cost("all candidates but the control", sum(row.presentations for row in rows),
-                 sum(row.train_seconds for row in rows)),
-            *more]
+    return [
+        *pretrained,
+        Cost(f"transfer: {run.selection.chosen}", found.chosen.presentations[0], found.chosen.seconds[0], "chosen"),
+        Cost("control", found.control.presentations[0], found.control.seconds[0], "control"),
+        Cost(
+            "all candidates but the control",
+            sum(row.presentations for row in rows),
+            sum(row.train_seconds for row in rows),
+        ),
+        *more,
+    ]

@@ -46,8 +46,16 @@ def gain_interval(gain: Gain, delta: float) -> Markup:
         colour = CONTROL if gain.verdict == "negative" else ACCENT if gain.verdict == "positive" else INK
         axes.plot([low, high], [0, 0], color=colour, linewidth=3, solid_capstyle="butt")
         axes.plot([value], [0], "o", color=colour, markersize=9)
-        axes.annotate(words.signed(gain, gain.value), (value, 0), (0, 9), textcoords="offset points", ha="center",
-                      color=colour, fontsize=13, fontweight="bold")
+        axes.annotate(
+            words.signed(gain, gain.value),
+            (value, 0),
+            (0, 9),
+            textcoords="offset points",
+            ha="center",
+            color=colour,
+            fontsize=13,
+            fontweight="bold",
+        )
         ends = (min(low, -margin, 0), max(high, margin, 0))
         pad = 0.06 * (ends[1] - ends[0]) or 1
         axes.set_xlim(ends[0] - pad, ends[1] + pad)
@@ -58,8 +66,11 @@ def gain_interval(gain: Gain, delta: float) -> Markup:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", words.MINUS) if x else "0"))
         sides = "control less transfer" if gain.measure == "rmse" else "transfer less control"
         axes.set_xlabel(f"{unit.name} of {unit.figure}, {sides}")
-        return to_svg(drawing, f"Gain {words.amount(gain)}, 95% interval {words.interval(gain)}; "
-                               f"differences within {unit.factor * delta:g} {unit.name} do not count")
+        return to_svg(
+            drawing,
+            f"Gain {words.amount(gain)}, 95% interval {words.interval(gain)}; "
+            f"differences within {unit.factor * delta:g} {unit.name} do not count",
+        )
 
 
 def dots(rows: Sequence[Dot], axis: str, alt: str, *, shares: bool = True) -> Markup:
@@ -82,8 +93,9 @@ def dots(rows: Sequence[Dot], axis: str, alt: str, *, shares: bool = True) -> Ma
         return to_svg(drawing, alt)
 
 
-def learning(name: str, kind: Kind, curve: Sequence[Epoch], others: Sequence[Sequence[Epoch]],
-             measure: str = "accuracy") -> Markup:
+def learning(
+    name: str, kind: Kind, curve: Sequence[Epoch], others: Sequence[Sequence[Epoch]], measure: str = "accuracy"
+) -> Markup:
     """One candidate's curves: validation accuracy over the others' in the background, and its losses.
 
     Args:
@@ -164,8 +176,16 @@ def reliability(before: Bins, after: Bins, share: str = "share that was right") 
         for bins, colour, fill, label in ((before, CONTROL, "none", "before"), (after, ACCENT, ACCENT, "after")):
             sizes = 20 + 160 * bins.samples / bins.samples.max()
             axes.plot(bins.confidence, bins.right / bins.samples, color=colour, linewidth=1, alpha=0.6)
-            axes.scatter(bins.confidence, bins.right / bins.samples, s=sizes, facecolors=fill, edgecolors=colour,
-                         linewidths=1.5, label=f"{label} the temperature", alpha=0.9)
+            axes.scatter(
+                bins.confidence,
+                bins.right / bins.samples,
+                s=sizes,
+                facecolors=fill,
+                edgecolors=colour,
+                linewidths=1.5,
+                label=f"{label} the temperature",
+                alpha=0.9,
+            )
         least = min(float(min(b.confidence.min(), (b.right / b.samples).min())) for b in (before, after))
         floor = max(0.0, np.floor(10 * least) / 10 - 0.02)
         axes.set(xlim=(floor, 1.03), ylim=(floor, 1.03), xlabel="stated probability", ylabel=share)
@@ -190,8 +210,11 @@ def _thinned(count: int) -> NDArray[np.int64]:
 
 
 def _xy(curve: Sequence[Epoch], field: str, sign: int = 1) -> tuple[list[int], list[float]]:
-    points = [(e.presentations, sign * value) for e in curve
-              if (value := getattr(e, field)) is not None and np.isfinite(value)]
+    points = [
+        (e.presentations, sign * value)
+        for e in curve
+        if (value := getattr(e, field)) is not None and np.isfinite(value)
+    ]
     step = max(1, -(-len(points) // _POINTS))
     kept = points[::step] + (points[-1:] if (len(points) - 1) % step else [])
     return [x for x, _ in kept], [y for _, y in kept]

@@ -74,9 +74,16 @@ def section(run: Run) -> Section | None:
     if not found.stands:
         return None
     runners = _runners(found)
-    return Section(runners, found.ends, found.budget, sum(_shown(runner.last, found.ends) for runner in runners),
-                   sum(runner.last.train_seconds for runner in runners), axis, share,
-                   _draw(runners, found.ends, axis, share=share))
+    return Section(
+        runners,
+        found.ends,
+        found.budget,
+        sum(_shown(runner.last, found.ends) for runner in runners),
+        sum(runner.last.train_seconds for runner in runners),
+        axis,
+        share,
+        _draw(runners, found.ends, axis, share=share),
+    )
 
 
 def _runners(found: Selection) -> list[Runner]:
@@ -84,8 +91,15 @@ def _runners(found: Selection) -> list[Runner]:
     for stand in sorted(found.stands, key=lambda stand: stand.rung):
         by_name.setdefault(stand.name, []).append(stand)
     runners = [Runner(name, stands, name == found.chosen) for name, stands in by_name.items()]
-    return sorted(runners, key=lambda each: (bool(each.last.left), -each.last.rung if each.last.left else 0,
-                                             each.last.score is None, -(each.last.score or 0.0)))
+    return sorted(
+        runners,
+        key=lambda each: (
+            bool(each.last.left),
+            -each.last.rung if each.last.left else 0,
+            each.last.score is None,
+            -(each.last.score or 0.0),
+        ),
+    )
 
 
 def _draw(runners: Sequence[Runner], ends: list[int], axis: str, *, share: bool) -> Markup | None:
@@ -109,8 +123,11 @@ def _draw(runners: Sequence[Runner], ends: list[int], axis: str, *, share: bool)
         axes.tick_params(axis="y", labelcolor=MUTED)
         axes.set_title(f"{axis} on validation", fontsize=10.5, color=MUTED, loc="left")
         _label(axes, [runner for runner in scored if not runner.last.left][:_NAMES], ends)
-        return to_svg(drawing, f"{axis} of {words.plural(len(scored), 'candidate')} at the end of each rung; lines end "
-                               "where a candidate left")
+        return to_svg(
+            drawing,
+            f"{axis} of {words.plural(len(scored), 'candidate')} at the end of each rung; lines end "
+            "where a candidate left",
+        )
 
 
 def _points(runner: Runner, ends: list[int]) -> list[tuple[int, float]]:
@@ -129,8 +146,9 @@ def _line(axes: Axes, runner: Runner, ends: list[int]) -> None:
     axes.plot(*zip(*points, strict=True), color=colour, linewidth=width, zorder=3 if runner.chosen else 2)
     for x, y in points[:-1]:
         axes.plot([x], [y], "o", color=colour, markersize=3)
-    axes.plot(*points[-1], "x" if runner.last.left else "o", color=colour, markersize=6 if runner.last.left else 6.5,
-              zorder=4)
+    axes.plot(
+        *points[-1], "x" if runner.last.left else "o", color=colour, markersize=6 if runner.last.left else 6.5, zorder=4
+    )
 
 
 def _label(axes: Axes, runners: Sequence[Runner], ends: list[int]) -> None:
@@ -146,9 +164,18 @@ def _label(axes: Axes, runners: Sequence[Runner], ends: list[int]) -> None:
     over = max(0.0, y - high)
     for ((x, score), runner), place in zip(wanted, places, strict=True):
         colour = ACCENT if runner.chosen else INK
-        axes.annotate(_short(runner.name), (x, score), (ends[-1] * 1.25, place - over), va="center", ha="left",
-                      color=colour, fontsize=9.5, fontweight="bold" if runner.chosen else "normal",
-                      annotation_clip=False, arrowprops={"arrowstyle": "-", "color": RULE, "linewidth": 0.8})
+        axes.annotate(
+            _short(runner.name),
+            (x, score),
+            (ends[-1] * 1.25, place - over),
+            va="center",
+            ha="left",
+            color=colour,
+            fontsize=9.5,
+            fontweight="bold" if runner.chosen else "normal",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": RULE, "linewidth": 0.8},
+        )
 
 
 def _short(label: str) -> str:

@@ -33,8 +33,18 @@ class Run:
     gate: GateResult
 
 
-def read(config: Config, *, dataset: Path, sources: Path, selection: Path, chosen: Path, control: Path,
-         evaluation: Path, onnx: Path, gate: Path) -> Run:
+def read(
+    config: Config,
+    *,
+    dataset: Path,
+    sources: Path,
+    selection: Path,
+    chosen: Path,
+    control: Path,
+    evaluation: Path,
+    onnx: Path,
+    gate: Path,
+) -> Run:
     """Reads the artifacts of one run.
 
     Args:
@@ -51,11 +61,19 @@ def read(config: Config, *, dataset: Path, sources: Path, selection: Path, chose
     Raises:
         RefusedError: An artifact is not whole.
     """
-    return Run(config=config, place=dataset, data=datasets.read(dataset), sources=_sources(config, sources),
-               selection=manifest.read(selection, Selection), chosen=manifest.read(chosen, CheckpointManifest),
-               control=manifest.read(control, CheckpointManifest), evaluation=manifest.read(evaluation, Evaluation),
-               predictions=read_predictions(evaluation), onnx=manifest.read(onnx, OnnxManifest),
-               gate=manifest.read(gate, GateResult))
+    return Run(
+        config=config,
+        place=dataset,
+        data=datasets.read(dataset),
+        sources=_sources(config, sources),
+        selection=manifest.read(selection, Selection),
+        chosen=manifest.read(chosen, CheckpointManifest),
+        control=manifest.read(control, CheckpointManifest),
+        evaluation=manifest.read(evaluation, Evaluation),
+        predictions=read_predictions(evaluation),
+        onnx=manifest.read(onnx, OnnxManifest),
+        gate=manifest.read(gate, GateResult),
+    )
 
 
 def _sources(config: Config, folder: Path) -> dict[str, CheckpointManifest]:

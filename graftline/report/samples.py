@@ -50,7 +50,7 @@ def right(run: Run) -> list[Sample]:
     found = np.flatnonzero(labels == said)
     firsts = found[np.unique(labels[found], return_index=True)[1]]
     rest = np.setdiff1d(found, firsts)
-    return _samples(run, sorted(firsts[:_EACH]) + sorted(rest[:max(0, _EACH - len(firsts))]))
+    return _samples(run, sorted(firsts[:_EACH]) + sorted(rest[: max(0, _EACH - len(firsts))]))
 
 
 def wrong(run: Run) -> list[Sample]:
@@ -90,10 +90,17 @@ def _told(run: Run, rows: Iterable[int]) -> list[Sample]:
     """Samples with several labels, or with values."""
     outputs, labels, names = _outputs(run), run.predictions.labels, run.evaluation.classes
     stored = [sample for sample in read_samples(run.place) if sample.split == "test"]
-    return [Sample(*_picture(run.data.test.images[i]), stored[i].key, _said(labels[i], names, run.evaluation.task),
-                   _said(outputs[i], names, run.evaluation.task), None,
-                   run.evaluation.task == "multilabel" and bool(((outputs[i] > 0) == (labels[i] > 0.5)).all()))
-            for i in rows]
+    return [
+        Sample(
+            *_picture(run.data.test.images[i]),
+            stored[i].key,
+            _said(labels[i], names, run.evaluation.task),
+            _said(outputs[i], names, run.evaluation.task),
+            None,
+            run.evaluation.task == "multilabel" and bool(((outputs[i] > 0) == (labels[i] > 0.5)).all()),
+        )
+        for i in rows
+    ]
 
 
 def _said(row: NDArray[np.floating], names: list[str], task: str) -> str:
@@ -115,9 +122,17 @@ def _samples(run: Run, rows: Iterable[int]) -> list[Sample]:
     shares = probabilities(run)
     classes = run.data.manifest.classes
     stored = [sample for sample in read_samples(run.place) if sample.split == "test"]
-    return [Sample(*_picture(run.data.test.images[i]), stored[i].key, classes[run.predictions.labels[i]],
-                   classes[int(shares[i].argmax())], float(shares[i].max()),
-                   int(shares[i].argmax()) == run.predictions.labels[i]) for i in rows]
+    return [
+        Sample(
+            *_picture(run.data.test.images[i]),
+            stored[i].key,
+            classes[run.predictions.labels[i]],
+            classes[int(shares[i].argmax())],
+            float(shares[i].max()),
+            int(shares[i].argmax()) == run.predictions.labels[i],
+        )
+        for i in rows
+    ]
 
 
 def _picture(image: NDArray[np.uint8]) -> tuple[str, bool]:

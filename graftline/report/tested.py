@@ -57,13 +57,24 @@ def comparison(found: Evaluation) -> Markup:
     main = found.gain.measure
     scores = {"chosen": found.test[main], "control": found.control_test[main], **found.baselines}
     sign = 1 if main == "rmse" else -1
-    rows = [Dot(words.SHORT.get(name, name), f.value, f.low, f.high,
-                "chosen" if name == "chosen" else "control" if name == "control" else "other")
-            for name, f in sorted(scores.items(), key=lambda item: sign * item[1].value)]
+    rows = [
+        Dot(
+            words.SHORT.get(name, name),
+            f.value,
+            f.low,
+            f.high,
+            "chosen" if name == "chosen" else "control" if name == "control" else "other",
+        )
+        for name, f in sorted(scores.items(), key=lambda item: sign * item[1].value)
+    ]
     alt = "; ".join(f"{row.label} {words.value(Figure(value=row.value), main)}" for row in rows)
     what = found.gain.unit.figure
-    return plots.dots(rows, f"{what} on test, 95% interval{'; less is better' if main == 'rmse' else ''}",
-                      f"Test {what}: {alt}", shares=main != "rmse")
+    return plots.dots(
+        rows,
+        f"{what} on test, 95% interval{'; less is better' if main == 'rmse' else ''}",
+        f"Test {what}: {alt}",
+        shares=main != "rmse",
+    )
 
 
 def matrix(found: Evaluation) -> list[tuple[str, list[Cell]]] | None:
@@ -72,8 +83,10 @@ def matrix(found: Evaluation) -> list[tuple[str, list[Cell]]] | None:
         return None
     counts = np.array(found.confusion)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    return [(name, [Cell(int(counts[i, j]), float(shares[i, j]), i == j) for j in range(len(counts))])
-            for i, name in enumerate(found.classes)]
+    return [
+        (name, [Cell(int(counts[i, j]), float(shares[i, j]), i == j) for j in range(len(counts))])
+        for i, name in enumerate(found.classes)
+    ]
 
 
 def heat(found: Evaluation) -> str | None:
@@ -99,8 +112,11 @@ def confused(found: Evaluation) -> list[Pair]:
     totals = np.maximum(np.array(found.confusion).sum(1), 1)
     order = np.argsort(-counts, axis=None, kind="stable")[:_PAIRS]
     pairs = [divmod(int(flat), len(counts)) for flat in order]
-    return [Pair(found.classes[i], found.classes[j], int(counts[i, j]), float(counts[i, j] / totals[i]))
-            for i, j in pairs if counts[i, j]]
+    return [
+        Pair(found.classes[i], found.classes[j], int(counts[i, j]), float(counts[i, j] / totals[i]))
+        for i, j in pairs
+        if counts[i, j]
+    ]
 
 
 def reliability(run: Run) -> Markup | None:
@@ -109,8 +125,10 @@ def reliability(run: Run) -> Markup | None:
         return None
     logits, labels = shipped(run), run.predictions.labels
     multilabel = run.evaluation.task == "multilabel"
-    before, after = (bins_by(sigmoid(scaled).ravel(), labels.ravel() > 0.5) if multilabel else bins_of(scaled, labels)
-                     for scaled in (logits, logits / run.evaluation.temperature))
+    before, after = (
+        bins_by(sigmoid(scaled).ravel(), labels.ravel() > 0.5) if multilabel else bins_of(scaled, labels)
+        for scaled in (logits, logits / run.evaluation.temperature)
+    )
     if min(len(before.samples), len(after.samples)) < 2:
         return None
     return plots.reliability(before, after, "share that has the label" if multilabel else "share that was right")
@@ -127,8 +145,14 @@ def fits(run: Run) -> list[Fit]:
         return []
     values, labels, rows = shipped(run), run.predictions.labels, run.evaluation.per_class
     order = sorted(range(len(rows)), key=lambda at: float(rows[at]["r2"]))[:_FITS]
-    return [Fit(str(rows[at]["class"]), plots.scatter(values[:, at], labels[:, at], f"output {at + 1}"),
-                plots.residuals(values[:, at], labels[:, at], f"output {at + 1}")) for at in order]
+    return [
+        Fit(
+            str(rows[at]["class"]),
+            plots.scatter(values[:, at], labels[:, at], f"output {at + 1}"),
+            plots.residuals(values[:, at], labels[:, at], f"output {at + 1}"),
+        )
+        for at in order
+    ]
 
 
 def precisions(found: Evaluation) -> Markup | None:
@@ -137,7 +161,16 @@ def precisions(found: Evaluation) -> Markup | None:
     if not rows:
         return None
     shown = sorted(rows, key=lambda row: float(row["ap"]))[:_LABELS]
-    dots = [Dot(" ".join(words.visible(str(row["class"])).split()), float(row["ap"]), float(row["ap_low"]),
-                float(row["ap_high"]), "chosen") for row in shown]
-    return plots.dots(dots, "average precision on test, 95% interval",
-                      f"Average precision of {len(shown)} labels, the lowest first")
+    dots = [
+        Dot(
+            " ".join(words.visible(str(row["class"])).split()),
+            float(row["ap"]),
+            float(row["ap_low"]),
+            float(row["ap_high"]),
+            "chosen",
+        )
+        for row in shown
+    ]
+    return plots.dots(
+        dots, "average precision on test, 95% interval", f"Average precision of {len(shown)} labels, the lowest first"
+    )

@@ -7,19 +7,42 @@ from collections.abc import Sequence
 from graftline.evaluation import UNITS, Figure, Gain
 
 MINUS = "\N{MINUS SIGN}"
-NAMES = {"chosen": "the transfer", "control": "the control", "majority": "the majority class",
-         "forest": "the random forest", "mean": "always the training mean", "prior": "each label's share of training"}
-SHORT = {"chosen": "transfer", "forest": "random forest", "majority": "majority class", "mean": "training mean",
-         "prior": "label shares"}
-MEASURES = {"rmse": "RMSE", "mae": "Mean absolute error", "r2": "R\N{SUPERSCRIPT TWO}",
-            "macro_ap": "Macro average precision", "micro_ap": "Micro average precision",
-            "exact": "Images with every label right", "accuracy": "Accuracy",
-            "balanced_accuracy": "Balanced accuracy", "macro_precision": "Macro precision",
-            "macro_recall": "Macro recall", "macro_f1": "Macro F1", "loss": "Loss (cross-entropy)",
-            "ece": "Calibration error (ECE)"}
+NAMES = {
+    "chosen": "the transfer",
+    "control": "the control",
+    "majority": "the majority class",
+    "forest": "the random forest",
+    "mean": "always the training mean",
+    "prior": "each label's share of training",
+}
+SHORT = {
+    "chosen": "transfer",
+    "forest": "random forest",
+    "majority": "majority class",
+    "mean": "training mean",
+    "prior": "label shares",
+}
+MEASURES = {
+    "rmse": "RMSE",
+    "mae": "Mean absolute error",
+    "r2": "R\N{SUPERSCRIPT TWO}",
+    "macro_ap": "Macro average precision",
+    "micro_ap": "Micro average precision",
+    "exact": "Images with every label right",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_precision": "Macro precision",
+    "macro_recall": "Macro recall",
+    "macro_f1": "Macro F1",
+    "loss": "Loss (cross-entropy)",
+    "ece": "Calibration error (ECE)",
+}
 _PLAIN = ("loss", "rmse", "mae", "r2")
-_KINDS = {"classification": ("class", "classes"), "regression": ("output", "outputs"),
-          "multilabel": ("label", "labels")}
+_KINDS = {
+    "classification": ("class", "classes"),
+    "regression": ("output", "outputs"),
+    "multilabel": ("label", "labels"),
+}
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -28,7 +51,7 @@ def percent(value: float | None, digits: int = 1) -> str:
         return "n/a"
     text = f"{100 * value:.{digits}f}"
     if value < 1 and float(text) == 100:
-        return f">{100 - 10 ** -digits:.{digits}f}%"
+        return f">{100 - 10**-digits:.{digits}f}%"
     return f"{text}%".replace("-", MINUS)
 
 
@@ -157,17 +180,23 @@ def verdict(gain: Gain, delta: float) -> tuple[str, str]:
         "positive": ("Transfer helped.", f"all of the interval lies above the {margin}"),
         "negative": ("Transfer hurt.", f"all of the interval lies below the {margin}"),
         "none": ("Transfer made no difference that counts.", f"all of the interval lies within the {margin}"),
-        "undecided": ("Undecided.", f"the interval reaches over the edge of the {margin}" if unclear
-                      else "other reasons, named below, leave it unsettled"),
+        "undecided": (
+            "Undecided.",
+            f"the interval reaches over the edge of the {margin}"
+            if unclear
+            else "other reasons, named below, leave it unsettled",
+        ),
     }[gain.verdict]
-    seeds = ("One seed, so this is about these two models only" if gain.seeds == 1 else f"Mean of {gain.seeds} seeds")
-    what = ("of test RMSE saved against the control (a deviation is the standard deviation of the test labels)" if rmse
-            else f"of test {gain.unit.figure} against the control")
+    seeds = "One seed, so this is about these two models only" if gain.seeds == 1 else f"Mean of {gain.seeds} seeds"
+    what = (
+        "of test RMSE saved against the control (a deviation is the standard deviation of the test labels)"
+        if rmse
+        else f"of test {gain.unit.figure} against the control"
+    )
     return headline, f"{seeds}: {amount(gain)} {what}, 95% interval {interval(gain)}; {why}."
 
 
-def best_of(best: str, chosen: Figure, control: Figure, baselines: dict[str, Figure],
-            measure: str = "accuracy") -> str:
+def best_of(best: str, chosen: Figure, control: Figure, baselines: dict[str, Figure], measure: str = "accuracy") -> str:
     """Names the best of transfer, control and baselines, plainly when it is not the transfer.
 
     Args:
@@ -182,18 +211,26 @@ def best_of(best: str, chosen: Figure, control: Figure, baselines: dict[str, Fig
     scores = {"chosen": chosen, "control": control, **baselines}
     if best == "chosen":
         name, second = max(((n, f) for n, f in scores.items() if n != "chosen"), key=lambda item: item[1].value)
-        return (f"the transfer, with {percent(chosen.value)} of the test images right; "
-                f"next is {NAMES.get(name, name)} with {percent(second.value)}.")
-    return (f"not the transfer. {sentence(NAMES.get(best, best))[:-1]} has {percent(scores[best].value)} of the test "
-            f"images right, the transfer {percent(chosen.value)}.")
+        return (
+            f"the transfer, with {percent(chosen.value)} of the test images right; "
+            f"next is {NAMES.get(name, name)} with {percent(second.value)}."
+        )
+    return (
+        f"not the transfer. {sentence(NAMES.get(best, best))[:-1]} has {percent(scores[best].value)} of the test "
+        f"images right, the transfer {percent(chosen.value)}."
+    )
 
 
 def _best_by(best: str, scores: dict[str, Figure], measure: str) -> str:
     sign = -1 if measure == "rmse" else 1
     name = UNITS[measure].figure
     if best != "chosen":
-        return (f"not the transfer. {sentence(NAMES.get(best, best))[:-1]} has {name} "
-                f"{value(scores[best], measure)}, the transfer {value(scores['chosen'], measure)}.")
+        return (
+            f"not the transfer. {sentence(NAMES.get(best, best))[:-1]} has {name} "
+            f"{value(scores[best], measure)}, the transfer {value(scores['chosen'], measure)}."
+        )
     second = max((n for n in scores if n != "chosen"), key=lambda n: sign * scores[n].value)
-    return (f"the transfer, with {name} {value(scores['chosen'], measure)}; next is {NAMES.get(second, second)} "
-            f"with {value(scores[second], measure)}.")
+    return (
+        f"the transfer, with {name} {value(scores['chosen'], measure)}; next is {NAMES.get(second, second)} "
+        f"with {value(scores[second], measure)}."
+    )

@@ -19,8 +19,9 @@ from graftline.proof.tasks import TASKS, Rules
 from graftline.proof.truth import Truth, truth_of
 
 
-def evaluate(job: EvaluateJob, *, dataset: Path, sources: Path, chosen: Path, control: Path,
-             confirmations: list[Path], out: Path) -> Evaluation:
+def evaluate(
+    job: EvaluateJob, *, dataset: Path, sources: Path, chosen: Path, control: Path, confirmations: list[Path], out: Path
+) -> Evaluation:
     """Measures everything once on test and writes the metrics artifact.
 
     Args:
@@ -46,8 +47,10 @@ def evaluate(job: EvaluateJob, *, dataset: Path, sources: Path, chosen: Path, co
     events.progress(0, 0, "training the forest")
     guesses, notes = rules.guesses(data, seed=job.seed)
     truth = truth_of(data.test, data.manifest)
-    models = {name: {seed: model.test for seed, model in side.items()}
-              for name, side in (("chosen", sides.chosen), ("control", sides.control))}
+    models = {
+        name: {seed: model.test for seed, model in side.items()}
+        for name, side in (("chosen", sides.chosen), ("control", sides.control))
+    }
     out.mkdir(parents=True, exist_ok=True)
     write_predictions(out, Predictions(truth.labels, models["chosen"], models["control"], guesses))
     events.progress(0, 0, "resampling")
@@ -56,27 +59,48 @@ def evaluate(job: EvaluateJob, *, dataset: Path, sources: Path, chosen: Path, co
     return written
 
 
-def _evaluation(job: EvaluateJob, rules: Rules, data: Dataset, truth: Truth, sides: Sides,
-                guesses: dict[str, NDArray[Any]], sources: Path, notes: list[str]) -> Evaluation:
+def _evaluation(
+    job: EvaluateJob,
+    rules: Rules,
+    data: Dataset,
+    truth: Truth,
+    sides: Sides,
+    guesses: dict[str, NDArray[Any]],
+    sources: Path,
+    notes: list[str],
+) -> Evaluation:
     val = np.asarray(data.val.labels)
     chosen, control = next(iter(sides.chosen.values())), next(iter(sides.control.values()))
-    calibration, its_own = (rules.calibrated((model.val, val), (model.test, truth.labels))
-                            for model in (chosen, control))
-    test, rows = rules.scored(chosen.test, truth, temperature=calibration.temperature if calibration else 1.0,
-                              seed=job.seed)
-    control_test, _ = rules.scored(control.test, truth, temperature=its_own.temperature if its_own else 1.0,
-                                   seed=job.seed)
+    calibration, its_own = (
+        rules.calibrated((model.val, val), (model.test, truth.labels)) for model in (chosen, control)
+    )
+    test, rows = rules.scored(
+        chosen.test, truth, temperature=calibration.temperature if calibration else 1.0, seed=job.seed
+    )
+    control_test, _ = rules.scored(
+        control.test, truth, temperature=its_own.temperature if its_own else 1.0, seed=job.seed
+    )
     beside = {name: rules.guessed(guess, truth, seed=job.seed) for name, guess in guesses.items()}
     ours, theirs = (_side(rules, truth, models, data.manifest.task) for models in (sides.chosen, sides.control))
     gain = _gain(job, rules, data, truth, sides, converged=theirs.converged is True)
     return Evaluation(
-        task=data.manifest.task, classes=truth.names, dataset_digest=data.manifest.digest, chosen=ours, control=theirs,
-        test=test, per_class=rows, confusion=rules.confused(chosen.test, truth), control_test=control_test,
-        baselines=beside, gain=gain,
+        task=data.manifest.task,
+        classes=truth.names,
+        dataset_digest=data.manifest.digest,
+        chosen=ours,
+        control=theirs,
+        test=test,
+        per_class=rows,
+        confusion=rules.confused(chosen.test, truth),
+        control_test=control_test,
+        baselines=beside,
+        gain=gain,
         best=_best({"chosen": test[rules.MAIN], "control": control_test[rules.MAIN], **beside}, rules),
         equal_cost=_equal_cost(sources, chosen, control, gain, theirs.converged is True),
-        calibration=calibration, examples=len(data.test),
-        notes=[*sides.notes, *notes, *_absent(rows, data.manifest.task)])
+        calibration=calibration,
+        examples=len(data.test),
+        notes=[*sides.notes, *notes, *_absent(rows, data.manifest.task)],
+    )
 
 
 def _side(rules: Rules, truth: Truth, models: dict[int, Model], task: str) -> Side:
@@ -85,8 +109,14 @@ def _side(rules: Rules, truth: Truth, models: dict[int, Model], task: str) -> Si
 
 def _gain(job: EvaluateJob, rules: Rules, data: Dataset, truth: Truth, sides: Sides, *, converged: bool) -> Gain:
     found = rules.difference(outputs(sides.chosen), outputs(sides.control), truth, seed=job.seed)
-    gain = judged(found, measure=rules.MAIN, seeds=len(sides.chosen), delta=job.delta, converged=converged,
-                  fewest=rules.fewest(data))
+    gain = judged(
+        found,
+        measure=rules.MAIN,
+        seeds=len(sides.chosen),
+        delta=job.delta,
+        converged=converged,
+        fewest=rules.fewest(data),
+    )
     return gain.model_copy(update={"reasons": [*gain.reasons, *(f"{note}." for note in sides.notes)]})
 
 
@@ -104,12 +134,20 @@ def _best(scores: dict[str, Figure], rules: Rules) -> str:
 def _absent(rows: list[dict[str, Any]], task: str) -> list[str]:
     missing = [str(row["class"]) for row in rows if not row["examples"]]
     what = "labels" if task == "multilabel" else "classes"
-    return [f"{len(missing)} {what} have no test samples and are not in the macro figures: "
-            f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"] if missing else []
+    return (
+        [
+            f"{len(missing)} {what} have no test samples and are not in the macro figures: "
+            f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
+        ]
+        if missing
+        else []
+    )
 
 
 def _summary(found: Evaluation, main: str) -> str:
     sides = f"chosen {found.test[main].value:.3f}, control {found.control_test[main].value:.3f}"
     rest = ", ".join(f"{name} {figure.value:.3f}" for name, figure in found.baselines.items())
-    return (f"test {found.gain.unit.figure} on {found.examples:,} samples: {sides}, {rest}; best: {found.best}. "
-            f"Transfer gain {found.gain}")
+    return (
+        f"test {found.gain.unit.figure} on {found.examples:,} samples: {sides}, {rest}; best: {found.best}. "
+        f"Transfer gain {found.gain}"
+    )

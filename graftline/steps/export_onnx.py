@@ -32,26 +32,47 @@ def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path
     data = datasets.read(dataset)
     evaluated = manifest.read(evaluation, Evaluation, verify=True)
     _one_run(data.manifest, model_manifest, evaluated, evaluation)
-    facts = Facts(task=model_manifest.task, classes=model_manifest.classes, deviation=data.manifest.target_std,
-                  input=model_manifest.input, backbone=model_manifest.backbone, temperature=evaluated.temperature,
-                  chosen=model_manifest.digest,
-                  dataset_digest=data.manifest.digest, licence=model_manifest.licence, graftline=graftline.__version__)
+    facts = Facts(
+        task=model_manifest.task,
+        classes=model_manifest.classes,
+        deviation=data.manifest.target_std,
+        input=model_manifest.input,
+        backbone=model_manifest.backbone,
+        temperature=evaluated.temperature,
+        chosen=model_manifest.digest,
+        dataset_digest=data.manifest.digest,
+        licence=model_manifest.licence,
+        graftline=graftline.__version__,
+    )
     model = onnx_export.served(network, facts)
     out.mkdir(parents=True, exist_ok=True)
     (out / manifest.NAME).unlink(missing_ok=True)
     file = out / onnx_file.FILE
     events.progress(0, 1, "exporting")
     proto = onnx_export.export(model, facts, file)
-    reference = onnx_export.logits_of(model, data.test.images,
-                                      lambda done, total: events.progress(done, total, "PyTorch on the test split"))
-    parity = compare(onnx_file.load(file), data.test.images, reference, shipped_logits(evaluation)[1],
-                     batch_sizes=job.batch_sizes, relative=job.atol,
-                     progress=lambda done, total: events.progress(done, total, "onnxruntime against PyTorch"))
+    reference = onnx_export.logits_of(
+        model, data.test.images, lambda done, total: events.progress(done, total, "PyTorch on the test split")
+    )
+    parity = compare(
+        onnx_file.load(file),
+        data.test.images,
+        reference,
+        shipped_logits(evaluation)[1],
+        batch_sizes=job.batch_sizes,
+        relative=job.atol,
+        progress=lambda done, total: events.progress(done, total, "onnxruntime against PyTorch"),
+    )
     events.progress(1, 1, "timing")
-    result = OnnxManifest(facts=facts, digest=manifest.digest_file(file), size_bytes=file.stat().st_size,
-                          opset=onnx_export.OPSET, producer=f"{proto.producer_name} {proto.producer_version}",
-                          outputs=list(onnx_file.OUTPUTS_OF[facts.task]), parity=parity,
-                          latency=onnx_export.latency(model, file, data.test.images))
+    result = OnnxManifest(
+        facts=facts,
+        digest=manifest.digest_file(file),
+        size_bytes=file.stat().st_size,
+        opset=onnx_export.OPSET,
+        producer=f"{proto.producer_name} {proto.producer_version}",
+        outputs=list(onnx_file.OUTPUTS_OF[facts.task]),
+        parity=parity,
+        latency=onnx_export.latency(model, file, data.test.images),
+    )
     written = manifest.write(out, result)
     events.log(written.summary())
     return written
@@ -59,15 +80,23 @@ def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path
 
 def _one_run(data: DatasetManifest, model: CheckpointManifest, evaluated: Evaluation, place: Path) -> None:
     if evaluated.dataset_digest != data.digest:
-        raise RefusedError(f"{place}: evaluated on dataset {evaluated.dataset_digest}, given is {data.digest}; "
-                           "evaluate on the dataset that you export with")
+        raise RefusedError(
+            f"{place}: evaluated on dataset {evaluated.dataset_digest}, given is {data.digest}; "
+            "evaluate on the dataset that you export with"
+        )
     if model.row.status != "ok":
-        raise RefusedError(f"{place}: no weights that were tested: the training of {model.name} ended as "
-                           f"{model.row.status!r}; choose another candidate")
+        raise RefusedError(
+            f"{place}: no weights that were tested: the training of {model.name} ended as "
+            f"{model.row.status!r}; choose another candidate"
+        )
     if not model.task == evaluated.task == data.task:
-        raise RefusedError(f"{place}: the tasks of checkpoint ({model.task}), evaluation ({evaluated.task}) and "
-                           f"dataset ({data.task}) differ; give the three of one run")
+        raise RefusedError(
+            f"{place}: the tasks of checkpoint ({model.task}), evaluation ({evaluated.task}) and "
+            f"dataset ({data.task}) differ; give the three of one run"
+        )
     if not model.classes == evaluated.classes == data.classes:
-        raise RefusedError(f"{place}: the classes of checkpoint ({', '.join(model.classes[:5])} ...), evaluation "
-                           f"({', '.join(evaluated.classes[:5])} ...) and dataset ({', '.join(data.classes[:5])} ...) "
-                           "differ; give the three of one run")
+        raise RefusedError(
+            f"{place}: the classes of checkpoint ({', '.join(model.classes[:5])} ...), evaluation "
+            f"({', '.join(evaluated.classes[:5])} ...) and dataset ({', '.join(data.classes[:5])} ...) "
+            "differ; give the three of one run"
+        )

@@ -26,8 +26,9 @@ NO_WEIGHTS = "none: random weights"
 CARRYING = tuple(name for name in STRATEGIES if name not in ("structure", "control"))
 
 
-def finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path,
-             earlier: Path | None = None, resume: Path | None = None) -> CheckpointManifest:
+def finetune(
+    job: Candidate, *, sources: Path, dataset: Path, out: Path, earlier: Path | None = None, resume: Path | None = None
+) -> CheckpointManifest:
     """Trains one candidate and scores it on validation.
 
     Args:
@@ -49,16 +50,18 @@ def finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path,
     """
     asked = 1 if job.skip else job.training.processes
     try:
-        return together("finetune", _finetune, job, asked, out=out, sources=sources, dataset=dataset, earlier=earlier,
-                        resume=resume)
+        return together(
+            "finetune", _finetune, job, asked, out=out, sources=sources, dataset=dataset, earlier=earlier, resume=resume
+        )
     except MemoryError as error:
         if distributed.processes(asked) == 1:
             raise
         return _without_weights(job, checkpoint.load(sources / job.source)[1], out, "oom", str(error))
 
 
-def _finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path, earlier: Path | None,
-              resume: Path | None) -> CheckpointManifest:
+def _finetune(
+    job: Candidate, *, sources: Path, dataset: Path, out: Path, earlier: Path | None, resume: Path | None
+) -> CheckpointManifest:
     network, source = checkpoint.load(sources / job.source)
     if job.skip:
         return _without_weights(job, source, out, "skipped", "one seed was asked for")
@@ -66,8 +69,9 @@ def _finetune(job: Candidate, *, sources: Path, dataset: Path, out: Path, earlie
     task = _task(job, Start(network, source), data)
     devices.settle_threads(network, task.contract)
     try:
-        with journal(_identity(job, source, data), job.checkpoint_uri, rung=job.until,
-                     first=resume or _paused(job, earlier)) as kept:
+        with journal(
+            _identity(job, source, data), job.checkpoint_uri, rung=job.until, first=resume or _paused(job, earlier)
+        ) as kept:
             result = train(job, replace(task, journal=kept, until=job.until))
             if job.until is not None:
                 step.write(out / STATE, kept.identity, kept.state())
@@ -101,40 +105,80 @@ def _identity(job: Candidate, source: CheckpointManifest, data: Dataset) -> dict
 def _task(job: Candidate, start: Start, data: Dataset) -> Task:
     pool = Samples([data.train, data.val])
     places = pool.rows
-    return Task(start=start, options=job.strategy, train=pool.subset(places[:len(data.train)]),
-                val=pool.subset(places[len(data.train):]), classes=data.manifest.classes,
-                image_shape=data.manifest.image_shape, head=job.head, training=job.training, control=job.control,
-                longest=job.longest, control_rate=job.control_rate, seed=job.seed, device=devices.pick(),
-                student=job.student, objective=Objective.of(data.manifest),
-                meter=Meter(images_of(job, len(data.train), len(pool))))
+    return Task(
+        start=start,
+        options=job.strategy,
+        train=pool.subset(places[: len(data.train)]),
+        val=pool.subset(places[len(data.train) :]),
+        classes=data.manifest.classes,
+        image_shape=data.manifest.image_shape,
+        head=job.head,
+        training=job.training,
+        control=job.control,
+        longest=job.longest,
+        control_rate=job.control_rate,
+        seed=job.seed,
+        device=devices.pick(),
+        student=job.student,
+        objective=Objective.of(data.manifest),
+        meter=Meter(images_of(job, len(data.train), len(pool))),
+    )
 
 
 def _write(job: Candidate, source: CheckpointManifest, data: Dataset, result: Result, out: Path) -> CheckpointManifest:
     trained = result.trained
     carries = job.strategy_name in CARRYING
-    manifest = _manifest(job, source, result.row).model_copy(update={
-        "backbone": trained.backbone or source.backbone, "small": trained.small, "head": trained.head,
-        "source_head": trained.source_head, "mapped_from": trained.mapped_from, "architecture": trained.architecture,
-        "task": trained.network.task, "classes": data.manifest.classes, "input": trained.contract,
-        "dataset_digest": data.manifest.digest,
-        "classes_kept": trained.surgery.kept, "classes_new": trained.surgery.new,
-        "classes_dropped": trained.surgery.dropped,
-        "parent": source.digest if carries else None, "licence": source.licence if carries else NO_WEIGHTS,
-        "reinitialised": trained.reinitialised, "dropped": trained.dropped, "history": trained.history})
-    events.log(f"{job.name}: {result.row.val_method}: {result.row.val_score}, "
-               f"{result.row.train_seconds:.1f} s, {result.row.presentations} presentations")
+    manifest = _manifest(job, source, result.row).model_copy(
+        update={
+            "backbone": trained.backbone or source.backbone,
+            "small": trained.small,
+            "head": trained.head,
+            "source_head": trained.source_head,
+            "mapped_from": trained.mapped_from,
+            "architecture": trained.architecture,
+            "task": trained.network.task,
+            "classes": data.manifest.classes,
+            "input": trained.contract,
+            "dataset_digest": data.manifest.digest,
+            "classes_kept": trained.surgery.kept,
+            "classes_new": trained.surgery.new,
+            "classes_dropped": trained.surgery.dropped,
+            "parent": source.digest if carries else None,
+            "licence": source.licence if carries else NO_WEIGHTS,
+            "reinitialised": trained.reinitialised,
+            "dropped": trained.dropped,
+            "history": trained.history,
+        }
+    )
+    events.log(
+        f"{job.name}: {result.row.val_method}: {result.row.val_score}, "
+        f"{result.row.train_seconds:.1f} s, {result.row.presentations} presentations"
+    )
     return checkpoint.write(out, manifest, trained.network)
 
 
 def _manifest(job: Candidate, source: CheckpointManifest, row: Row) -> CheckpointManifest:
-    return CheckpointManifest(name=job.name, backbone=source.backbone, small=source.small, head=job.head,
-                              architecture=source.architecture, task=source.task, classes=source.classes,
-                              input=source.input, strategy=job.strategy_name, seed=job.seed, dataset_digest=None,
-                              config=job.to_json(), licence=source.licence, row=row)
+    return CheckpointManifest(
+        name=job.name,
+        backbone=source.backbone,
+        small=source.small,
+        head=job.head,
+        architecture=source.architecture,
+        task=source.task,
+        classes=source.classes,
+        input=source.input,
+        strategy=job.strategy_name,
+        seed=job.seed,
+        dataset_digest=None,
+        config=job.to_json(),
+        licence=source.licence,
+        row=row,
+    )
 
 
-def _without_weights(job: Candidate, source: CheckpointManifest, out: Path, status: str,
-                     reason: str) -> CheckpointManifest:
+def _without_weights(
+    job: Candidate, source: CheckpointManifest, out: Path, status: str, reason: str
+) -> CheckpointManifest:
     events.log(f"{job.name}: {status}: {reason}")
     row = Row(source=job.source, strategy=job.strategy_name, status=status, reason=reason)
     return checkpoint.write(out, _manifest(job, source, row), None)

@@ -39,8 +39,9 @@ def fingerprint(config: Config) -> Jobs:
     inits = [source.init for source in config.source if source.init not in _INITS]
     for init in inits:
         if not storage.exists(init):
-            raise RefusedError(f"source.init: {init!r} is neither {' nor '.join(_INITS)} nor a file, folder or URI "
-                               "that is there")
+            raise RefusedError(
+                f"source.init: {init!r} is neither {' nor '.join(_INITS)} nor a file, folder or URI that is there"
+            )
     found = {data.data: of_data(data, task=config.task_of(data)) for data in tasks if data.data}
     found |= {data.ledger: of_place(ledger_file(data.ledger)) for data in tasks if data.ledger}
     found |= {init: of_place(init) for init in inits}

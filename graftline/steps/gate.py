@@ -50,37 +50,53 @@ def gate(job: GateJob, *, dataset: Path, onnx: Path, evaluation: Path, out: Path
         findings = broken(outputs, answers, shipped)
         if not findings:
             truth = truth_of(data.test, data.manifest)
-            findings, flips = rules.same(outputs, answers, shipped, truth, evaluated.test, evaluated.per_class,
-                                         temperature=evaluated.temperature)
+            findings, flips = rules.same(
+                outputs, answers, shipped, truth, evaluated.test, evaluated.per_class, temperature=evaluated.temperature
+            )
             numbers = _figures(rules, outputs, truth, evaluated.temperature)
             findings += _policy(job, rules, outputs, truth, predictions, evaluated, numbers)
     verdict, reasons = judging.conclude(findings)
-    result = GateResult(verdict=verdict, reasons=reasons, figures=numbers, champion=None, onnx_digest=exported.digest,
-                        dataset_digest=data.manifest.digest, examples=examples, flips=flips)
+    result = GateResult(
+        verdict=verdict,
+        reasons=reasons,
+        figures=numbers,
+        champion=None,
+        onnx_digest=exported.digest,
+        dataset_digest=data.manifest.digest,
+        examples=examples,
+        flips=flips,
+    )
     out.mkdir(parents=True, exist_ok=True)
     events.log(f"gate: {verdict}. {' '.join(reasons)}")
     return manifest.write(out, result)
 
 
-def _comparable(data: Dataset, exported: OnnxManifest, evaluated: Evaluation,
-                predictions: Predictions) -> list[Finding]:
+def _comparable(
+    data: Dataset, exported: OnnxManifest, evaluated: Evaluation, predictions: Predictions
+) -> list[Finding]:
     """Holds where the artifacts do not speak of the same samples and classes."""
     digest, count = data.manifest.digest, len(data.test)
     shipped = predictions.chosen.get((evaluated.chosen.seeds or [-1])[0])
     doubts = {
         "the evaluation was made on another dataset": evaluated.dataset_digest != digest,
         "the file was exported for another dataset": exported.facts.dataset_digest != digest,
-        "the tasks of dataset, evaluation and file differ":
-            not data.manifest.task == evaluated.task == exported.facts.task or evaluated.task not in TASKS,
-        "the classes of dataset, evaluation and file differ":
-            not data.manifest.classes == evaluated.classes == exported.facts.classes,
-        "the evaluation's figures by class are not those of its classes":
-            [line["class"] for line in evaluated.per_class] != evaluated.classes,
+        "the tasks of dataset, evaluation and file differ": not data.manifest.task
+        == evaluated.task
+        == exported.facts.task
+        or evaluated.task not in TASKS,
+        "the classes of dataset, evaluation and file differ": not data.manifest.classes
+        == evaluated.classes
+        == exported.facts.classes,
+        "the evaluation's figures by class are not those of its classes": [
+            line["class"] for line in evaluated.per_class
+        ]
+        != evaluated.classes,
         "the test split is empty": count == 0,
-        f"the evaluation counts {evaluated.examples:,} samples, the test split has {count:,}":
-            evaluated.examples != count,
-        "the stored labels are not those of the test split":
-            not np.array_equal(predictions.labels, np.asarray(data.test.labels)),
+        f"the evaluation counts {evaluated.examples:,} samples, the test split has {count:,}": evaluated.examples
+        != count,
+        "the stored labels are not those of the test split": not np.array_equal(
+            predictions.labels, np.asarray(data.test.labels)
+        ),
         "the evaluation holds no answers of the model that ships": shipped is None,
     }
     return [Finding("hold", f"Nothing can be compared: {doubt}.") for doubt, there in doubts.items() if there]
@@ -89,7 +105,7 @@ def _comparable(data: Dataset, exported: OnnxManifest, evaluated: Evaluation,
 def _score(model: OnnxModel, data: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     parts = []
     for start in range(0, len(data.test), _BATCH):
-        parts.append(model.run(data.test.images[start:start + _BATCH]))
+        parts.append(model.run(data.test.images[start : start + _BATCH]))
         events.progress(min(start + _BATCH, len(data.test)), len(data.test), "scoring the file")
     return np.concatenate([outputs for outputs, _ in parts]), np.concatenate([answers for _, answers in parts])
 
@@ -108,17 +124,31 @@ def _figures(rules: Rules, outputs: NDArray[np.float32], truth: Truth, temperatu
     return found
 
 
-def _policy(job: GateJob, rules: Rules, outputs: NDArray[np.float32], truth: Truth, predictions: Predictions,
-            evaluated: Evaluation, numbers: dict[str, Figure]) -> list[Finding]:
+def _policy(
+    job: GateJob,
+    rules: Rules,
+    outputs: NDArray[np.float32],
+    truth: Truth,
+    predictions: Predictions,
+    evaluated: Evaluation,
+    numbers: dict[str, Figure],
+) -> list[Finding]:
     policy = job.gate
     found = judging.floor_findings(policy, numbers)
     if policy.min_class_recall is not None:
         recalls = rules.recalls(outputs, truth)
-        found += judging.recall_findings(policy.min_class_recall, *recalls, evaluated.classes) if recalls else [
-            Finding("hold", f"The file has no recall, so the floor {policy.min_class_recall:g} cannot be judged.")]
+        found += (
+            judging.recall_findings(policy.min_class_recall, *recalls, evaluated.classes)
+            if recalls
+            else [
+                Finding("hold", f"The file has no recall, so the floor {policy.min_class_recall:g} cannot be judged.")
+            ]
+        )
     if policy.beat_baselines:
-        gaps = {name: rules.difference(outputs[None], guess[None], truth, seed=0)
-                for name, guess in predictions.baselines.items()}
+        gaps = {
+            name: rules.difference(outputs[None], guess[None], truth, seed=0)
+            for name, guess in predictions.baselines.items()
+        }
         found += judging.beside_findings(gaps, rules.TRIVIAL, evaluated.gain.unit, job.delta)
     found += judging.gain_findings(policy.require_positive_gain, evaluated.gain)
     return [*found, judging.FIRST_RELEASE]

@@ -71,15 +71,28 @@ def halve(job: RaceJob, *, candidates: list[Path], before: Path | None = None, o
     out.mkdir(parents=True, exist_ok=True)
     for entry in [*kept, *through]:
         link(entry.folder, out / entry.manifest.name)
-    stands = [*(past.stands if past else []),
-              *(stand_of(entry, number, left.get(entry.manifest.name, "")) for entry in entries)]
-    manifest.write(out, Race(
-        sizes=job.sizes, ends=job.ends, images=job.images, passes=job.passes, minutes=job.minutes, stands=stands,
-        rows=(past.rows if past else {}) | {name: entry.manifest.row for name, entry in ended.items()},
-        histories=(past.histories if past else {}) | {n: entry.manifest.history for n, entry in ended.items()},
-    ), hashed=False)
-    events.log(f"rung {number}: {len(names)} candidates, {len(kept)} go on, {len(through)} are through, "
-               f"{len(left)} leave; {seconds_of(stands):.0f} s of training so far")
+    stands = [
+        *(past.stands if past else []),
+        *(stand_of(entry, number, left.get(entry.manifest.name, "")) for entry in entries),
+    ]
+    manifest.write(
+        out,
+        Race(
+            sizes=job.sizes,
+            ends=job.ends,
+            images=job.images,
+            passes=job.passes,
+            minutes=job.minutes,
+            stands=stands,
+            rows=(past.rows if past else {}) | {name: entry.manifest.row for name, entry in ended.items()},
+            histories=(past.histories if past else {}) | {n: entry.manifest.history for n, entry in ended.items()},
+        ),
+        hashed=False,
+    )
+    events.log(
+        f"rung {number}: {len(names)} candidates, {len(kept)} go on, {len(through)} are through, "
+        f"{len(left)} leave; {seconds_of(stands):.0f} s of training so far"
+    )
     for name, why in left.items():
         events.log(f"{name} leaves: {why}")
     return _next(rung, kept, through, out) or [_stand_in(candidates[0], number)]
@@ -87,10 +100,16 @@ def halve(job: RaceJob, *, candidates: list[Path], before: Path | None = None, o
 
 def _cut(rung: _Rung, entries: list[Entry]) -> tuple[list[Entry], dict[str, str]]:
     """Returns who goes on, the best first, and why each of the others leaves."""
-    left = {entry.manifest.name: f"{entry.manifest.row.status}: {entry.manifest.row.reason}"
-            for entry in entries if not entry.ok}
-    left |= {entry.manifest.name: "no score on validation"
-             for entry in entries if entry.ok and not entry.over and entry.score == -math.inf}
+    left = {
+        entry.manifest.name: f"{entry.manifest.row.status}: {entry.manifest.row.reason}"
+        for entry in entries
+        if not entry.ok
+    }
+    left |= {
+        entry.manifest.name: "no score on validation"
+        for entry in entries
+        if entry.ok and not entry.over and entry.score == -math.inf
+    }
     running = sorted((entry for entry in entries if entry.ok and not entry.over and entry.score > -math.inf), key=_rank)
     if not running:
         return [], left
@@ -129,7 +148,7 @@ def _in_time(rung: _Rung, kept: list[Entry]) -> list[Entry]:
     spare, pace = _spare(rung), _pace(rung)
     each, finalist = rung.step * rung.job.images * pace, rung.last * rung.job.images * pace
     fit = sum(number * each + finalist <= spare for number in range(1, len(kept) + 1))
-    return kept[:max(1, fit)]
+    return kept[: max(1, fit)]
 
 
 def _spare(rung: _Rung) -> float:
@@ -150,8 +169,11 @@ def _through(past: Race | None, before: Path | None, now: list[Entry]) -> list[E
         return []
     again = {entry.manifest.name for entry in now}
     last = {stand.name: stand for stand in past.stands}
-    return [entry_of(before / name) for name, stand in last.items()
-            if stand.status == "ok" and not stand.left and name not in again]
+    return [
+        entry_of(before / name)
+        for name, stand in last.items()
+        if stand.status == "ok" and not stand.left and name not in again
+    ]
 
 
 def _next(rung: _Rung, kept: list[Entry], through: list[Entry], out: Path) -> list[Candidate]:
@@ -160,10 +182,16 @@ def _next(rung: _Rung, kept: list[Entry], through: list[Entry], out: Path) -> li
     items = [item for entry in kept if (item := _onward(rung, entry, final)) is not None]
     if final and job.cross_validate:
         crossed = {item.name for item in items}
-        items += [entry.job.model_copy(update={"cross_validate": True, "until": None}) for entry in through
-                  if entry.over and not entry.job.cross_validate and entry.manifest.name not in crossed]
-    longest = max([recipe.presentations(item.strategy, item.training, job.images) for item in items if item.strategy]
-                  + [entry.manifest.row.presentations for entry in [*kept, *through]], default=0)
+        items += [
+            entry.job.model_copy(update={"cross_validate": True, "until": None})
+            for entry in through
+            if entry.over and not entry.job.cross_validate and entry.manifest.name not in crossed
+        ]
+    longest = max(
+        [recipe.presentations(item.strategy, item.training, job.images) for item in items if item.strategy]
+        + [entry.manifest.row.presentations for entry in [*kept, *through]],
+        default=0,
+    )
     longest = longest or recipe.epochs(job.images) * job.images
     if final:
         opponents = {entry.job.opponent for entry in [*kept, *through]}
@@ -175,8 +203,13 @@ def _next(rung: _Rung, kept: list[Entry], through: list[Entry], out: Path) -> li
 def _control(planned: Candidate, longest: int, images: int) -> Candidate:
     """Returns a control that is as long as the finalists, who may be shorter than the first rung's candidates."""
     passes, why = recipe.control_length(longest, images)
-    return planned.model_copy(update={"longest": longest, "recipe": [why, *planned.recipe[1:]],
-                                      "training": planned.training.model_copy(update={"epochs": passes})})
+    return planned.model_copy(
+        update={
+            "longest": longest,
+            "recipe": [why, *planned.recipe[1:]],
+            "training": planned.training.model_copy(update={"epochs": passes}),
+        }
+    )
 
 
 def _onward(rung: _Rung, entry: Entry, final: bool) -> Candidate | None:

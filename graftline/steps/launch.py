@@ -39,8 +39,9 @@ def _steps() -> dict[str, tuple[type[Candidate] | type[PretrainJob], Step]]:
     return {"finetune": (Candidate, finetune), "pretrain": (PretrainJob, pretrain)}
 
 
-def together(name: str, work: Step, job: Candidate | PretrainJob, asked: int | None, *, out: Path,
-             **folders: Path | None) -> CheckpointManifest:
+def together(
+    name: str, work: Step, job: Candidate | PretrainJob, asked: int | None, *, out: Path, **folders: Path | None
+) -> CheckpointManifest:
     """Runs a step's work in this process, or the step in as many as share its batches.
 
     Args:
@@ -60,8 +61,9 @@ def together(name: str, work: Step, job: Candidate | PretrainJob, asked: int | N
         return work(job, out=own, **folders)
 
 
-def _launched(name: str, job: Candidate | PretrainJob, processes: int, *, out: Path,
-              **folders: Path | None) -> CheckpointManifest:
+def _launched(
+    name: str, job: Candidate | PretrainJob, processes: int, *, out: Path, **folders: Path | None
+) -> CheckpointManifest:
     """Runs a step in several processes and waits for them; if one fails, all end.
 
     Raises:
@@ -76,12 +78,25 @@ def _launched(name: str, job: Candidate | PretrainJob, processes: int, *, out: P
 
     events.log(f"{processes} processes share each batch")
     with tempfile.TemporaryDirectory(prefix="graftline-launch-") as folder:
-        told = {"name": name, "job": job.to_json(), "step": events.running(), "parent": os.getpid(),
-                "out": str(out.absolute()),
-                "folders": {key: str(path.absolute()) for key, path in folders.items() if path is not None}}
+        told = {
+            "name": name,
+            "job": job.to_json(),
+            "step": events.running(),
+            "parent": os.getpid(),
+            "out": str(out.absolute()),
+            "folders": {key: str(path.absolute()) for key, path in folders.items() if path is not None},
+        }
         (Path(folder) / "job.json").write_text(json.dumps(told), encoding="utf-8")
-        config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex,
-                              rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.2)
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=processes,
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            monitor_interval=0.2,
+        )
         try:
             with _own_signals():
                 elastic_launch(config, sys.executable)("-m", "graftline.steps.launch", folder)
@@ -99,8 +114,9 @@ def _raise_as_alone(folder: Path, error: "ChildFailedError") -> None:
         told = json.loads((folder / ENDED).read_text(encoding="utf-8"))
         raise ERRORS[told["kind"]](told["message"]) from None
     began = min(failure.timestamp for failure in error.failures.values())
-    if any(failure.exitcode == -signal.SIGKILL and failure.timestamp < began + GRACE
-           for failure in error.failures.values()):
+    if any(
+        failure.exitcode == -signal.SIGKILL and failure.timestamp < began + GRACE for failure in error.failures.values()
+    ):
         raise SystemExit(128 + signal.SIGKILL) from error  # by the system, where memory ran out: no bug
 
 
@@ -110,8 +126,9 @@ def _own_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before: dict[int, Any] = {number: signal.getsignal(number)
-                              for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)}
+    before: dict[int, Any] = {
+        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    }
     try:
         yield
     finally:
@@ -126,8 +143,11 @@ def main(folder: Path) -> None:
     kind, step = _steps()[told["name"]]
     with events.speaking_for(told["step"] if ranks.first() else ""):
         try:
-            step(kind.model_validate_json(told["job"]), out=Path(told["out"]),
-                 **{name: Path(path) for name, path in told["folders"].items()})
+            step(
+                kind.model_validate_json(told["job"]),
+                out=Path(told["out"]),
+                **{name: Path(path) for name, path in told["folders"].items()},
+            )
         except Exception as error:
             if (why := "oom" if is_out_of_memory(error) else kind_of(error)) in ERRORS:
                 own = folder / f"{os.environ['RANK']}.json"

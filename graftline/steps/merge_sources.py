@@ -38,7 +38,9 @@ def merge_sources(jobs: Sequence[SourceJob], parts: Sequence[Path], *, target: P
         else:
             found = merge(job.preprocess, parts, out=folder, target=target).image_shape[1:]
             if found != wanted:
-                raise RefusedError(f"{job.preprocess.data.data}: decoded at {found[0]}x{found[1]}, but the target at "
-                                   f"{wanted[0]}x{wanted[1]}, the size of its ledger; set image_size to that")
+                raise RefusedError(
+                    f"{job.preprocess.data.data}: decoded at {found[0]}x{found[1]}, but the target at "
+                    f"{wanted[0]}x{wanted[1]}, the size of its ledger; set image_size to that"
+                )
         made.append(job.pretrain.model_copy(update={"inputs": manifest.identity(folder)}))
     return made

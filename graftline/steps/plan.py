@@ -66,38 +66,57 @@ def plan(job: PlanJob, *, sources: list[Path], dataset: Path, out: Path) -> Plan
         source = manifest.read(folder, CheckpointManifest)
         _check_label(source.name)
         if source.row.status != "ok":
-            raise RefusedError(f"source {source.name}: {folder} has no weights, its training ended as "
-                               f"{source.row.status!r}: {source.row.reason}")
+            raise RefusedError(
+                f"source {source.name}: {folder} has no weights, its training ended as "
+                f"{source.row.status!r}: {source.row.reason}"
+            )
         found[source.name] = source
         link(folder, out / source.name)
     race = RaceJob(images=len(data.train))
     if job.budget is None:
-        transfers = [_transfer(job, source, strategy, data) for source in found.values()
-                     for strategy in named(job.strategies) if _applies(source, strategy)]
+        transfers = [
+            _transfer(job, source, strategy, data)
+            for source in found.values()
+            for strategy in named(job.strategies)
+            if _applies(source, strategy)
+        ]
     else:
         transfers, race = _first_rung(job, found, data, out)
     if not transfers:
-        raise RefusedError("source: random weights and no data, so there is nothing to transfer; give an init or data, "
-                           f"or add 'structure' to the strategies (they are: {', '.join(_names(job))})")
-    every = [each.model_copy(update={"checkpoint_uri": job.checkpoint_uri})
-             for each in _complete(job, list(found.values()), transfers, data)]
+        raise RefusedError(
+            "source: random weights and no data, so there is nothing to transfer; give an init or data, "
+            f"or add 'structure' to the strategies (they are: {', '.join(_names(job))})"
+        )
+    every = [
+        each.model_copy(update={"checkpoint_uri": job.checkpoint_uri})
+        for each in _complete(job, list(found.values()), transfers, data)
+    ]
     if job.budget is None:
         return Planned(every, race)
-    first, controls = every[:len(transfers)], every[len(transfers):]
-    return Planned([each.model_copy(update={"cross_validate": each.cross_validate and isinstance(each.strategy, CHEAP)})
-                    for each in first],
-                   race.model_copy(update={"controls": controls, "cross_validate": first[0].cross_validate}))
+    first, controls = every[: len(transfers)], every[len(transfers) :]
+    return Planned(
+        [
+            each.model_copy(update={"cross_validate": each.cross_validate and isinstance(each.strategy, CHEAP)})
+            for each in first
+        ],
+        race.model_copy(update={"controls": controls, "cross_validate": first[0].cross_validate}),
+    )
 
 
-def _first_rung(job: PlanJob, found: dict[str, CheckpointManifest], data: Dataset,
-                out: Path) -> tuple[list[Candidate], RaceJob]:
+def _first_rung(
+    job: PlanJob, found: dict[str, CheckpointManifest], data: Dataset, out: Path
+) -> tuple[list[Candidate], RaceJob]:
     """Raises RefusedError where there is nothing to race by, or the budget is too small."""
     if not len(data.val):
-        raise RefusedError(f"budget: {data.manifest.label} has no validation images, so no tournament can be judged; "
-                           "list strategies and give no budget: they are scored by cross-validation")
+        raise RefusedError(
+            f"budget: {data.manifest.label} has no validation images, so no tournament can be judged; "
+            "list strategies and give no budget: they are scored by cross-validation"
+        )
     task, classes = data.manifest.task, data.manifest.classes
-    can = {label: traits(source, out / label, classes, "classification" if task == "unlabelled" else task)
-           for label, source in found.items()}
+    can = {
+        label: traits(source, out / label, classes, "classification" if task == "unlabelled" else task)
+        for label, source in found.items()
+    }
     if job.training.resolution is not None:
         can = {label: replace(each, side=0) for label, each in can.items()}
 
@@ -105,8 +124,13 @@ def _first_rung(job: PlanJob, found: dict[str, CheckpointManifest], data: Datase
         if not _applies(found[label], kind.strategy):
             return None
         training = job.training.model_copy(update={"rate_factor": job.training.rate_factor * kind.factor})
-        return _transfer(job.model_copy(update={"training": training}), found[label], kind.strategy, data,
-                         side=kind.side(can[label].side))
+        return _transfer(
+            job.model_copy(update={"training": training}),
+            found[label],
+            kind.strategy,
+            data,
+            side=kind.side(can[label].side),
+        )
 
     return enter(job, can, make, images=len(data.train))
 
@@ -117,8 +141,10 @@ def _names(job: PlanJob) -> list[str]:
 
 def _check_label(label: str) -> None:
     if not label or label.startswith(".") or re.search(r"[/\\\x00-\x1f]", label):
-        raise RefusedError(f"source.name: {label!r} cannot be a folder's name; expected one without slashes, control "
-                           "characters or a leading dot")
+        raise RefusedError(
+            f"source.name: {label!r} cannot be a folder's name; expected one without slashes, control "
+            "characters or a leading dot"
+        )
 
 
 def _applies(source: CheckpointManifest, strategy: Strategy) -> bool:
@@ -128,21 +154,39 @@ def _applies(source: CheckpointManifest, strategy: Strategy) -> bool:
     return False
 
 
-def _transfer(job: PlanJob, source: CheckpointManifest, strategy: Strategy, data: Dataset,
-              side: int = 0) -> Candidate:
+def _transfer(job: PlanJob, source: CheckpointManifest, strategy: Strategy, data: Dataset, side: int = 0) -> Candidate:
     training, why = recipe.resolve(job.training, strategy, _facts(source, data, side=side))
-    return Candidate(name=_plain(f"{source.name}-{strategy.name}"), source=source.name, strategy=strategy,
-                     head=job.head, training=training, recipe=why, control=job.control, longest=0,
-                     cross_validate=False, seed=job.seed)
+    return Candidate(
+        name=_plain(f"{source.name}-{strategy.name}"),
+        source=source.name,
+        strategy=strategy,
+        head=job.head,
+        training=training,
+        recipe=why,
+        control=job.control,
+        longest=0,
+        cross_validate=False,
+        seed=job.seed,
+    )
 
 
 def _control(job: PlanJob, candidate: Candidate, source: CheckpointManifest, longest: int, data: Dataset) -> Candidate:
     student, side = _student(candidate), candidate.training.resolution or 0
     training, why = recipe.control_training(job.training, longest, _facts(source, data, student, side))
     size = "" if side in (0, job.training.resolution, _side(source)) else f"-{side}px"
-    return Candidate(name=_plain(f"{source.name}{'-student' * bool(student)}-control{size}"), source=source.name,
-                     strategy=None, student=student, head=job.head, training=training, recipe=why, control=job.control,
-                     longest=longest, cross_validate=False, seed=job.seed)
+    return Candidate(
+        name=_plain(f"{source.name}{'-student' * bool(student)}-control{size}"),
+        source=source.name,
+        strategy=None,
+        student=student,
+        head=job.head,
+        training=training,
+        recipe=why,
+        control=job.control,
+        longest=longest,
+        cross_validate=False,
+        seed=job.seed,
+    )
 
 
 def _facts(source: CheckpointManifest, data: Dataset, student: Distill | None = None, side: int = 0) -> recipe.Facts:
@@ -154,8 +198,9 @@ def _side(source: CheckpointManifest) -> int:
     return min(source.input.height, source.input.width)
 
 
-def _complete(job: PlanJob, sources: list[CheckpointManifest], transfers: list[Candidate],
-              data: Dataset) -> list[Candidate]:
+def _complete(
+    job: PlanJob, sources: list[CheckpointManifest], transfers: list[Candidate], data: Dataset
+) -> list[Candidate]:
     images = len(data.train)
     planned = [recipe.presentations(each.strategy, each.training, images) for each in transfers if each.strategy]
     # With `zero` alone nothing is shown; a control still has to be trained in earnest.
@@ -167,12 +212,15 @@ def _complete(job: PlanJob, sources: list[CheckpointManifest], transfers: list[C
     by_name = {source.name: source for source in sources}
     controls = [_control(job, each, by_name[each.source], longest, data) for each in networks.values()]
     every = _named_apart([*transfers, *controls])
-    opponents = dict(zip(networks, (each.name for each in every[len(transfers):]), strict=True))
-    events.log(f"{len(transfers)} candidates, {len(controls)} controls of at least {longest} presentations; "
-               + ("scored by cross-validation" if crossed else "scored on the validation split"))
-    return [each.model_copy(update={"longest": longest, "cross_validate": crossed,
-                                    "opponent": opponents[key]})
-            for each, key in zip(every, keys, strict=False)] + every[len(transfers):]
+    opponents = dict(zip(networks, (each.name for each in every[len(transfers) :]), strict=True))
+    events.log(
+        f"{len(transfers)} candidates, {len(controls)} controls of at least {longest} presentations; "
+        + ("scored by cross-validation" if crossed else "scored on the validation split")
+    )
+    return [
+        each.model_copy(update={"longest": longest, "cross_validate": crossed, "opponent": opponents[key]})
+        for each, key in zip(every, keys, strict=False)
+    ] + every[len(transfers) :]
 
 
 def _is_small(data: Dataset) -> bool:
@@ -194,8 +242,15 @@ def _key_of(candidate: Candidate, sources: list[CheckpointManifest]) -> str:
     source = next(each for each in sources if each.name == candidate.source)
     contract = source.input.model_dump(mode="json", exclude={"stored"})
     shape = shape_of(source, _student(candidate))
-    return canonical_json([shape.backbone, shape.small.model_dump(mode="json"), shape.architecture, contract,
-                           candidate.training.resolution or _side(source)])
+    return canonical_json(
+        [
+            shape.backbone,
+            shape.small.model_dump(mode="json"),
+            shape.architecture,
+            contract,
+            candidate.training.resolution or _side(source),
+        ]
+    )
 
 
 def _plain(name: str) -> str:

@@ -57,8 +57,18 @@ def _empty(job: PreprocessJob, out: Path, target: Target | None) -> DatasetManif
     dataset.clear(out)
     nothing = Ledger(seed=job.seed, image_size=target.shape[1:], entries={})
     whole = DatasetManifest(
-        label=job.label, format="none", classes=[], sizes=dict.fromkeys(SPLIT_NAMES, 0), image_shape=target.shape,
-        mean=[0.0] * target.shape[0], std=[1.0] * target.shape[0], dropped=[], seed=job.seed, ledger=nothing.digest,
-        fingerprint=job.fingerprint, digest=dataset.content_digest([]),
-        notes=["no data of its own: its weights come as they are, and what they were trained on is not known here"])
+        label=job.label,
+        format="none",
+        classes=[],
+        sizes=dict.fromkeys(SPLIT_NAMES, 0),
+        image_shape=target.shape,
+        mean=[0.0] * target.shape[0],
+        std=[1.0] * target.shape[0],
+        dropped=[],
+        seed=job.seed,
+        ledger=nothing.digest,
+        fingerprint=job.fingerprint,
+        digest=dataset.content_digest([]),
+        notes=["no data of its own: its weights come as they are, and what they were trained on is not known here"],
+    )
     return dataset.write(out, whole, [], [], nothing.to_json(), page)

@@ -72,35 +72,74 @@ def _train(job: PretrainJob, start: Initial, data: Dataset) -> tuple[Row, list[E
     epochs = training.epochs or 1
     rates = recipe.rates(training)
     new_head = any(key.startswith("head.") for key in start.reinitialised)
-    groups = [group([start.network.head], rates.new if new_head else rates.carried),
-              group([start.network.backbone], rates.new if job.init == "random" else rates.carried)]
+    groups = [
+        group([start.network.head], rates.new if new_head else rates.carried),
+        group([start.network.backbone], rates.new if job.init == "random" else rates.carried),
+    ]
     devices.settle_threads(start.network, start.input)
-    loop = Loop(start.network, groups, training, start.input, seed=job.seed, device=devices.pick(),
-                meter=Meter(epochs * len(train)))
+    loop = Loop(
+        start.network,
+        groups,
+        training,
+        start.input,
+        seed=job.seed,
+        device=devices.pick(),
+        meter=Meter(epochs * len(train)),
+    )
     told = {"job": job.model_dump(mode="json", exclude={"checkpoint_uri", "inputs"}), "data": data.manifest.identity}
     with journal(told, job.checkpoint_uri) as kept, devices.seeded(job.seed, "pretrain"):
         history = fit(loop, train, val, epochs, journal=kept)
     if loop.diverged:
         raise DivergedError(loop.diverged)
     start.network.eval()
-    row = Row(source=job.label, strategy="pretrain", train_seconds=loop.seconds, presentations=loop.shown,
-              trained_parameters=trained_parameters(start.network), learning_rate=groups[0].rate, notes=start.notes,
-              recipe=why)
+    row = Row(
+        source=job.label,
+        strategy="pretrain",
+        train_seconds=loop.seconds,
+        presentations=loop.shown,
+        trained_parameters=trained_parameters(start.network),
+        learning_rate=groups[0].rate,
+        notes=start.notes,
+        recipe=why,
+    )
     if len(val):
-        found = score(outputs(start.network, val, start.input, loop.device), val.labels, training.loss,
-                      start.network.objective)
-        row = row.model_copy(update={"val_accuracy": found.accuracy, "val_score": found.main,
-                                     "val_score_se": found.se, "val_method": "validation split"})
+        found = score(
+            outputs(start.network, val, start.input, loop.device), val.labels, training.loss, start.network.objective
+        )
+        row = row.model_copy(
+            update={
+                "val_accuracy": found.accuracy,
+                "val_score": found.main,
+                "val_score_se": found.se,
+                "val_method": "validation split",
+            }
+        )
         events.log(f"{job.label}: validation score {found.main:.3f} after {epochs} epochs")
     loop.meter.finish()
     return row, history
 
 
-def _manifest(job: PretrainJob, start: Initial, row: Row, strategy: str, digest: str | None,
-              history: list[Epoch]) -> CheckpointManifest:
+def _manifest(
+    job: PretrainJob, start: Initial, row: Row, strategy: str, digest: str | None, history: list[Epoch]
+) -> CheckpointManifest:
     return CheckpointManifest(
-        name=job.label, backbone=start.backbone, small=start.small, head=start.head, source_head=start.source_head,
-        architecture=start.architecture, task=start.network.task, classes=start.classes, input=start.input,
-        strategy=strategy, seed=job.seed,
-        dataset_digest=digest, config=job.to_json(), parent=start.parent, licence=start.licence,
-        reinitialised=start.reinitialised, dropped=start.dropped, row=row, history=history)
+        name=job.label,
+        backbone=start.backbone,
+        small=start.small,
+        head=start.head,
+        source_head=start.source_head,
+        architecture=start.architecture,
+        task=start.network.task,
+        classes=start.classes,
+        input=start.input,
+        strategy=strategy,
+        seed=job.seed,
+        dataset_digest=digest,
+        config=job.to_json(),
+        parent=start.parent,
+        licence=start.licence,
+        reinitialised=start.reinitialised,
+        dropped=start.dropped,
+        row=row,
+        history=history,
+    )

@@ -23,8 +23,9 @@ from graftline.release import CARD, LABELS, SAMPLE, SERVING, GateVerdict, Lineag
 from graftline.report.card import model_card
 
 
-def release(job: ReleaseJob, *, dataset: Path, onnx: Path, evaluation: Path, gate: Path, chosen: Path,
-            out: Path) -> ReleaseManifest:
+def release(
+    job: ReleaseJob, *, dataset: Path, onnx: Path, evaluation: Path, gate: Path, chosen: Path, out: Path
+) -> ReleaseManifest:
     """Writes a release, verifies it as a user would, and copies it into the store.
 
     Args:
@@ -45,8 +46,10 @@ def release(job: ReleaseJob, *, dataset: Path, onnx: Path, evaluation: Path, gat
     checkpoint = manifest.read(chosen, CheckpointManifest)
     data = datasets.read(dataset)
     if verdict.verdict != "promote":
-        raise RefusedError(f"{gate}: the gate says {verdict.verdict!r} ({'; '.join(verdict.reasons)}); "
-                           "only a promoted model is released")
+        raise RefusedError(
+            f"{gate}: the gate says {verdict.verdict!r} ({'; '.join(verdict.reasons)}); "
+            "only a promoted model is released"
+        )
     _one_run(exported, evaluated, verdict, checkpoint, data.manifest)
     _clear(out)
     shutil.copyfile(onnx / onnx_file.FILE, out / onnx_file.FILE)
@@ -64,21 +67,46 @@ def release(job: ReleaseJob, *, dataset: Path, onnx: Path, evaluation: Path, gat
     return written
 
 
-def _manifest(exported: OnnxManifest, evaluated: Evaluation, verdict: GateResult, checkpoint: CheckpointManifest,
-              data: DatasetManifest, sample: str) -> ReleaseManifest:
+def _manifest(
+    exported: OnnxManifest,
+    evaluated: Evaluation,
+    verdict: GateResult,
+    checkpoint: CheckpointManifest,
+    data: DatasetManifest,
+    sample: str,
+) -> ReleaseManifest:
     label = re.sub(r"(\.(zip|tar|tgz|gz|bz2|xz|csv|jsonl|parquet))+$", "", data.label.lower())
     name = re.sub(r"[^a-z0-9]+", "-", label).strip("-")[:40].rstrip("-") or "model"
-    lineage = Lineage(fingerprint=data.fingerprint, dataset=data.digest, ledger=data.ledger,
-                      source_checkpoint=checkpoint.parent, checkpoint=checkpoint.digest, onnx=exported.digest)
+    lineage = Lineage(
+        fingerprint=data.fingerprint,
+        dataset=data.digest,
+        ledger=data.ledger,
+        source_checkpoint=checkpoint.parent,
+        checkpoint=checkpoint.digest,
+        onnx=exported.digest,
+    )
     mark = digest_text(canonical_json([lineage.model_dump(), evaluated.files, verdict.reasons, sample]))
-    return ReleaseManifest(version=f"{name}-{mark.removeprefix('sha256:')[:12]}", name=name,
-                           created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), graftline=graftline.__version__,
-                           facts=exported.facts, strategy=checkpoint.strategy, seed=checkpoint.seed, lineage=lineage,
-                           examples=evaluated.examples, test=evaluated.test, control_test=evaluated.control_test,
-                           baselines=evaluated.baselines, best=evaluated.best, gain=evaluated.gain,
-                           calibration=evaluated.calibration, parity=exported.parity, int8=exported.int8,
-                           gate=GateVerdict(verdict=verdict.verdict, reasons=verdict.reasons),
-                           licence=checkpoint.licence)
+    return ReleaseManifest(
+        version=f"{name}-{mark.removeprefix('sha256:')[:12]}",
+        name=name,
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        graftline=graftline.__version__,
+        facts=exported.facts,
+        strategy=checkpoint.strategy,
+        seed=checkpoint.seed,
+        lineage=lineage,
+        examples=evaluated.examples,
+        test=evaluated.test,
+        control_test=evaluated.control_test,
+        baselines=evaluated.baselines,
+        best=evaluated.best,
+        gain=evaluated.gain,
+        calibration=evaluated.calibration,
+        parity=exported.parity,
+        int8=exported.int8,
+        gate=GateVerdict(verdict=verdict.verdict, reasons=verdict.reasons),
+        licence=checkpoint.licence,
+    )
 
 
 def _clear(out: Path) -> None:
@@ -89,14 +117,21 @@ def _clear(out: Path) -> None:
     shutil.rmtree(out / SERVING, ignore_errors=True)
 
 
-def _one_run(exported: OnnxManifest, evaluated: Evaluation, verdict: GateResult, checkpoint: CheckpointManifest,
-             data: DatasetManifest) -> None:
-    facts = {"checkpoint": (exported.facts.chosen, checkpoint.digest),
-             "task": (exported.facts.task, evaluated.task),
-             "dataset of the ONNX file": (exported.facts.dataset_digest, data.digest),
-             "dataset of the evaluation": (evaluated.dataset_digest, data.digest),
-             "ONNX file that the gate judged": (verdict.onnx_digest, exported.digest),
-             "temperature": (exported.facts.temperature, evaluated.temperature)}
+def _one_run(
+    exported: OnnxManifest,
+    evaluated: Evaluation,
+    verdict: GateResult,
+    checkpoint: CheckpointManifest,
+    data: DatasetManifest,
+) -> None:
+    facts = {
+        "checkpoint": (exported.facts.chosen, checkpoint.digest),
+        "task": (exported.facts.task, evaluated.task),
+        "dataset of the ONNX file": (exported.facts.dataset_digest, data.digest),
+        "dataset of the evaluation": (evaluated.dataset_digest, data.digest),
+        "ONNX file that the gate judged": (verdict.onnx_digest, exported.digest),
+        "temperature": (exported.facts.temperature, evaluated.temperature),
+    }
     for what, (found, expected) in facts.items():
         if found != expected:
             raise RefusedError(f"release: {what} is {found}, expected {expected}; give the artifacts of one run")

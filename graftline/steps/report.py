@@ -12,8 +12,19 @@ from graftline.report import run as runs
 from graftline.report.summary import summary
 
 
-def report(job: ReportJob, *, dataset: Path, sources: Path, selection: Path, chosen: Path, control: Path,
-           evaluation: Path, onnx: Path, gate: Path, out: Path) -> dict[str, Any]:
+def report(
+    job: ReportJob,
+    *,
+    dataset: Path,
+    sources: Path,
+    selection: Path,
+    chosen: Path,
+    control: Path,
+    evaluation: Path,
+    onnx: Path,
+    gate: Path,
+    out: Path,
+) -> dict[str, Any]:
     """Writes `report.html` and `summary.json`.
 
     Args:
@@ -34,8 +45,17 @@ def report(job: ReportJob, *, dataset: Path, sources: Path, selection: Path, cho
     Raises:
         RefusedError: An artifact is not whole.
     """
-    run = runs.read(job.config, dataset=dataset, sources=sources, selection=selection, chosen=chosen, control=control,
-                    evaluation=evaluation, onnx=onnx, gate=gate)
+    run = runs.read(
+        job.config,
+        dataset=dataset,
+        sources=sources,
+        selection=selection,
+        chosen=chosen,
+        control=control,
+        evaluation=evaluation,
+        onnx=onnx,
+        gate=gate,
+    )
     found = summary(run)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "report.html", page.render(run))

@@ -12,8 +12,9 @@ from graftline.steps.plan import link
 from graftline.tournament.race import Entry, Race, entry_of, stand_of
 
 
-def select(job: SelectJob, *, candidates: list[Path], chosen: Path, control: Path, out: Path,
-           race: Path | None = None) -> list[Candidate]:
+def select(
+    job: SelectJob, *, candidates: list[Path], chosen: Path, control: Path, out: Path, race: Path | None = None
+) -> list[Candidate]:
     """Chooses the best candidate by balanced accuracy; within one standard error of it the cheaper wins.
 
     Args:
@@ -37,15 +38,24 @@ def select(job: SelectJob, *, candidates: list[Path], chosen: Path, control: Pat
     transfers = [entry for entry in entries if not entry.job.is_control]
     if not any(entry.ok for entry in transfers):
         rows = (past.rows if past else {}) | {entry.manifest.name: entry.manifest.row for entry in transfers}
-        raise _failure(list(rows.values()))("no candidate came to a model: " + "; ".join(
-            _told(name, row) for name, row in rows.items() if row.status != "ok"))
+        raise _failure(list(rows.values()))(
+            "no candidate came to a model: "
+            + "; ".join(_told(name, row) for name, row in rows.items() if row.status != "ok")
+        )
     best, why = _choose([entry for entry in transfers if entry.ok])
     opponent = _control_of(best, entries)
     link(best.folder, chosen)
     link(opponent.folder, control)
-    manifest.write(_made(out), Selection(
-        **_listed(past, entries, finalists), chosen=best.manifest.name, control=opponent.manifest.name, why=why,
-        cross_validated=best.job.cross_validate))
+    manifest.write(
+        _made(out),
+        Selection(
+            **_listed(past, entries, finalists),
+            chosen=best.manifest.name,
+            control=opponent.manifest.name,
+            why=why,
+            cross_validated=best.job.cross_validate,
+        ),
+    )
     for line in why:
         events.log(line)
     return _confirmations(job, best, opponent)
@@ -66,8 +76,11 @@ def _listed(past: Race | None, entries: list[Entry], finalists: list[Entry]) -> 
     if past is None or not past.ends:
         return found
     last = [stand_of(entry, len(past.ends)) for entry in finalists if not entry.job.is_control]
-    return found | {"stands": past.stands + last, "ends": [end * past.images for end in past.ends],
-                    "budget": past.passes * past.images}
+    return found | {
+        "stands": past.stands + last,
+        "ends": [end * past.images for end in past.ends],
+        "budget": past.passes * past.images,
+    }
 
 
 def _made(folder: Path) -> Path:
@@ -91,12 +104,16 @@ def _choose(entries: list[Entry]) -> tuple[Entry, list[str]]:
     error = best.manifest.row.val_score_se or 0.0
     near = [entry for entry in entries if entry.score >= best.score - error]
     cheapest = min(near, key=_cost)
-    why = [f"best on validation: {best.manifest.name} with {best.score:.3f}, standard error {error:.3f} "
-           f"({best.manifest.row.val_method})"]
+    why = [
+        f"best on validation: {best.manifest.name} with {best.score:.3f}, standard error {error:.3f} "
+        f"({best.manifest.row.val_method})"
+    ]
     if cheapest is not best:
-        why.append(f"within one standard error and cheaper: {cheapest.manifest.name} with {cheapest.score:.3f}, "
-                   f"{cheapest.manifest.row.trained_parameters} trained parameters against "
-                   f"{best.manifest.row.trained_parameters}")
+        why.append(
+            f"within one standard error and cheaper: {cheapest.manifest.name} with {cheapest.score:.3f}, "
+            f"{cheapest.manifest.row.trained_parameters} trained parameters against "
+            f"{best.manifest.row.trained_parameters}"
+        )
     return cheapest, why
 
 
@@ -104,8 +121,10 @@ def _control_of(chosen: Entry, entries: list[Entry]) -> Entry:
     controls = {entry.job.name: entry for entry in entries if entry.job.is_control}
     opponent = controls.get(chosen.job.opponent)
     if opponent is None:
-        raise RefusedError(f"{chosen.job.name}: its control {chosen.job.opponent!r} is not among the candidates "
-                           f"({', '.join(controls) or 'no control at all'}); give select all that plan listed")
+        raise RefusedError(
+            f"{chosen.job.name}: its control {chosen.job.opponent!r} is not among the candidates "
+            f"({', '.join(controls) or 'no control at all'}); give select all that plan listed"
+        )
     if not opponent.ok:
         row = opponent.manifest.row
         raise _failure([row])(f"the control came to no model, so no gain can be shown: {_told(opponent.job.name, row)}")
@@ -123,7 +142,14 @@ def _confirmations(job: SelectJob, chosen: Entry, control: Entry) -> list[Candid
     again: list[Candidate] = []
     for number in range(1, job.confirm_seeds):
         for entry, rate in ((chosen, None), (control, control.manifest.row.learning_rate)):
-            again.append(entry.job.model_copy(update={
-                "name": f"{entry.job.name}-seed{number}", "seed": entry.job.seed + number, "cross_validate": False,
-                "control_rate": rate}))
+            again.append(
+                entry.job.model_copy(
+                    update={
+                        "name": f"{entry.job.name}-seed{number}",
+                        "seed": entry.job.seed + number,
+                        "cross_validate": False,
+                        "control_rate": rate,
+                    }
+                )
+            )
     return again

@@ -38,10 +38,17 @@ def train(task: Task) -> Trained:
     groups = [group([network.head], rate.carried if start.head else rate.new), Group(chosen, rate.new)]
     _, trained = train_groups(task, network, start.contract, groups)
     every = sum(weight.numel() for weight in network.parameters())
-    note = (f"{options.train} and head trained: {trained_parameters(network)} of {every} weights; batch norm's running "
-            f"statistics, where there are any, {'stood still' if options.train == 'biases' else 'moved'}")
-    return replace(trained, reinitialised=start.transferred.reinitialised, dropped=start.transferred.dropped,
-                   surgery=start.surgery, notes=[*start.notes, note])
+    note = (
+        f"{options.train} and head trained: {trained_parameters(network)} of {every} weights; batch norm's running "
+        f"statistics, where there are any, {'stood still' if options.train == 'biases' else 'moved'}"
+    )
+    return replace(
+        trained,
+        reinitialised=start.transferred.reinitialised,
+        dropped=start.transferred.dropped,
+        surgery=start.surgery,
+        notes=[*start.notes, note],
+    )
 
 
 def thaw_only(network: Network, what: str, backbone: str) -> list[nn.Parameter]:
@@ -62,8 +69,10 @@ def thaw_only(network: Network, what: str, backbone: str) -> list[nn.Parameter]:
     chosen = list(_biases(network.backbone) if what == "biases" else _norms(network.backbone))
     if not chosen:
         other = "norms" if what == "biases" else "biases"
-        raise RefusedError(f"strategies.bitfit.train: {backbone} has no {what} to train; expected a backbone with "
-                           f"some; take `train: {other}`, or feature or partial, which serve every backbone")
+        raise RefusedError(
+            f"strategies.bitfit.train: {backbone} has no {what} to train; expected a backbone with "
+            f"some; take `train: {other}`, or feature or partial, which serve every backbone"
+        )
     for weight in chosen:
         weight.requires_grad_(True)
     return chosen

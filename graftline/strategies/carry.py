@@ -44,8 +44,10 @@ class Carried:
             return ["head carried: every class has its namesake in the source"]
         if not self.surgery.kept:
             return []
-        return [f"head: rows of {len(self.surgery.kept)} classes kept by name, {len(self.surgery.new)} drawn anew, "
-                f"{len(self.surgery.dropped)} of the source's dropped"]
+        return [
+            f"head: rows of {len(self.surgery.kept)} classes kept by name, {len(self.surgery.new)} drawn anew, "
+            f"{len(self.surgery.dropped)} of the source's dropped"
+        ]
 
 
 def fresh(task: Task, architecture: dict[str, float | int | str] | None = None) -> Network:
@@ -57,9 +59,15 @@ def fresh(task: Task, architecture: dict[str, float | int | str] | None = None) 
     """
     shape = shape_of(task.start.manifest, task.student)
     with seeded(task.seed, "target weights"):
-        return build(shape.backbone, len(task.classes), input=task.contract, small=shape.small, head=task.head,
-                     architecture=shape.architecture if architecture is None else architecture,
-                     objective=task.objective)
+        return build(
+            shape.backbone,
+            len(task.classes),
+            input=task.contract,
+            small=shape.small,
+            head=task.head,
+            architecture=shape.architecture if architecture is None else architecture,
+            objective=task.objective,
+        )
 
 
 def carried(task: Task, layers_kept: int | str | None = None, *, head: bool = False) -> Carried:
@@ -88,9 +96,11 @@ def carried(task: Task, layers_kept: int | str | None = None, *, head: bool = Fa
 
 
 def _with_head(done: Transferred, grafted: Grafted) -> Transferred:
-    return Transferred([*done.carried, *grafted.keys],
-                       [key for key in done.reinitialised if key not in grafted.keys],
-                       [key for key in done.dropped if key not in grafted.taken])
+    return Transferred(
+        [*done.carried, *grafted.keys],
+        [key for key in done.reinitialised if key not in grafted.keys],
+        [key for key in done.dropped if key not in grafted.taken],
+    )
 
 
 def place_of(layer: int | str, names: list[str], what: str) -> int:
@@ -108,12 +118,22 @@ def place_of(layer: int | str, names: list[str], what: str) -> int:
         return names.index(layer) + 1
     if isinstance(layer, int) and layer <= len(names):
         return layer
-    raise RefusedError(f"strategies.partial.{what}: {layer!r}; expected a count from 0 to {len(names)} or one of the "
-                       f"backbone's layers, from the input: {', '.join(names)}")
+    raise RefusedError(
+        f"strategies.partial.{what}: {layer!r}; expected a count from 0 to {len(names)} or one of the "
+        f"backbone's layers, from the input: {', '.join(names)}"
+    )
 
 
-def train_groups(task: Task, network: Network, contract: InputContract, groups: list[Group], *, stage: str = "",
-                 penalties: Sequence[Penalty] = (), criterion: Criterion | None = None) -> tuple[Loop, Trained]:
+def train_groups(
+    task: Task,
+    network: Network,
+    contract: InputContract,
+    groups: list[Group],
+    *,
+    stage: str = "",
+    penalties: Sequence[Penalty] = (),
+    criterion: Criterion | None = None,
+) -> tuple[Loop, Trained]:
     """Trains some weights of a network by the task's schedule.
 
     Args:
@@ -128,15 +148,36 @@ def train_groups(task: Task, network: Network, contract: InputContract, groups: 
     Returns:
         The loop as it ended, and the result without what only the strategy knows.
     """
-    loop = Loop(network, groups, task.training, contract, seed=task.seed, device=task.device, meter=task.meter,
-                stage=stage, penalties=penalties, criterion=criterion)
+    loop = Loop(
+        network,
+        groups,
+        task.training,
+        contract,
+        seed=task.seed,
+        device=task.device,
+        meter=task.meter,
+        stage=stage,
+        penalties=penalties,
+        criterion=criterion,
+    )
     with seeded(task.seed, stage or "training"):
         history = fit(loop, task.train, task.val, task.training.epochs or 1, journal=task.journal, most=task.until)
     source = task.start.manifest
-    return loop, Trained(network, contract, source.small, task.head, predictor(network, contract, task.device),
-                         architecture=source.architecture, history=history, presentations=loop.shown,
-                         trained_parameters=trained_parameters(network), learning_rate=groups[0].rate, over=loop.over,
-                         diverged=loop.diverged, numerics=loop.stepper.note)
+    return loop, Trained(
+        network,
+        contract,
+        source.small,
+        task.head,
+        predictor(network, contract, task.device),
+        architecture=source.architecture,
+        history=history,
+        presentations=loop.shown,
+        trained_parameters=trained_parameters(network),
+        learning_rate=groups[0].rate,
+        over=loop.over,
+        diverged=loop.diverged,
+        numerics=loop.stepper.note,
+    )
 
 
 def onward(points: Sequence[Epoch], presentations: int, seconds: float) -> list[Epoch]:
@@ -147,8 +188,12 @@ def onward(points: Sequence[Epoch], presentations: int, seconds: float) -> list[
         presentations: Before it.
         seconds: Likewise.
     """
-    return [point.model_copy(update={"presentations": point.presentations + presentations,
-                                     "seconds": point.seconds + seconds}) for point in points]
+    return [
+        point.model_copy(
+            update={"presentations": point.presentations + presentations, "seconds": point.seconds + seconds}
+        )
+        for point in points
+    ]
 
 
 def usable_val(task: Task) -> tuple[Samples, Samples, list[str]]:
@@ -157,6 +202,8 @@ def usable_val(task: Task) -> tuple[Samples, Samples, list[str]]:
         return task.train, task.val, []
     inside, held = hold_out(task.train.labels, task.seed)
     if not len(held):
-        raise RefusedError("target.data: no validation images and no class with two training images to hold one out; "
-                           "the control needs some to stop by")
+        raise RefusedError(
+            "target.data: no validation images and no class with two training images to hold one out; "
+            "the control needs some to stop by"
+        )
     return task.train.subset(inside), task.train.subset(held), ["no validation split: a fifth of train was held out"]

@@ -45,6 +45,7 @@ def tapped(network: Network, names: Sequence[str], *, copied: bool = False) -> I
         def keep(module: nn.Module, args: Any, output: Any) -> None:
             map_ = output[0] if isinstance(output, tuple) else output
             maps[name] = map_.clone() if copied else map_
+
         return keep
 
     handles = [_last(units[name]).register_forward_hook(tap(name)) for name in names]
@@ -119,8 +120,9 @@ class _Weighed:
         """Returns how many images the weighing may take."""
         maps, _, _, _ = self._forward(np.arange(1))
         place = {name: number for number, (name, _) in enumerate(layers(self.network), start=1)}
-        passes = sum(map_.shape[axis(self.units[name], map_)] * (1 - place[name] / len(place))
-                     for name, map_ in maps.items())
+        passes = sum(
+            map_.shape[axis(self.units[name], map_)] * (1 - place[name] / len(place)) for name, map_ in maps.items()
+        )
         images = len(self.task.train)
         return min(images, MOST, max(LEAST, round(EPOCHS * 3 * images / max(1.0, passes))))
 
@@ -134,8 +136,10 @@ class _Weighed:
                 self.short[name] = self._passes_on(name, map_, inputs, logits)
             channels = map_.shape[axis(self.units[name], map_)]
             count = max(1, TOGETHER // map_.numel())
-            parts = [self._zeroed(name, map_, list(range(low, min(low + count, channels))), inputs, labels)
-                     for low in range(0, channels, count)]
+            parts = [
+                self._zeroed(name, map_, list(range(low, min(low + count, channels))), inputs, labels)
+                for low in range(0, channels, count)
+            ]
             found[name] = torch.cat(parts) - before
         return found
 
@@ -157,6 +161,7 @@ class _Weighed:
 
     def _from(self, name: str, map_: Tensor, inputs: Tensor) -> Tensor:
         """Returns the logits with a map in the place of a layer's own."""
+
         def put(module: nn.Module, args: Any, output: Any) -> Any:
             return (map_, *output[1:]) if isinstance(output, tuple) else map_
 

@@ -84,11 +84,22 @@ def train(task: Task) -> Trained:
     network.load_state_dict(watched.best)
     network.eval()
     contract, shape = task.contract, shape_of(task.start.manifest, task.student)
-    return Trained(network, contract, shape.small, task.head, predictor(network, contract, task.device),
-                   architecture=shape.architecture, backbone=shape.backbone, history=watched.history,
-                   presentations=watched.loop.shown, trained_parameters=trained_parameters(network),
-                   reinitialised=list(network.state_dict()), notes=notes, learning_rate=trial.rate,
-                   converged=converged)
+    return Trained(
+        network,
+        contract,
+        shape.small,
+        task.head,
+        predictor(network, contract, task.device),
+        architecture=shape.architecture,
+        backbone=shape.backbone,
+        history=watched.history,
+        presentations=watched.loop.shown,
+        trained_parameters=trained_parameters(network),
+        reinitialised=list(network.state_dict()),
+        notes=notes,
+        learning_rate=trial.rate,
+        converged=converged,
+    )
 
 
 def _go_on(task: Task, trial: Trial, train: Samples, val: Samples, course: Course, notes: list[str]) -> bool:
@@ -134,8 +145,10 @@ def _best_rate(task: Task, network: Network, train: Samples, val: Samples, cours
         try:
             trial = _try(task, copy.deepcopy(network) if most > 1 else network, rate, train, val, course)
             scores[rate] = trial.score
-            told.append(f"rate {rate:g}: validation {trial.score:.3f} after about "
-                        f"{min(course.first, course.most)} presentations")
+            told.append(
+                f"rate {rate:g}: validation {trial.score:.3f} after about "
+                f"{min(course.first, course.most)} presentations"
+            )
             best, loser = (trial, best) if best is None or trial.rank > best.rank else (best, trial)
             if loser is not None:
                 task.journal.drop(_part(loser.rate))
@@ -162,8 +175,16 @@ def _beyond(best: float, scores: dict[float, float]) -> list[float]:
 
 def _try(task: Task, network: Network, rate: float, train: Samples, val: Samples, course: Course) -> Trial:
     part = _part(rate)
-    loop = Loop(network, [group([network], rate)], task.training, task.contract, seed=task.seed, device=task.device,
-                meter=task.meter, stage=part)
+    loop = Loop(
+        network,
+        [group([network], rate)],
+        task.training,
+        task.contract,
+        seed=task.seed,
+        device=task.device,
+        meter=task.meter,
+        stage=part,
+    )
     watched = Watched(loop, Plateau(task.control.patience))
     kept, result = task.journal.get(part), task.journal.get(f"{part}, result")
     with seeded(task.seed, "control"):

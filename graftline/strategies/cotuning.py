@@ -50,14 +50,18 @@ def train(task: Task) -> Trained:
     head = _source_head(task)
     start = carried(task, head=True)
     if start.network.feature_size != task.start.network.feature_size:
-        raise NotApplicableError(f"the source's head takes {task.start.network.feature_size} features, the pooled ones "
-                                 f"are {start.network.feature_size}")
+        raise NotApplicableError(
+            f"the source's head takes {task.start.network.feature_size} features, the pooled ones "
+            f"are {start.network.feature_size}"
+        )
     shares = task.journal.kept("relation", lambda: {"shares": _relation(task)})["shares"].to(task.device)
     network = start.network
     network.add_module("source_head", head)
     rate = rates(task.training)
-    groups = [group([network.head], rate.carried if start.head else rate.new),
-              group([network.backbone, head], rate.carried)]
+    groups = [
+        group([network.head], rate.carried if start.head else rate.new),
+        group([network.backbone, head], rate.carried),
+    ]
 
     def penalty(batch: Batch) -> Tensor:
         wanted = soft(batch.labels, len(task.classes)).to(shares) @ shares
@@ -66,9 +70,14 @@ def train(task: Task) -> Trained:
     _, trained = train_groups(task, network, start.contract, groups, penalties=[penalty])
     del network.source_head
     network.eval()
-    return replace(trained, trained_parameters=trained_parameters(network),
-                   reinitialised=start.transferred.reinitialised, dropped=start.transferred.dropped,
-                   surgery=start.surgery, notes=[*start.notes, _told(task, shares)])
+    return replace(
+        trained,
+        trained_parameters=trained_parameters(network),
+        reinitialised=start.transferred.reinitialised,
+        dropped=start.transferred.dropped,
+        surgery=start.surgery,
+        notes=[*start.notes, _told(task, shares)],
+    )
 
 
 def _source_head(task: Task) -> nn.Module:
@@ -140,8 +149,9 @@ def _chosen(probabilities: Floats, labels: Labels, inside: Rows, held: Rows, cla
 
 def _fitted(start: Tensor, inputs: Tensor, labels: Tensor, strength: float) -> Tensor:
     weight = start.clone().requires_grad_()
-    search = LBFGS([weight], max_iter=ITERATIONS, tolerance_grad=1e-7, tolerance_change=1e-10,
-                   line_search_fn="strong_wolfe")
+    search = LBFGS(
+        [weight], max_iter=ITERATIONS, tolerance_grad=1e-7, tolerance_change=1e-10, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> Tensor:
         search.zero_grad()
@@ -156,8 +166,12 @@ def _fitted(start: Tensor, inputs: Tensor, labels: Tensor, strength: float) -> T
 
 def _told(task: Task, shares: Tensor) -> str:
     nearest = shares.max(dim=1)
-    names = [f"{name}: {task.start.manifest.classes[int(place)]} ({float(share):.2f})"
-             for name, place, share in zip(task.classes, nearest.indices, nearest.values, strict=True)]
+    names = [
+        f"{name}: {task.start.manifest.classes[int(place)]} ({float(share):.2f})"
+        for name, place, share in zip(task.classes, nearest.indices, nearest.values, strict=True)
+    ]
     held = len(hold_out(task.train.labels, task.seed)[1])
-    return (f"p(source class | target class) learned from {len(task.train)} training images, calibrated on {held} of "
-            f"them; likeliest: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}")
+    return (
+        f"p(source class | target class) learned from {len(task.train)} training images, calibrated on {held} of "
+        f"them; likeliest: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+    )

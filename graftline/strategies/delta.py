@@ -48,8 +48,12 @@ def train(task: Task) -> Trained:
     head = list(start.network.head.parameters())
     with tapped(start.network, names) as own, tapped(source, names) as theirs:
         near = near_maps(source, own, theirs, weights)
-        trained = train_all(task, start, decay=False, penalties=[
-            lambda batch: options.strength * near(batch) + options.beta / 2 * squared_norm(head)])
+        trained = train_all(
+            task,
+            start,
+            decay=False,
+            penalties=[lambda batch: options.strength * near(batch) + options.beta / 2 * squared_norm(head)],
+        )
     trained.notes.append(f"maps compared behind {', '.join(names)}")
     return trained
 
@@ -69,13 +73,16 @@ def compared(every: Sequence[str], named: Sequence[str] | None) -> list[str]:
         return [every[round(len(every) * number / count) - 1] for number in range(1, count + 1)]
     unknown = [name for name in named if name not in every]
     if unknown or not named:
-        raise RefusedError(f"strategies.delta.layers: {', '.join(unknown) or 'none'}; expected some of the backbone's "
-                           f"layers, from the input: {', '.join(every)}")
+        raise RefusedError(
+            f"strategies.delta.layers: {', '.join(unknown) or 'none'}; expected some of the backbone's "
+            f"layers, from the input: {', '.join(every)}"
+        )
     return [name for name in every if name in named]
 
 
-def near_maps(source: Network, own: Mapping[str, Tensor], theirs: Mapping[str, Tensor],
-              weights: Mapping[str, Tensor]) -> Penalty:
+def near_maps(
+    source: Network, own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], weights: Mapping[str, Tensor]
+) -> Penalty:
     """Returns the sum over layers of C/2 sum_c w_c d_c, d_c the channel's mean squared distance over places and images.
 
     Args:
@@ -90,8 +97,12 @@ def near_maps(source: Network, own: Mapping[str, Tensor], theirs: Mapping[str, T
         kind = next((map_.dtype for map_ in own.values() if map_.dtype == torch.bfloat16), torch.float32)
         with torch.no_grad(), torch.autocast(batch.inputs.device.type, kind, enabled=kind == torch.bfloat16):
             source.backbone(batch.inputs)
-        return torch.stack([_distance(own[name], theirs[name], weight, axis(axes[name], own[name]))
-                            for name, weight in weights.items()]).sum()
+        return torch.stack(
+            [
+                _distance(own[name], theirs[name], weight, axis(axes[name], own[name]))
+                for name, weight in weights.items()
+            ]
+        ).sum()
 
     return penalty
 

@@ -50,16 +50,29 @@ def train(task: Task) -> Trained:
     until = None if task.until is None else max(1, task.until - shown)
     # To the end: a network from random weights may stand still for long at first, and a match does not overfit.
     longer = task.training.model_copy(update={"epochs": PATIENT * (task.training.epochs or 1), "patience": 0})
-    loop, trained = train_groups(replace(task, training=longer, until=until), student, task.contract,
-                                 [group([student], rates(task.training).new)], stage="student",
-                                 criterion=matching(taught.network, options.temperature, task.objective))
+    loop, trained = train_groups(
+        replace(task, training=longer, until=until),
+        student,
+        task.contract,
+        [group([student], rates(task.training).new)],
+        stage="student",
+        criterion=matching(taught.network, options.temperature, task.objective),
+    )
     shape = shape_of(task.start.manifest, options)
     history = [point.model_copy(update={"stage": TEACHER}) for point in taught.history]
     history += onward(trained.history, shown, history[-1].seconds if history else 0.0)
-    return replace(trained, backbone=shape.backbone, small=shape.small, architecture=shape.architecture,
-                   history=history, presentations=shown + loop.shown, reinitialised=list(student.state_dict()),
-                   dropped=list(task.start.network.state_dict()), surgery=anew(task),
-                   notes=[sizes, _told(task, taught)])
+    return replace(
+        trained,
+        backbone=shape.backbone,
+        small=shape.small,
+        architecture=shape.architecture,
+        history=history,
+        presentations=shown + loop.shown,
+        reinitialised=list(student.state_dict()),
+        dropped=list(task.start.network.state_dict()),
+        surgery=anew(task),
+        notes=[sizes, _told(task, taught)],
+    )
 
 
 def student_of(task: Task, options: Distill) -> Network:
@@ -71,17 +84,23 @@ def student_of(task: Task, options: Distill) -> Network:
     """
     source, contract = task.start.manifest.backbone, task.contract
     if options.student is None and "width" not in structures(source):
-        raise RefusedError(f"strategies.distill: {source} cannot be made narrower; expected the name of a student, "
-                           "as in {distill: {student: mobilenet_v3_small}}")
+        raise RefusedError(
+            f"strategies.distill: {source} cannot be made narrower; expected the name of a student, "
+            "as in {distill: {student: mobilenet_v3_small}}"
+        )
     try:
         student = fresh(replace(task, student=options))
     except RefusedError as error:
-        raise RefusedError(f"strategies.distill: no student for the source's input ({contract.channels} x "
-                           f"{contract.height} x {contract.width}): {error}") from None
+        raise RefusedError(
+            f"strategies.distill: no student for the source's input ({contract.channels} x "
+            f"{contract.height} x {contract.width}): {error}"
+        ) from None
     ours, theirs = _count(student), _count(fresh(task))
     if ours >= theirs:
-        raise RefusedError(f"strategies.distill: the student has {ours:,} parameters, its teacher {theirs:,}; expected "
-                           "a smaller student")
+        raise RefusedError(
+            f"strategies.distill: the student has {ours:,} parameters, its teacher {theirs:,}; expected "
+            "a smaller student"
+        )
     return student
 
 
@@ -104,8 +123,9 @@ def matching(teacher: Network, temperature: float, objective: Objective) -> Crit
         ours, theirs = batch.logits / temperature, wanted / temperature
         if objective.task == "multilabel":
             return temperature**2 * functional.binary_cross_entropy_with_logits(ours, theirs.sigmoid())
-        return temperature**2 * functional.kl_div(ours.log_softmax(1), theirs.log_softmax(1), log_target=True,
-                                                  reduction="batchmean")
+        return temperature**2 * functional.kl_div(
+            ours.log_softmax(1), theirs.log_softmax(1), log_target=True, reduction="batchmean"
+        )
 
     return loss
 

@@ -51,11 +51,22 @@ def train(task: Task) -> Trained:
             logits: Tensor = network.head(features_of(task, found.start, samples))
         return logits
 
-    return Trained(network, found.start.contract, source.small, task.head, predict, architecture=source.architecture,
-                   history=found.fitted.history, presentations=found.fitted.history[-1].presentations,
-                   trained_parameters=trained_parameters(network),
-                   reinitialised=found.start.transferred.reinitialised, dropped=found.start.transferred.dropped,
-                   surgery=found.start.surgery, notes=[found.fitted.note], learning_rate=found.fitted.rate)
+    return Trained(
+        network,
+        found.start.contract,
+        source.small,
+        task.head,
+        predict,
+        architecture=source.architecture,
+        history=found.fitted.history,
+        presentations=found.fitted.history[-1].presentations,
+        trained_parameters=trained_parameters(network),
+        reinitialised=found.start.transferred.reinitialised,
+        dropped=found.start.transferred.dropped,
+        surgery=found.start.surgery,
+        notes=[found.fitted.note],
+        learning_rate=found.fitted.rate,
+    )
 
 
 def converged_head(task: Task, iterations: int, views: int = 1) -> OnFeatures:
@@ -75,8 +86,17 @@ def converged_head(task: Task, iterations: int, views: int = 1) -> OnFeatures:
     views, note = _that_fit(views, len(task.train.whole()) * start.network.feature_size)
     features = torch.cat([_view_of(task, start, number) for number in range(views)])
     labels = torch.cat([torch.from_numpy(task.train.labels).to(features.device)] * views)
-    fitted = fit_head(start.network.head, features, labels, task.training, iterations=iterations, seed=task.seed,
-                      meter=task.meter, objective=task.objective, views=views)
+    fitted = fit_head(
+        start.network.head,
+        features,
+        labels,
+        task.training,
+        iterations=iterations,
+        seed=task.seed,
+        meter=task.meter,
+        objective=task.objective,
+        views=views,
+    )
     fitted = replace(fitted, note=f"{fitted.note}{note}")
     fitted = _with_validation(task, start, fitted)
     task.journal.put("head", Cell(fitted.values(), network_state(start.network, "head."), done=True, whole=True))
@@ -85,8 +105,9 @@ def converged_head(task: Task, iterations: int, views: int = 1) -> OnFeatures:
 
 def features_of(task: Task, start: Carried, samples: Samples) -> Tensor:
     """Returns the carried backbone's features (N, D) of some samples; the pool is asked once a source."""
-    return task.start.frozen_outputs("features", start.network.backbone, samples, start.contract, task.device,
-                                     task.meter)
+    return task.start.frozen_outputs(
+        "features", start.network.backbone, samples, start.contract, task.device, task.meter
+    )
 
 
 def _view_of(task: Task, start: Carried, number: int) -> Tensor:
@@ -95,8 +116,15 @@ def _view_of(task: Task, start: Carried, number: int) -> Tensor:
         return features_of(task, start, task.train)
     augment = AUGMENTATIONS[task.training.augment or "none"]
     generator = torch.Generator().manual_seed(task.seed * 64 + number)
-    return task.start.frozen_outputs(f"features, view {number} by {task.seed}", start.network.backbone, task.train,
-                                     start.contract, task.device, task.meter, lambda images: augment(images, generator))
+    return task.start.frozen_outputs(
+        f"features, view {number} by {task.seed}",
+        start.network.backbone,
+        task.train,
+        start.contract,
+        task.device,
+        task.meter,
+        lambda images: augment(images, generator),
+    )
 
 
 def _that_fit(views: int, numbers: int) -> tuple[int, str]:
@@ -112,8 +140,9 @@ def _with_validation(task: Task, start: Carried, fitted: Fitted) -> Fitted:
     if not len(task.val):
         return fitted
     with torch.no_grad():
-        found = score(start.network.head(features_of(task, start, task.val)), task.val.labels, task.training.loss,
-                      task.objective)
+        found = score(
+            start.network.head(features_of(task, start, task.val)), task.val.labels, task.training.loss, task.objective
+        )
     last = fitted.history[-1].model_copy(update=found.point)
     task.meter.advance(0, "head", **found.told)
     return Fitted([*fitted.history[:-1], last], fitted.iterations, fitted.note, fitted.rate)

@@ -32,8 +32,15 @@ def train_all(task: Task, start: Carried, *, penalties: Sequence[Penalty] = (), 
         decay: Whether the optimizer decays weights, as `training.weight_decay` says.
     """
     rate = rates(task.training)
-    groups = [group([start.network.head], rate.carried if start.head else rate.new, decay=decay),
-              group([start.network.backbone], rate.carried, decay=decay)]
+    groups = [
+        group([start.network.head], rate.carried if start.head else rate.new, decay=decay),
+        group([start.network.backbone], rate.carried, decay=decay),
+    ]
     _, trained = train_groups(task, start.network, start.contract, groups, penalties=penalties)
-    return replace(trained, reinitialised=start.transferred.reinitialised, dropped=start.transferred.dropped,
-                   surgery=start.surgery, notes=start.notes)
+    return replace(
+        trained,
+        reinitialised=start.transferred.reinitialised,
+        dropped=start.transferred.dropped,
+        surgery=start.surgery,
+        notes=start.notes,
+    )

@@ -35,8 +35,10 @@ def held_down(training: Training, options: L2) -> Training:
 
 def _told(options: L2, training: Training, images: int) -> str:
     if not options.decoupled:
-        return (f"lambda {options.strength:g} in the loss, a mean over images; over a sum of {images}, as in the "
-                f"articles, it is {images * options.strength:g}")
+        return (
+            f"lambda {options.strength:g} in the loss, a mean over images; over a sum of {images}, as in the "
+            f"articles, it is {images * options.strength:g}"
+        )
     if training.optimizer == "adamw":
         return f"decay {options.strength:g} beside the gradient"
     return f"decay {options.strength:g} in the gradient: {training.optimizer} has no decoupled one"

@@ -39,21 +39,31 @@ def train(task: Task) -> Trained:
     start = carried(task, head=True)
     names = adaptable(start.network, start.contract)
     if not names:
-        raise RefusedError(f"strategies.lora: the backbone of {task.start.manifest.backbone} has no linear layer and "
-                           "no 1x1 convolution; expected one that has, such as mlp, mobilenet_v2 or resnet50, or a "
-                           "strategy that serves every backbone, such as full")
+        raise RefusedError(
+            f"strategies.lora: the backbone of {task.start.manifest.backbone} has no linear layer and "
+            "no 1x1 convolution; expected one that has, such as mlp, mobilenet_v2 or resnet50, or a "
+            "strategy that serves every backbone, such as full"
+        )
     with seeded(task.seed, ADAPTER):
         adapt(start.network, names, options)
     rate = rates(task.training)
-    groups = [group([start.network.head], rate.carried if start.head else rate.new),
-              group([start.network.backbone], rate.new)]
+    groups = [
+        group([start.network.head], rate.carried if start.head else rate.new),
+        group([start.network.backbone], rate.new),
+    ]
     _, trained = train_groups(task, start.network, start.contract, groups)
     count = trained_parameters(start.network)
     merge(start.network)
     told = f"changes of rank {options.rank} to {len(names)} layers, merged; running statistics are the source's"
-    return replace(trained, predict=predictor(start.network, start.contract, task.device), trained_parameters=count,
-                   reinitialised=start.transferred.reinitialised, dropped=start.transferred.dropped,
-                   surgery=start.surgery, notes=[*start.notes, told])
+    return replace(
+        trained,
+        predict=predictor(start.network, start.contract, task.device),
+        trained_parameters=count,
+        reinitialised=start.transferred.reinitialised,
+        dropped=start.transferred.dropped,
+        surgery=start.surgery,
+        notes=[*start.notes, told],
+    )
 
 
 def adaptable(network: Network, contract: InputContract) -> list[str]:
@@ -63,8 +73,11 @@ def adaptable(network: Network, contract: InputContract) -> list[str]:
     change beside them would change nothing.
     """
     called: list[str] = []
-    hooks = [part.register_forward_hook(lambda *_, name=name: called.append(name))
-             for name, part in network.backbone.named_modules() if _is_pointwise(part)]
+    hooks = [
+        part.register_forward_hook(lambda *_, name=name: called.append(name))
+        for name, part in network.backbone.named_modules()
+        if _is_pointwise(part)
+    ]
     with torch.no_grad():
         network.eval()
         network.backbone(torch.zeros(1, contract.channels, contract.height, contract.width))
@@ -91,8 +104,13 @@ def adapt(network: Network, names: list[str], options: Lora) -> None:
         RefusedError: peft is not installed.
     """
     peft = _peft()
-    config = peft.LoraConfig(r=options.rank, lora_alpha=options.alpha, lora_dropout=0.0, bias="none",
-                             target_modules="|".join(re.escape(name) for name in names))
+    config = peft.LoraConfig(
+        r=options.rank,
+        lora_alpha=options.alpha,
+        lora_dropout=0.0,
+        bias="none",
+        target_modules="|".join(re.escape(name) for name in names),
+    )
     freeze([network.backbone])
     peft.inject_adapter_in_model(config, network.backbone, adapter_name=ADAPTER)
 
@@ -111,5 +129,6 @@ def _peft() -> Any:
     try:
         return importlib.import_module("peft")
     except ImportError:
-        raise RefusedError("strategies.lora: it needs peft, which is not installed; "
-                           "run: pip install 'graftline[lora]'") from None
+        raise RefusedError(
+            "strategies.lora: it needs peft, which is not installed; run: pip install 'graftline[lora]'"
+        ) from None

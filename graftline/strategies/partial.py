@@ -28,14 +28,23 @@ def train(task: Task) -> Trained:
     if options.freeze is None:
         frozen = min(frozen, start.count)
     if frozen > start.count:
-        raise RefusedError(f"strategies.partial.freeze: {options.freeze!r} freezes {frozen} layers, {start.count} are "
-                           "carried over; expected at most those, for frozen random layers learn nothing")
+        raise RefusedError(
+            f"strategies.partial.freeze: {options.freeze!r} freezes {frozen} layers, {start.count} are "
+            "carried over; expected at most those, for frozen random layers learn nothing"
+        )
     modules = [module for _, module in start.layers]
     freeze(modules[:frozen])
     rate = rates(task.training)
-    groups = [group([start.network.head], rate.carried if start.head else rate.new),
-              group(modules[start.count:], rate.new), group(modules[frozen:start.count], rate.carried)]
+    groups = [
+        group([start.network.head], rate.carried if start.head else rate.new),
+        group(modules[start.count :], rate.new),
+        group(modules[frozen : start.count], rate.carried),
+    ]
     _, trained = train_groups(task, start.network, start.contract, groups)
-    return replace(trained, reinitialised=start.transferred.reinitialised, dropped=start.transferred.dropped,
-                   surgery=start.surgery,
-                   notes=[*start.notes, f"{start.count} of {len(names)} layers carried, {frozen} frozen"])
+    return replace(
+        trained,
+        reinitialised=start.transferred.reinitialised,
+        dropped=start.transferred.dropped,
+        surgery=start.surgery,
+        notes=[*start.notes, f"{start.count} of {len(names)} layers carried, {frozen} frozen"],
+    )

@@ -34,13 +34,25 @@ def train(task: Task) -> Trained:
     groups = _from_top([module for _, module in start.layers], stages)
     history, shown, last = _thaw_by_stages(task, found, groups, options.decay)
     sizes = ", ".join(str(len(modules)) for modules in groups)
-    return Trained(start.network, start.contract, source.small, task.head,
-                   predictor(start.network, start.contract, task.device), architecture=source.architecture,
-                   history=history, presentations=shown, trained_parameters=trained_parameters(start.network),
-                   reinitialised=start.transferred.reinitialised, dropped=start.transferred.dropped,
-                   surgery=start.surgery, notes=[found.fitted.note, f"layers that joined, stage by stage: {sizes}"],
-                   learning_rate=rates(task.training).carried, over=last.over, diverged=last.diverged,
-                   numerics=last.stepper.note)
+    return Trained(
+        start.network,
+        start.contract,
+        source.small,
+        task.head,
+        predictor(start.network, start.contract, task.device),
+        architecture=source.architecture,
+        history=history,
+        presentations=shown,
+        trained_parameters=trained_parameters(start.network),
+        reinitialised=start.transferred.reinitialised,
+        dropped=start.transferred.dropped,
+        surgery=start.surgery,
+        notes=[found.fitted.note, f"layers that joined, stage by stage: {sizes}"],
+        learning_rate=rates(task.training).carried,
+        over=last.over,
+        diverged=last.diverged,
+        numerics=last.stepper.note,
+    )
 
 
 def _from_top(modules: list[nn.Module], stages: int) -> list[list[nn.Module]]:
@@ -49,8 +61,9 @@ def _from_top(modules: list[nn.Module], stages: int) -> list[list[nn.Module]]:
     return [[modules[place] for place in places] for places in reversed(cuts)]
 
 
-def _thaw_by_stages(task: Task, found: OnFeatures, groups: list[list[nn.Module]],
-                    decay: float) -> tuple[list[Epoch], int, Loop]:
+def _thaw_by_stages(
+    task: Task, found: OnFeatures, groups: list[list[nn.Module]], decay: float
+) -> tuple[list[Epoch], int, Loop]:
     start: Carried = found.start
     history, shown = list(found.fitted.history), found.fitted.iterations * len(task.train)
     head = shown  # a pause counts what goes through the network, so that rungs compare like with like
@@ -61,11 +74,25 @@ def _thaw_by_stages(task: Task, found: OnFeatures, groups: list[list[nn.Module]]
         thaw(groups[number - 1])
         trained: list[Group] = [group([start.network.head], rate)]
         trained += [group(modules, rate * decay**depth) for depth, modules in enumerate(groups[:number])]
-        loop = Loop(start.network, trained, task.training, start.contract, seed=task.seed + number,
-                    device=task.device, meter=task.meter, stage=f"stage {number}")
+        loop = Loop(
+            start.network,
+            trained,
+            task.training,
+            start.contract,
+            seed=task.seed + number,
+            device=task.device,
+            meter=task.meter,
+            stage=f"stage {number}",
+        )
         with seeded(task.seed, f"stage {number}"):
-            points = fit(loop, task.train, task.val, passes, journal=task.journal,
-                         most=None if task.until is None else task.until - (shown - head))
+            points = fit(
+                loop,
+                task.train,
+                task.val,
+                passes,
+                journal=task.journal,
+                most=None if task.until is None else task.until - (shown - head),
+            )
         seconds = history[-1].seconds
         history += onward(points, shown, seconds)
         shown += loop.shown

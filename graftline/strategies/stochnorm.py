@@ -29,8 +29,10 @@ def train(task: Task) -> Trained:
     start = carried(task, head=True)
     norms = _norms(start.network.backbone)
     if not norms:
-        raise RefusedError(f"strategies.stochnorm: {task.start.manifest.backbone} has no plain batch norm; expected a "
-                           "backbone with some; take l2sp, delta or bss, which serve every backbone")
+        raise RefusedError(
+            f"strategies.stochnorm: {task.start.manifest.backbone} has no plain batch norm; expected a "
+            "backbone with some; take l2sp, delta or bss, which serve every backbone"
+        )
     with stochastic(start.network.backbone, options.probability):
         trained = train_all(task, start)
     return replace(trained, notes=[*trained.notes, f"{len(norms)} batch norms, stochastic while training"])
@@ -55,8 +57,9 @@ class StochasticNorm(nn.modules.batchnorm._BatchNorm):
         if not self.training or self.running_mean is None or self.running_var is None:
             return super().forward(input)
         # Copies: the batch's own branch changes the statistics before the gradient is taken.
-        moving = functional.batch_norm(input, self.running_mean.clone(), self.running_var.clone(), self.weight,
-                                       self.bias, False, 0.0, self.eps)
+        moving = functional.batch_norm(
+            input, self.running_mean.clone(), self.running_var.clone(), self.weight, self.bias, False, 0.0, self.eps
+        )
         takes = torch.rand(self.num_features, device=input.device) < self.probability
         return torch.where(takes.view(-1, *[1] * (input.dim() - 2)), moving, super().forward(input))
 
@@ -84,8 +87,11 @@ def stochastic(module: nn.Module, probability: float) -> Iterator[None]:
 
 def _norms(module: nn.Module) -> dict[str, Norm]:
     # Exactly these: what derives from them (timm's norms with an activation) does more than normalise.
-    return {name: part for name, part in module.named_modules()
-            if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d) and part.track_running_stats}
+    return {
+        name: part
+        for name, part in module.named_modules()
+        if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d) and part.track_running_stats
+    }
 
 
 def _put(module: nn.Module, name: str, part: nn.Module) -> None:

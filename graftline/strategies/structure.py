@@ -22,6 +22,10 @@ def train(task: Task) -> Trained:
     network = fresh(task, architecture)
     _, trained = train_groups(task, network, task.contract, [group([network], rates(task.training).new)])
     words = ", ".join(f"{key} {value}" for key, value in architecture.items())
-    return replace(trained, architecture=architecture, reinitialised=list(network.state_dict()),
-                   dropped=list(task.start.network.state_dict()),
-                   notes=[f"architecture changed: {words}" if words else "architecture as the source's"])
+    return replace(
+        trained,
+        architecture=architecture,
+        reinitialised=list(network.state_dict()),
+        dropped=list(task.start.network.state_dict()),
+        notes=[f"architecture changed: {words}" if words else "architecture as the source's"],
+    )

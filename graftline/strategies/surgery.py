@@ -42,8 +42,10 @@ def graft(task: Task, network: Network) -> Grafted:
         network: With a head drawn anew.
     """
     matches = _partners(task)
-    theirs, ours = _dense_layers(task), [(f"head.{name}", part) for name, part in network.head.named_modules()
-                                         if isinstance(part, nn.Linear)]
+    theirs, ours = (
+        _dense_layers(task),
+        [(f"head.{name}", part) for name, part in network.head.named_modules() if isinstance(part, nn.Linear)],
+    )
     if not theirs or all(match is None for match in matches):
         return Grafted(anew(task))
     keys: list[str] = []
@@ -67,8 +69,11 @@ def _partners(task: Task) -> list[int | None]:
 
 def _surgery(task: Task, matches: Sequence[int | None], *, kept: bool) -> Surgery:
     here = [name for name, match in zip(task.classes, matches, strict=True) if kept and match is not None]
-    return Surgery(here, [name for name in task.classes if name not in here],
-                   [name for place, name in enumerate(task.start.manifest.classes) if place not in matches])
+    return Surgery(
+        here,
+        [name for name in task.classes if name not in here],
+        [name for place, name in enumerate(task.start.manifest.classes) if place not in matches],
+    )
 
 
 def _dense_layers(task: Task) -> list[tuple[str, nn.Linear]]:

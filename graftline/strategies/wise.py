@@ -58,9 +58,15 @@ def train(task: Task) -> Trained:
     alpha, why = _alpha(task, network, Ends(probe, _copied(network)), options)
     shown = found.fitted.iterations * len(task.train)
     history = [*found.fitted.history, *onward(trained.history, shown, found.fitted.history[-1].seconds)]
-    return replace(trained, history=history, presentations=shown + loop.shown,
-                   reinitialised=start.transferred.reinitialised, dropped=start.transferred.dropped,
-                   surgery=start.surgery, notes=[found.fitted.note, f"weight of the fine-tune: {alpha:g}, {why}"])
+    return replace(
+        trained,
+        history=history,
+        presentations=shown + loop.shown,
+        reinitialised=start.transferred.reinitialised,
+        dropped=start.transferred.dropped,
+        surgery=start.surgery,
+        notes=[found.fitted.note, f"weight of the fine-tune: {alpha:g}, {why}"],
+    )
 
 
 def _alpha(task: Task, network: Network, ends: Ends, options: Wise) -> tuple[float, str]:
@@ -73,8 +79,9 @@ def _alpha(task: Task, network: Network, ends: Ends, options: Wise) -> tuple[flo
     best, alpha = State(), ALPHAS[0]
     for each in ALPHAS:
         put(task, network, ends, each)
-        scores[each] = score(outputs(network, task.val, task.contract, task.device), task.val.labels,
-                             task.training.loss, task.objective).main
+        scores[each] = score(
+            outputs(network, task.val, task.contract, task.device), task.val.labels, task.training.loss, task.objective
+        ).main
         if not best or scores[each] > scores[alpha]:
             best, alpha = _copied(network), each
     network.load_state_dict(best)
@@ -83,8 +90,10 @@ def _alpha(task: Task, network: Network, ends: Ends, options: Wise) -> tuple[flo
 
 def put(task: Task, network: Network, ends: Ends, alpha: float) -> None:
     """Puts the network to a place of the line, 0 the probe and 1 the fine-tune, with running statistics to match."""
-    state = {key: torch.lerp(ends.probe[key], value, alpha) if value.is_floating_point() else value
-             for key, value in ends.tuned.items()}
+    state = {
+        key: torch.lerp(ends.probe[key], value, alpha) if value.is_floating_point() else value
+        for key, value in ends.tuned.items()
+    }
     network.load_state_dict(ends.probe if alpha == 0 else state)
     if 0 < alpha < 1:
         estimate_statistics(task, network)
@@ -97,8 +106,11 @@ def estimate_statistics(task: Task, network: Network) -> None:
     As `torch.optim.swa_utils.update_bn` does, save that all else stays in eval mode, and that the statistics so far
     count as much as `PRIOR` images (Schneider et al. 2020): those of sixteen images alone cost 15 points in a trial.
     """
-    norms = [part for part in network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)
-             and part.running_mean is not None]
+    norms = [
+        part
+        for part in network.modules()
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None
+    ]
     if not norms:
         return
     network.eval()

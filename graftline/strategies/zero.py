@@ -28,8 +28,10 @@ def train(task: Task) -> Trained:
     if source.strategy == "random" or not source.classes:
         raise NotApplicableError("the source has no trained head")
     if {source.task, task.objective.task} != {"classification"}:
-        raise NotApplicableError(f"the source's outputs are those of {source.task}, the target's of "
-                                 f"{task.objective.task}; only classes can be mapped")
+        raise NotApplicableError(
+            f"the source's outputs are those of {source.task}, the target's of "
+            f"{task.objective.task}; only classes can be mapped"
+        )
     shares = by_name(source.classes, task.classes)
     notes = _told(shares, task.classes)
     own = copy.deepcopy(task.start.network)
@@ -50,8 +52,17 @@ def train(task: Task) -> Trained:
             target: Tensor = map_(_source_logits(task, own, samples))
         return target
 
-    return Trained(network, _contract(task), source.small, source.head, predict, source_head=source.source_head,
-                   mapped_from=len(source.classes), architecture=source.architecture, notes=notes)
+    return Trained(
+        network,
+        _contract(task),
+        source.small,
+        source.head,
+        predict,
+        source_head=source.source_head,
+        mapped_from=len(source.classes),
+        architecture=source.architecture,
+        notes=notes,
+    )
 
 
 def _told(shares: NDArray[np.float64], target: list[str]) -> list[str]:
@@ -62,8 +73,9 @@ def _told(shares: NDArray[np.float64], target: list[str]) -> list[str]:
     return notes
 
 
-def empirical(probabilities: NDArray[np.float64], labels: NDArray[np.int64],
-              classes: int) -> tuple[NDArray[np.float64], list[str]]:
+def empirical(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: int
+) -> tuple[NDArray[np.float64], list[str]]:
     """Estimates p(y|z) from source probabilities and target labels, as LEEP does (Nguyen et al. 2020).
 
     Args:
@@ -78,8 +90,10 @@ def empirical(probabilities: NDArray[np.float64], labels: NDArray[np.int64],
     np.add.at(joint, labels, probabilities / len(labels))
     marginal = joint.sum(axis=0)
     shares = joint / np.maximum(marginal, np.finfo(np.float64).tiny)
-    return shares, ["no class matched by name: the map p(target class | source class) was counted on training labels, "
-                    "no weight was trained"]
+    return shares, [
+        "no class matched by name: the map p(target class | source class) was counted on training labels, "
+        "no weight was trained"
+    ]
 
 
 def _source_logits(task: Task, network: Network, samples: Samples) -> Tensor:

@@ -30,8 +30,9 @@ class Entrant:
         return self.candidate.training.epochs or 1
 
 
-def enter(job: PlanJob, sources: Mapping[str, Traits], make: Callable[[str, Entry], Candidate | None], *,
-          images: int) -> tuple[list[Candidate], RaceJob]:
+def enter(
+    job: PlanJob, sources: Mapping[str, Traits], make: Callable[[str, Entry], Candidate | None], *, images: int
+) -> tuple[list[Candidate], RaceJob]:
     """Lists the first rung.
 
     Args:
@@ -50,21 +51,37 @@ def enter(job: PlanJob, sources: Mapping[str, Traits], make: Callable[[str, Entr
     for kind, asked in entries(job.strategies):
         for label, traits in sources.items():
             if (asked or applies(kind, traits)) and (made := make(label, kind)) is not None:
-                entrants.append(Entrant(kind, made.model_copy(update={
-                    "name": made.name + kind.suffix, "recipe": [f"in the race: {kind.why}", *made.recipe]})))
+                entrants.append(
+                    Entrant(
+                        kind,
+                        made.model_copy(
+                            update={
+                                "name": made.name + kind.suffix,
+                                "recipe": [f"in the race: {kind.why}", *made.recipe],
+                            }
+                        ),
+                    )
+                )
     cheap = [each for each in entrants if each.kind.cheap]
     racing = [each for each in entrants if not each.kind.cheap]
     budget = job.budget or Budget()
     rungs, passes, spent = _rungs(budget, cheap, racing, len(sources), images)
-    if left_out := [each.candidate.name for each in racing[rungs.sizes[0]:]]:
+    if left_out := [each.candidate.name for each in racing[rungs.sizes[0] :]]:
         events.log(f"more than the budget pays for, left out: {', '.join(left_out)}")
-    first = [each.candidate for each in cheap] + [_paused(each, rungs, images) for each in racing[:rungs.sizes[0]]]
-    return first, RaceJob(sizes=list(rungs.sizes), ends=list(rungs.ends), passes=passes, spent=spent, images=images,
-                          minutes=budget.minutes)
+    first = [each.candidate for each in cheap] + [_paused(each, rungs, images) for each in racing[: rungs.sizes[0]]]
+    return first, RaceJob(
+        sizes=list(rungs.sizes),
+        ends=list(rungs.ends),
+        passes=passes,
+        spent=spent,
+        images=images,
+        minutes=budget.minutes,
+    )
 
 
-def _rungs(budget: Budget, cheap: list[Entrant], racing: list[Entrant], sources: int,
-           images: int) -> tuple[Rungs, int, int]:
+def _rungs(
+    budget: Budget, cheap: list[Entrant], racing: list[Entrant], sources: int, images: int
+) -> tuple[Rungs, int, int]:
     """Returns the rungs, the whole budget and the first rung's share, in passes."""
     length = max((each.passes for each in racing), default=1)
     aside, before = sum(each.kind.before for each in cheap), [each.kind.before for each in racing]
@@ -73,15 +90,19 @@ def _rungs(budget: Budget, cheap: list[Entrant], racing: list[Entrant], sources:
     if rungs is None:
         least = (aside + rungs_of(min(FEWEST, len(before)), 1).cost(before)) * images
         count = len(cheap) + min(FEWEST, len(before))
-        raise RefusedError(f"budget: {budget.presentations} presentations are too few for a tournament of {count} "
-                           f"candidates over {images} training images; give at least {least}, or list fewer strategies")
+        raise RefusedError(
+            f"budget: {budget.presentations} presentations are too few for a tournament of {count} "
+            f"candidates over {images} training images; give at least {least}, or list fewer strategies"
+        )
     if rungs.sizes[0]:
-        events.log(f"a tournament of {len(cheap)} + {rungs.sizes[0]} candidates; rungs of "
-                   + ", ".join(f"{size} for {end} passes" for size, end in zip(rungs.sizes, rungs.ends, strict=True))
-                   + f"; {rungs.cost(before) + aside} of {passes} passes over {images} images")
+        events.log(
+            f"a tournament of {len(cheap)} + {rungs.sizes[0]} candidates; rungs of "
+            + ", ".join(f"{size} for {end} passes" for size, end in zip(rungs.sizes, rungs.ends, strict=True))
+            + f"; {rungs.cost(before) + aside} of {passes} passes over {images} images"
+        )
         if rungs.ends[-1] < length:
             events.log(f"{rungs.ends[-1]} passes at most: the budget does not pay for the {length} of the recipe")
-    return rungs, passes, aside + sum(before[:rungs.sizes[0]]) + rungs.sizes[0] * rungs.ends[0]
+    return rungs, passes, aside + sum(before[: rungs.sizes[0]]) + rungs.sizes[0] * rungs.ends[0]
 
 
 def _paused(each: Entrant, rungs: Rungs, images: int) -> Candidate:

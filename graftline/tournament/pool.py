@@ -54,8 +54,11 @@ POOL = (
     Entry(Zero(), "no training at all where the source knows the classes"),
     Entry(Feature(), "the linear probe: the cheapest transfer, hard to beat with few labels"),
     Entry(Full(), "the plain fine-tune, which the others have to beat"),
-    Entry(Staged(), "head first, then the layers: keeps features whole where labels are few or the source is far "
-                    "(Kumar et al. 2022)"),
+    Entry(
+        Staged(),
+        "head first, then the layers: keeps features whole where labels are few or the source is far "
+        "(Kumar et al. 2022)",
+    ),
     Entry(L2SP(), "held near to the source's weights, for few labels (Li et al. 2018)"),
     Entry(Full(), "a source that is far wants larger steps", factor=3.0),
     Entry(Full(), "a source that is near wants smaller ones (Li et al. 2020)", factor=1 / 3),
@@ -113,8 +116,12 @@ def entries(asked: Iterable[Asked]) -> Iterator[tuple[Entry, bool]]:
     `auto` stands for the pool; each strategy that is named is raced at the recipe's rates, then at others.
     """
     listed = list(asked)
-    named = [Entry(strategy, "asked for", factor) for factor in RATES for strategy in listed
-             if not isinstance(strategy, Auto) and (factor == 1 or not isinstance(strategy, Zero | Feature))]
+    named = [
+        Entry(strategy, "asked for", factor)
+        for factor in RATES
+        for strategy in listed
+        if not isinstance(strategy, Auto) and (factor == 1 or not isinstance(strategy, Zero | Feature))
+    ]
     if any(isinstance(each, Auto) for each in listed):
         yield from ((entry, False) for entry in POOL if replace(entry, why="asked for") not in named)
     yield from ((entry, True) for entry in named)

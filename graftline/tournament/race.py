@@ -85,9 +85,17 @@ def stand_of(entry: Entry, rung: int, left: str = "") -> Stand:
     """Returns where a candidate stands."""
     row = entry.manifest.row
     score = row.val_score if row.val_score is not None and math.isfinite(row.val_score) else None
-    return Stand(name=entry.manifest.name, rung=rung, score=score, error=row.val_score_se,
-                 presentations=row.presentations, train_seconds=row.train_seconds, status=row.status, over=entry.over,
-                 left=left if entry.ok else f"{row.status}: {row.reason}")
+    return Stand(
+        name=entry.manifest.name,
+        rung=rung,
+        score=score,
+        error=row.val_score_se,
+        presentations=row.presentations,
+        train_seconds=row.train_seconds,
+        status=row.status,
+        over=entry.over,
+        left=left if entry.ok else f"{row.status}: {row.reason}",
+    )
 
 
 def seconds_of(stands: list[Stand]) -> float:

@@ -34,7 +34,9 @@ class Rungs:
         Args:
             before: What each candidate costs beside its passes, such as its features; by rank, all in the first rung.
         """
-        return sum(size * step for size, step in zip(self.sizes, self.steps, strict=True)) + sum(before[:self.sizes[0]])
+        return sum(size * step for size, step in zip(self.sizes, self.steps, strict=True)) + sum(
+            before[: self.sizes[0]]
+        )
 
 
 def rungs_of(candidates: int, length: int) -> Rungs:

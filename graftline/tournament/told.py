@@ -23,8 +23,11 @@ def told(job: PlanJob, sources: list[str]) -> Iterator[str]:
     yield f"  racing, the first ones first: {_names(racing)}"
     ends = [f"{share:.0%}" for share in SHARES]
     yield (f"  rungs: {len(SHARES)}, each to {', '.join(ends)} of a whole training; about one in {ETA} goes on")
-    shown = f"{budget.presentations:,} images shown" if budget.presentations else \
-        f"what {FULL} whole trainings a source show, by the number of training images"
+    shown = (
+        f"{budget.presentations:,} images shown"
+        if budget.presentations
+        else f"what {FULL} whole trainings a source show, by the number of training images"
+    )
     yield f"  budget: {shown}{f'; at most {budget.minutes:g} minutes of training' if budget.minutes else ''}"
     yield f"  it decides how many race (at least {FEWEST}), and where it is small, how long a whole training is"
 

@@ -65,8 +65,9 @@ def crop(images: Tensor, generator: Generator) -> Tensor:
     width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
     # What `affine_grid` makes of boxes, in a thirtieth of its time: columns depend on x alone, rows on y alone.
     grid = images.new_empty(len(images), 2, *images.shape[2:])
-    grid[:, 0] = _stretched(images.shape[3], torch.where(mirror < 0.5, -width, width), (2 * x - 1) * (1 - width),
-                            images.device)[:, None, :]
+    grid[:, 0] = _stretched(
+        images.shape[3], torch.where(mirror < 0.5, -width, width), (2 * x - 1) * (1 - width), images.device
+    )[:, None, :]
     grid[:, 1] = _stretched(images.shape[2], height, (2 * y - 1) * (1 - height), images.device)[:, :, None]
     return functional.grid_sample(images, grid.movedim(1, 3), padding_mode="border", align_corners=False)
 

@@ -17,8 +17,11 @@ class Average:
         self.decay, self.updates = decay, 0
         kept = network.state_dict()
         # The weights themselves, not the state's views of them, which lose them where the memory layout changes.
-        self._own = {key: value for key, value in (*network.named_parameters(), *network.named_buffers())
-                     if key in kept and value.is_floating_point()}
+        self._own = {
+            key: value
+            for key, value in (*network.named_parameters(), *network.named_buffers())
+            if key in kept and value.is_floating_point()
+        }
         self.values = {key: value.detach().clone() for key, value in self._own.items()}
 
     def update(self) -> None:

@@ -83,8 +83,9 @@ def ordered(labels: NDArray[np.int64], size: int, generator: Generator, balance:
         return
     present = np.unique(labels)
     quotas = [len(part) for part in np.array_split(np.arange(len(labels)), len(present))]
-    drawn = [_drawn(np.flatnonzero(labels == each), quota, generator)
-             for each, quota in zip(present, quotas, strict=True)]
+    drawn = [
+        _drawn(np.flatnonzero(labels == each), quota, generator) for each, quota in zip(present, quotas, strict=True)
+    ]
     places = np.concatenate(drawn)[torch.randperm(len(labels), generator=generator).numpy()]
     for low, high in cut(len(places), size):
         yield places[low:high]

@@ -39,18 +39,34 @@ def train(job: Candidate, task: Task) -> Result:
     began = time.perf_counter()
     trained = strategy(task)
     seconds = max(time.perf_counter() - began, trained.history[-1].seconds if trained.history else 0.0)
-    row = Row(source=job.source, strategy=job.strategy_name, status="diverged" if trained.diverged else "ok",
-              reason=trained.diverged, train_seconds=seconds,
-              presentations=trained.presentations, trained_parameters=trained.trained_parameters,
-              converged=trained.converged, learning_rate=trained.learning_rate, recipe=job.recipe,
-              notes=[*trained.notes, *([trained.numerics] if trained.numerics else [])])
+    row = Row(
+        source=job.source,
+        strategy=job.strategy_name,
+        status="diverged" if trained.diverged else "ok",
+        reason=trained.diverged,
+        train_seconds=seconds,
+        presentations=trained.presentations,
+        trained_parameters=trained.trained_parameters,
+        converged=trained.converged,
+        learning_rate=trained.learning_rate,
+        recipe=job.recipe,
+        notes=[*trained.notes, *([trained.numerics] if trained.numerics else [])],
+    )
     if crossed is not None:
-        scored = {"val_accuracy": crossed.accuracy, "val_score": crossed.main, "val_score_se": crossed.se,
-                  "val_method": crossed.method}
+        scored = {
+            "val_accuracy": crossed.accuracy,
+            "val_score": crossed.main,
+            "val_score_se": crossed.se,
+            "val_method": crossed.method,
+        }
     elif len(task.val):
         found = score(trained.predict(task.val), task.val.labels, task.training.loss, task.objective)
-        scored = {"val_accuracy": found.accuracy, "val_score": found.main, "val_score_se": found.se,
-                  "val_method": "validation split"}
+        scored = {
+            "val_accuracy": found.accuracy,
+            "val_score": found.main,
+            "val_score_se": found.se,
+            "val_method": "validation split",
+        }
     else:
         scored = {"val_method": "none: no validation images"}
     task.meter.finish()

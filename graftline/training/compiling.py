@@ -19,7 +19,9 @@ def compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
         RefusedError: There is no C++ compiler, which torch.compile builds with.
     """
     if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS)):
-        raise RefusedError(f"compile: torch.compile needs a C++ compiler, and none of {', '.join(COMPILERS)} is on the "
-                           "PATH; install one, name it in CXX, or leave `compile` out")
+        raise RefusedError(
+            f"compile: torch.compile needs a C++ compiler, and none of {', '.join(COMPILERS)} is on the "
+            "PATH; install one, name it in CXX, or leave `compile` out"
+        )
     made: Callable[[Tensor], Tensor] = torch.compile(network)
     return made

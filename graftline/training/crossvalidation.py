@@ -48,8 +48,11 @@ def cross_validate(train: Callable[[Task], Trained], task: Task, samples: Sample
             shown = recipe.computed(task.options, task.training, len(inside)) if task.options else 0
             task.meter.advance(shown, events.GOES_ON)
             continue
-        trained = train(replace(task, train=samples.subset(inside), val=samples.subset(np.arange(0)),
-                                journal=task.journal.within(name)))
+        trained = train(
+            replace(
+                task, train=samples.subset(inside), val=samples.subset(np.arange(0)), journal=task.journal.within(name)
+            )
+        )
         outside = samples.subset(held)
         found.append(score(trained.predict(outside), outside.labels, task.training.loss, task.objective))
         task.journal.drop(name)
@@ -59,6 +62,9 @@ def cross_validate(train: Callable[[Task], Trained], task: Task, samples: Sample
     accuracies = [each.accuracy for each in found if each.accuracy is not None]
     count = len(pairs) // REPEATS
     few = "" if count == FOLDS else " (a class has too few samples for 5)"
-    return Crossed(accuracy=float(np.mean(accuracies)) if accuracies else None, main=float(np.mean(main)),
-                   se=float(np.std(main, ddof=1)) / math.sqrt(len(main)),
-                   method=f"{REPEATS} x {count}-fold over train + validation{few}")
+    return Crossed(
+        accuracy=float(np.mean(accuracies)) if accuracies else None,
+        main=float(np.mean(main)),
+        se=float(np.std(main, ddof=1)) / math.sqrt(len(main)),
+        method=f"{REPEATS} x {count}-fold over train + validation{few}",
+    )

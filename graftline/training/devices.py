@@ -15,8 +15,15 @@ TINY = (32 * 32, 2_000_000)
 TINY_PRODUCT = 20_000_000
 """The same for products of matrices, in multiplications."""
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
-OUT_OF_MEMORY = ("can't allocate memory", "bad_alloc", "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED",
-                 "ALLOCATION_FAILED", "CUBLAS_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED")
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "bad_alloc",
+    "CUDA error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUSOLVER_STATUS_ALLOC_FAILED",
+)
 
 
 def pick() -> torch.device:

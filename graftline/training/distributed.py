@@ -150,8 +150,9 @@ def of_all(open_saves: Callable[[], Saves]) -> Saves:
     return _OfAll(open_saves() if ranks.first() else None)
 
 
-def add_up(weights: Sequence[nn.Parameter], network: nn.Module, told: Tensor | None, part: float,
-           device: torch.device) -> Tensor | None:
+def add_up(
+    weights: Sequence[nn.Parameter], network: nn.Module, told: Tensor | None, part: float, device: torch.device
+) -> Tensor | None:
     """Sums gradients and losses over processes, and takes the mean of running statistics.
 
     Args:
@@ -176,10 +177,10 @@ def add_up(weights: Sequence[nn.Parameter], network: nn.Module, told: Tensor | N
     at = 3
     for weight, gradient in zip(weights, gradients, strict=True):
         if weight.grad is not None:
-            weight.grad.copy_(flat[at:at + gradient.numel()].view(gradient.shape))
+            weight.grad.copy_(flat[at : at + gradient.numel()].view(gradient.shape))
         at += gradient.numel()
     for each in moving:
-        each.copy_(flat[at:at + each.numel()].view(each.shape))
+        each.copy_(flat[at : at + each.numel()].view(each.shape))
         at += each.numel()
     return flat[:2].clone()
 
@@ -216,10 +217,15 @@ def _synchronised(part: nn.Module) -> nn.Module:
 
 
 def _statistics(network: nn.Module) -> list[Tensor]:
-    return [buffer for part in network.modules()
-            if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training
-            and not isinstance(part, nn.SyncBatchNorm)
-            for buffer in (part.running_mean, part.running_var) if buffer is not None]
+    return [
+        buffer
+        for part in network.modules()
+        if isinstance(part, nn.modules.batchnorm._BatchNorm)
+        and part.training
+        and not isinstance(part, nn.SyncBatchNorm)
+        for buffer in (part.running_mean, part.running_var)
+        if buffer is not None
+    ]
 
 
 def processes(asked: int | None) -> int:

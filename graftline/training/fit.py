@@ -13,8 +13,15 @@ from graftline.training.schedule import factor
 from graftline.training.watched import Watched, still
 
 
-def fit(loop: Loop, train: Samples, val: Samples | None, epochs: int, *, journal: Journal | None = None,
-        most: int | None = None) -> list[Epoch]:
+def fit(
+    loop: Loop,
+    train: Samples,
+    val: Samples | None,
+    epochs: int,
+    *,
+    journal: Journal | None = None,
+    most: int | None = None,
+) -> list[Epoch]:
     """Trains for a number of epochs by the configured schedule; goes on where a journal says that it was.
 
     Args:
@@ -49,8 +56,11 @@ def fit(loop: Loop, train: Samples, val: Samples | None, epochs: int, *, journal
             watched.settle()
             return watched.history
         try:
-            loss = loop.epoch(train, lambda step: factor(step, steps, loop.training.schedule),
-                              lambda: journal.tick(part, watched.cell))
+            loss = loop.epoch(
+                train,
+                lambda step: factor(step, steps, loop.training.schedule),
+                lambda: journal.tick(part, watched.cell),
+            )
         except DivergedError as error:
             if not watched.history:
                 raise
@@ -66,6 +76,13 @@ def fit(loop: Loop, train: Samples, val: Samples | None, epochs: int, *, journal
     watched.settle()
     loop.over = True
     if journal.keeps:
-        journal.put(part, replace(watched.cell(), tensors=network_state(loop.network), done=True,
-                                  values={**watched.cell().values, "diverged": loop.diverged}))
+        journal.put(
+            part,
+            replace(
+                watched.cell(),
+                tensors=network_state(loop.network),
+                done=True,
+                values={**watched.cell().values, "diverged": loop.diverged},
+            ),
+        )
     return watched.history

@@ -26,8 +26,9 @@ def folded(module: nn.Module, contract: InputContract, device: torch.device) -> 
     """
     if not any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
         return module
-    images = torch.rand(2, contract.channels, contract.height, contract.width,
-                        generator=torch.Generator().manual_seed(0)).to(device)
+    images = torch.rand(
+        2, contract.channels, contract.height, contract.width, generator=torch.Generator().manual_seed(0)
+    ).to(device)
     try:
         found = fuse(module)
         # TF32, a GPU's default for convolutions, would drown what is looked for.

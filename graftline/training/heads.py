@@ -46,8 +46,18 @@ class Fitted:
         return cls(**{**values, "history": [Epoch.model_validate(point) for point in values["history"]]})
 
 
-def fit_head(head: nn.Module, features: Tensor, labels: Tensor, training: Training, *, iterations: int, seed: int,
-             meter: Meter, objective: Objective = Objective(), views: int = 1) -> Fitted:  # noqa: B008
+def fit_head(
+    head: nn.Module,
+    features: Tensor,
+    labels: Tensor,
+    training: Training,
+    *,
+    iterations: int,
+    seed: int,
+    meter: Meter,
+    objective: Objective = Objective(),  # noqa: B008
+    views: int = 1,
+) -> Fitted:
     """Fits a head in place: a single linear layer in closed form (regression) or by L-BFGS, any other by the optimizer.
 
     Args:
@@ -73,19 +83,35 @@ def fit_head(head: nn.Module, features: Tensor, labels: Tensor, training: Traini
             return _fit_hidden(head, features, labels, training, iterations, seed, meter, objective)
 
 
-def _fit_single(head: nn.Module, layer: nn.Linear, features: Tensor, labels: Tensor, training: Training,
-                iterations: int, seed: int, meter: Meter, objective: Objective, views: int) -> Fitted:
+def _fit_single(
+    head: nn.Module,
+    layer: nn.Linear,
+    features: Tensor,
+    labels: Tensor,
+    training: Training,
+    iterations: int,
+    seed: int,
+    meter: Meter,
+    objective: Objective,
+    views: int,
+) -> Fitted:
     began = time.perf_counter()
-    goal = linear.Goal(layer.out_features, training.loss, training.label_smoothing or 0.0, iterations, objective,
-                       _weights(labels, training), views)
+    goal = linear.Goal(
+        layer.out_features,
+        training.loss,
+        training.label_smoothing or 0.0,
+        iterations,
+        objective,
+        _weights(labels, training),
+        views,
+    )
     best, taken, l2 = linear.fit_linear(features, labels, goal, l2=training.l2, seed=seed)
     layer.load_state_dict(best.state_dict())
     with torch.no_grad():
         loss = float(loss_of(training.loss, objective)(head(features), labels, training.label_smoothing or 0.0))
     shown = taken * len(features)
     meter.advance(0, "head", loss=loss)
-    point = Epoch(stage="head", epoch=taken, train_loss=loss, presentations=shown,
-                  seconds=time.perf_counter() - began)
+    point = Epoch(stage="head", epoch=taken, train_loss=loss, presentations=shown, seconds=time.perf_counter() - began)
     chosen = "given" if training.l2 else "chosen by folds of train"
     how = f"{taken} L-BFGS iterations" if goal.iterative else "ridge regression in closed form"
     return Fitted([point], taken, f"head: {how}, l2 {l2:.3g} {chosen}")
@@ -96,8 +122,16 @@ def _weights(labels: Tensor, training: Training) -> Tensor | None:
     return class_weights(labels.cpu().numpy()) if training.balance in ("weights", "sampler") else None
 
 
-def _fit_hidden(head: nn.Module, features: Tensor, labels: Tensor, training: Training, iterations: int, seed: int,
-                meter: Meter, objective: Objective) -> Fitted:
+def _fit_hidden(
+    head: nn.Module,
+    features: Tensor,
+    labels: Tensor,
+    training: Training,
+    iterations: int,
+    seed: int,
+    meter: Meter,
+    objective: Objective,
+) -> Fitted:
     began, criterion = time.perf_counter(), training_loss(training.loss, objective, _weights(labels, training))
     mean, deviation = linear.moments(features)
     scaled = (features - mean) / deviation
@@ -125,8 +159,16 @@ def _fit_hidden(head: nn.Module, features: Tensor, labels: Tensor, training: Tra
         if not math.isfinite(mean_loss):
             raise DivergedError(f"head: loss {mean_loss} in epoch {epoch}; a lower learning_rate may help")
         meter.advance(0, f"head, epoch {epoch}", loss=mean_loss)
-        history.append(Epoch(stage="head", epoch=epoch, train_loss=mean_loss, presentations=epoch * len(scaled),
-                             learning_rate=steps.param_groups[0]["lr"], seconds=time.perf_counter() - began))
+        history.append(
+            Epoch(
+                stage="head",
+                epoch=epoch,
+                train_loss=mean_loss,
+                presentations=epoch * len(scaled),
+                learning_rate=steps.param_groups[0]["lr"],
+                seconds=time.perf_counter() - began,
+            )
+        )
     _fold(head, mean, deviation)
     head.eval()
     return Fitted(history, iterations, f"head: {iterations} passes by {training.optimizer}", rate)

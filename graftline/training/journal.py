@@ -42,8 +42,9 @@ class Journal:
     Without saves it keeps nothing: each part is made anew.
     """
 
-    def __init__(self, saves: Saves | None = None, every: float = EVERY,
-                 identity: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, saves: Saves | None = None, every: float = EVERY, identity: dict[str, Any] | None = None
+    ) -> None:
         """Opens a journal with what the saves' newest state holds.
 
         Args:
@@ -175,8 +176,9 @@ class _Clock:
 
 def _saved(cells: dict[str, Cell]) -> Saved:
     values = {name: {"values": cell.values, "done": cell.done, "whole": cell.whole} for name, cell in cells.items()}
-    return Saved(values, {f"{name}//{key}": value for name, cell in cells.items()
-                          for key, value in cell.tensors.items()})
+    return Saved(
+        values, {f"{name}//{key}": value for name, cell in cells.items() for key, value in cell.tensors.items()}
+    )
 
 
 def _cells(saved: Saved | None) -> dict[str, Cell]:
@@ -186,5 +188,6 @@ def _cells(saved: Saved | None) -> dict[str, Cell]:
     for key, value in saved.tensors.items():
         name, _, inner = key.partition("//")
         tensors[name][inner] = value
-    return {name: Cell(told["values"], tensors[name], told["done"], told["whole"])
-            for name, told in saved.values.items()}
+    return {
+        name: Cell(told["values"], tensors[name], told["done"], told["whole"]) for name, told in saved.values.items()
+    }

@@ -166,11 +166,24 @@ def _choose(features: Tensor, labels: Tensor, goal: Goal, pairs: list[tuple[Rows
     return chosen
 
 
-def _minimise(features: Tensor, labels: Tensor, start: Weights, goal: Goal, strength: float, *,
-              free_bias: bool = True, exact: bool = True) -> tuple[Tensor, Tensor, int]:
+def _minimise(
+    features: Tensor,
+    labels: Tensor,
+    start: Weights,
+    goal: Goal,
+    strength: float,
+    *,
+    free_bias: bool = True,
+    exact: bool = True,
+) -> tuple[Tensor, Tensor, int]:
     weight, bias = (value.clone().requires_grad_() for value in start)
-    search = LBFGS([weight, bias], max_iter=goal.iterations, tolerance_grad=1e-5 if exact else 1e-3,
-                   tolerance_change=1e-7 if exact else 1e-4, line_search_fn="strong_wolfe")
+    search = LBFGS(
+        [weight, bias],
+        max_iter=goal.iterations,
+        tolerance_grad=1e-5 if exact else 1e-3,
+        tolerance_change=1e-7 if exact else 1e-4,
+        line_search_fn="strong_wolfe",
+    )
 
     criterion = goal.criterion
 

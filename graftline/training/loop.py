@@ -45,9 +45,20 @@ class Loop:
         average: Of the weights, where the training asks for one.
     """
 
-    def __init__(self, network: Network, groups: Sequence[Group], training: Training, contract: InputContract, *,
-                 seed: int, device: torch.device, meter: Meter, stage: str = "", criterion: Criterion | None = None,
-                 penalties: Sequence[Penalty] = ()) -> None:
+    def __init__(
+        self,
+        network: Network,
+        groups: Sequence[Group],
+        training: Training,
+        contract: InputContract,
+        *,
+        seed: int,
+        device: torch.device,
+        meter: Meter,
+        stage: str = "",
+        criterion: Criterion | None = None,
+        penalties: Sequence[Penalty] = (),
+    ) -> None:
         place(network, device)
         distributed.synchronised(network, device)
         self.network, self.training, self.contract = network, training, contract
@@ -55,8 +66,15 @@ class Loop:
         self.optimizer = build(groups, training)
         self.generator = torch.Generator().manual_seed(seed)
         weights = [weight for each in groups for weight in each.weights]
-        self.stepper = Stepper(network, training, contract, device, trained=weights, criterion=criterion,
-                               penalties=[*([_l2(training.l2, weights)] if training.l2 else []), *penalties])
+        self.stepper = Stepper(
+            network,
+            training,
+            contract,
+            device,
+            trained=weights,
+            criterion=criterion,
+            penalties=[*([_l2(training.l2, weights)] if training.l2 else []), *penalties],
+        )
         self.average = Average(network, training.ema) if training.ema else None
         self.steps = self.epochs = self.shown = self.batches = 0
         self.losses: list[Tensor] = []
@@ -88,8 +106,9 @@ class Loop:
             if not whole or not self.losses:
                 set_rate(self.optimizer, course(self.steps))
                 self.optimizer.zero_grad()
-            self.losses.append(self.stepper.gradients(train, places, self.generator,
-                                                      len(places) / len(train) if whole else 1.0))
+            self.losses.append(
+                self.stepper.gradients(train, places, self.generator, len(places) / len(train) if whole else 1.0)
+            )
             self.batches += 1
             self.shown += len(places)
             self._glance(len(places), last=last)
@@ -106,8 +125,14 @@ class Loop:
     def record(self, train_loss: float, val: Samples | None) -> Epoch:
         """Looks at validation, with the averaged weights where there are any; returns the curve's next point."""
         self._began = time.perf_counter()
-        point = Epoch(stage=self.stage, epoch=self.epochs, train_loss=train_loss, seconds=self.seconds,
-                      presentations=self.shown, learning_rate=self.optimizer.param_groups[0]["lr"])
+        point = Epoch(
+            stage=self.stage,
+            epoch=self.epochs,
+            train_loss=train_loss,
+            seconds=self.seconds,
+            presentations=self.shown,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+        )
         if val is not None and len(val):
             with self.averaged():
                 logits = outputs(self.network, val, self.contract, self.device)
@@ -133,7 +158,7 @@ class Loop:
         if self.batches:
             self.generator.set_state(now)
         for number in range(self.batches, len(every)):
-            for later in every[number + 1:number + 2]:
+            for later in every[number + 1 : number + 2]:
                 self.stepper.ahead.announce(train, later)
             yield every[number], number + 1 == len(every)
 
@@ -156,8 +181,10 @@ class Loop:
         for number, (loss, total) in enumerate(torch.stack(self.losses[first:]).tolist(), start=first + 1):
             if not math.isfinite(total) or loss > BOUND:
                 where = f"{self.stage}: " if self.stage else ""
-                raise DivergedError(f"{where}diverged: loss {total:.4g} in epoch {self.epochs}, batch {number}, "
-                                    f"expected at most {BOUND:g}; set a learning_rate below {self._peak():.3g}")
+                raise DivergedError(
+                    f"{where}diverged: loss {total:.4g} in epoch {self.epochs}, batch {number}, "
+                    f"expected at most {BOUND:g}; set a learning_rate below {self._peak():.3g}"
+                )
         self.meter.advance(images, self._words(), loss=total)
 
     def _peak(self) -> float:
@@ -170,8 +197,10 @@ class Loop:
         if min(high - low for low, high in cut(count, self.training.batch_size)) > 1:
             return
         if any(isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training for part in self.network.modules()):
-            raise RefusedError(f"batch_size: {self.training.batch_size} with {count} training images gives batches of "
-                               "one image, of which batch norm has no statistics; expected at least 2 images a batch")
+            raise RefusedError(
+                f"batch_size: {self.training.batch_size} with {count} training images gives batches of "
+                "one image, of which batch norm has no statistics; expected at least 2 images a batch"
+            )
 
 
 def _l2(strength: float, weights: list[nn.Parameter]) -> Penalty:

@@ -77,8 +77,13 @@ def fill_network(network: nn.Module, tensors: State) -> None:
 
 def _optimizer(loop: Loop) -> list[tuple[Tensor, dict[str, Tensor]]]:
     weights = [weight for group in loop.optimizer.param_groups for weight in group["params"]]
-    return [(weight, {key: value for key, value in loop.optimizer.state.get(weight, {}).items()
-                      if isinstance(value, Tensor)}) for weight in weights]
+    return [
+        (
+            weight,
+            {key: value for key, value in loop.optimizer.state.get(weight, {}).items() if isinstance(value, Tensor)},
+        )
+        for weight in weights
+    ]
 
 
 def _fill_optimizer(loop: Loop, tensors: State) -> None:
@@ -89,5 +94,8 @@ def _fill_optimizer(loop: Loop, tensors: State) -> None:
         if found:  # moments go to their weight's device and layout, a step count there too if the optimizer is fused
             counts = weight.device if id(weight) in fused else "cpu"
             loop.optimizer.state[weight] = {
-                key: torch.empty_like(weight).copy_(value) if value.shape == weight.shape and value.dim()
-                else value.to(counts, copy=True) for key, value in found.items()}
+                key: torch.empty_like(weight).copy_(value)
+                if value.shape == weight.shape and value.dim()
+                else value.to(counts, copy=True)
+                for key, value in found.items()
+            }

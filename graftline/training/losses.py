@@ -66,8 +66,10 @@ def huber(values: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
 LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "mse": mse}
 """Of classification."""
 _OF_TASK: dict[str, dict[str, Loss]] = {
-    "classification": LOSSES, "multilabel": {"cross_entropy": binary_cross_entropy},
-    "regression": {"cross_entropy": squared, "mse": squared, "huber": huber}}
+    "classification": LOSSES,
+    "multilabel": {"cross_entropy": binary_cross_entropy},
+    "regression": {"cross_entropy": squared, "mse": squared, "huber": huber},
+}
 
 
 def loss_of(name: str, objective: Objective) -> Loss:

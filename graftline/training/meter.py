@@ -25,8 +25,12 @@ class Meter:
         """
         self.done += images
         words = ", ".join(part for part in (self.label, message) if part)
-        events.progress(self.done, max(self.total, self.done), words,
-                        **{name: number for name, number in numbers.items() if number is not None})
+        events.progress(
+            self.done,
+            max(self.total, self.done),
+            words,
+            **{name: number for name, number in numbers.items() if number is not None},
+        )
 
     def finish(self) -> None:
         """Counts what convergence made needless as done."""

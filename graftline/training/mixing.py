@@ -44,13 +44,15 @@ def mixer(training: Training, network: nn.Module) -> Mix:
     return mix
 
 
-def _mixup(inputs: Tensor, labels: Tensor, order: Tensor, share: float,
-           draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _mixup(
+    inputs: Tensor, labels: Tensor, order: Tensor, share: float, draw: np.random.Generator
+) -> tuple[Tensor, Tensor]:
     return blended(inputs, order, share), blended(labels, order, share)
 
 
-def _cutmix(inputs: Tensor, labels: Tensor, order: Tensor, share: float,
-            draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _cutmix(
+    inputs: Tensor, labels: Tensor, order: Tensor, share: float, draw: np.random.Generator
+) -> tuple[Tensor, Tensor]:
     box = box_of(inputs.shape[2], inputs.shape[3], share, *draw.random(2))
     top, bottom, left, right = box
     kept = 1 - (bottom - top) * (right - left) / (inputs.shape[2] * inputs.shape[3])

@@ -71,8 +71,14 @@ def build(groups: Sequence[Group], training: Training) -> optim.Optimizer:
     for each in groups:
         for decays in (True, False):
             if weights := [weight for weight in each.weights if (each.decay and weight.dim() > 1) == decays]:
-                parts.append({"params": weights, "lr": each.rate, "peak": each.rate,
-                              "weight_decay": (training.weight_decay or 0.0) if decays else 0.0})
+                parts.append(
+                    {
+                        "params": weights,
+                        "lr": each.rate,
+                        "peak": each.rate,
+                        "weight_decay": (training.weight_decay or 0.0) if decays else 0.0,
+                    }
+                )
     return OPTIMIZERS[training.optimizer](parts, training)
 
 

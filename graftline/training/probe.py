@@ -62,8 +62,9 @@ def settings(training: Training) -> list[Setting]:
     return [Setting(layout, precision) for precision in precisions for layout in layouts]
 
 
-def choose(network: nn.Module, trained: list[nn.Parameter], step: Step, among: list[Setting], *,
-           inputs: Tensor) -> Setting:
+def choose(
+    network: nn.Module, trained: list[nn.Parameter], step: Step, among: list[Setting], *, inputs: Tensor
+) -> Setting:
     """Returns the setting to train in: from the cache, else found and kept there.
 
     Weights, running statistics and random numbers are afterwards what they were; gradients are dropped. Where memory
@@ -94,19 +95,24 @@ def choose(network: nn.Module, trained: list[nn.Parameter], step: Step, among: l
             for name, value in network.named_buffers():
                 value.copy_(before[name])
         _drop(trained)
-    events.log(f"steps in {found.precision}, {found.layout}; seconds a step: "
-               + ", ".join(f"{name} {seconds:.3g}" for name, seconds in told.items()))
+    events.log(
+        f"steps in {found.precision}, {found.layout}; seconds a step: "
+        + ", ".join(f"{name} {seconds:.3g}" for name, seconds in told.items())
+    )
     _in_this_process[str(key)] = asdict(found)
     if ranks.first():
         _write(key, found, told)
     return found
 
 
-def _search(network: nn.Module, trained: list[nn.Parameter], step: Step,
-            among: list[Setting]) -> tuple[Setting, dict[str, float]]:
+def _search(
+    network: nn.Module, trained: list[nn.Parameter], step: Step, among: list[Setting]
+) -> tuple[Setting, dict[str, float]]:
     reference = _gradients(network, trained, step, among[0])
-    alike = {setting: distributed.agreed(agree(reference, _gradients(network, trained, step, setting)))  # warms it up
-             for setting in among[1:]}
+    alike = {
+        setting: distributed.agreed(agree(reference, _gradients(network, trained, step, setting)))  # warms it up
+        for setting in among[1:]
+    }
     del reference  # as large as the network
     times: dict[Setting, float] = {}
     for setting in among:
@@ -126,8 +132,11 @@ def agree(one: Gradients, other: Gradients) -> bool:
     (loss, gradient), (other_loss, found) = one, other
     norm, other_norm = math.sqrt(_product(gradient, gradient)), math.sqrt(_product(found, found))
     cosine = _product(gradient, found) / max(norm * other_norm, 1e-30)
-    return (cosine >= COSINE and abs(other_norm / max(norm, 1e-30) - 1) <= RATIO
-            and abs(other_loss - loss) <= LOSS * max(1.0, abs(loss)))
+    return (
+        cosine >= COSINE
+        and abs(other_norm / max(norm, 1e-30) - 1) <= RATIO
+        and abs(other_loss - loss) <= LOSS * max(1.0, abs(loss))
+    )
 
 
 def _product(one: list[Tensor], other: list[Tensor]) -> float:
@@ -166,13 +175,24 @@ def _drop(trained: list[nn.Parameter]) -> None:
 
 def _key(network: nn.Module, trained: list[nn.Parameter], inputs: Tensor, among: list[Setting]) -> dict[str, Any]:
     moving = {id(weight) for weight in trained}
-    parts = [(type(part).__name__, repr(part) if not list(part.children()) else "",
-              [(tuple(w.shape), id(w) in moving) for w in part.parameters(recurse=False)])
-             for part in network.modules()]
+    parts = [
+        (
+            type(part).__name__,
+            repr(part) if not list(part.children()) else "",
+            [(tuple(w.shape), id(w) in moving) for w in part.parameters(recurse=False)],
+        )
+        for part in network.modules()
+    ]
     device = torch.cuda.get_device_name(inputs.device) if inputs.device.type == "cuda" else _processor()
-    return {"device": device, "threads": torch.get_num_threads(), "processes": distributed.count(),
-            "torch": torch.__version__, "network": hashlib.sha256(repr(parts).encode()).hexdigest(),
-            "inputs": list(inputs.shape), "among": [asdict(setting) for setting in among]}
+    return {
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "processes": distributed.count(),
+        "torch": torch.__version__,
+        "network": hashlib.sha256(repr(parts).encode()).hexdigest(),
+        "inputs": list(inputs.shape),
+        "among": [asdict(setting) for setting in among],
+    }
 
 
 def _processor() -> str:

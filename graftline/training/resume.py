@@ -18,8 +18,9 @@ SECONDS = "GRAFTLINE_CHECKPOINT_SECONDS"
 
 
 @contextmanager
-def journal(told: dict[str, Any], uri: str | None, *, rung: int | None = None,
-            first: Path | None = None) -> Iterator[Journal]:
+def journal(
+    told: dict[str, Any], uri: str | None, *, rung: int | None = None, first: Path | None = None
+) -> Iterator[Journal]:
     """Opens the journal of a training; inside, SIGTERM waits until a state is saved.
 
     Args:
@@ -33,8 +34,11 @@ def journal(told: dict[str, Any], uri: str | None, *, rung: int | None = None,
     """
     identity = {**told, "code": code_version()}
     place = uri or os.environ.get(CHECKPOINTS, NOWHERE)
-    saves = None if place == NOWHERE else distributed.of_all(
-        lambda: saved.at(place, identity, "" if rung is None else f"-{rung}"))
+    saves = (
+        None
+        if place == NOWHERE
+        else distributed.of_all(lambda: saved.at(place, identity, "" if rung is None else f"-{rung}"))
+    )
     start = None if first is None else step.read(first, identity)
     keeps = saves is not None or start is not None or rung is not None
     opened = Journal(Continued(start, saves) if keeps else None, float(os.environ.get(SECONDS, EVERY)), identity)

@@ -60,9 +60,17 @@ class Stepper:
         setting: Memory layout and precision; what is not set by hand is chosen before the first pass.
     """
 
-    def __init__(self, network: Network, training: Training, contract: InputContract, device: torch.device, *,
-                 trained: Sequence[nn.Parameter] | None = None, criterion: Criterion | None = None,
-                 penalties: Sequence[Penalty] = ()) -> None:
+    def __init__(
+        self,
+        network: Network,
+        training: Training,
+        contract: InputContract,
+        device: torch.device,
+        *,
+        trained: Sequence[nn.Parameter] | None = None,
+        criterion: Criterion | None = None,
+        penalties: Sequence[Penalty] = (),
+    ) -> None:
         self.network, self.training, self.contract, self.device = network, training, contract, device
         self.criterion = criterion or self._own_loss
         self.penalties = list(penalties)
@@ -108,8 +116,9 @@ class Stepper:
             statistics = self._statistics(len(places))
             told, short = self._try(train, places, generator, share)
             if distributed.count() > 1:
-                told = distributed.add_up(self.trained, self.network, told, distributed.share(len(places))[2],
-                                          self.device)
+                told = distributed.add_up(
+                    self.trained, self.network, told, distributed.share(len(places))[2], self.device
+                )
             if told is not None:
                 break
             _put_back(statistics)
@@ -122,8 +131,9 @@ class Stepper:
                 weight.grad = gradient if weight.grad is None else gradient.add_(weight.grad)
         return told
 
-    def _try(self, train: Samples, places: Rows, generator: Generator,
-             share: float) -> tuple[Tensor | None, BaseException | None]:
+    def _try(
+        self, train: Samples, places: Rows, generator: Generator, share: float
+    ) -> tuple[Tensor | None, BaseException | None]:
         """Puts this process's part of a batch's gradients into the weights; returns the losses, or lack of memory.
 
         Raises:
@@ -135,8 +145,10 @@ class Stepper:
             if not is_out_of_memory(error):
                 raise
             if distributed.meets(self.network):
-                raise MemoryError("out of memory, and batch norm over all GPUs keeps one of them from trying again by "
-                                  f"itself; set training.micro_batch ({str(error).partition(chr(10))[0]})") from error
+                raise MemoryError(
+                    "out of memory, and batch norm over all GPUs keeps one of them from trying again by "
+                    f"itself; set training.micro_batch ({str(error).partition(chr(10))[0]})"
+                ) from error
             return None, error.with_traceback(None)  # its frames hold what filled the memory
 
     def _parts(self, train: Samples, places: Rows, generator: Generator, share: float) -> Tensor:
@@ -147,7 +159,7 @@ class Stepper:
         with distributed.own_draws(self.device):
             for low, high in distributed.cuts(len(places), self.micro_batch, self.network):
                 part = weight * (high - low) / (end - first)
-                batch = self.forward(inputs[first + low:first + high], labels[first + low:first + high])
+                batch = self.forward(inputs[first + low : first + high], labels[first + low : first + high])
                 loss = self.criterion(batch)
                 total = sum((penalty(batch) for penalty in self.penalties), start=loss)
                 (total * (part * share)).backward()  # type: ignore[no-untyped-call]
@@ -169,8 +181,10 @@ class Stepper:
         self.micro_batch = now // 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        events.log(f"out of memory with {now} images at once; on with {self.micro_batch} at once, gradients summed up "
-                   f"over each batch of {images}; `training.micro_batch: {self.micro_batch}` starts with it")
+        events.log(
+            f"out of memory with {now} images at once; on with {self.micro_batch} at once, gradients summed up "
+            f"over each batch of {images}; `training.micro_batch: {self.micro_batch}` starts with it"
+        )
 
     def _statistics(self, images: int) -> list[tuple[Tensor, Tensor]]:
         """Running statistics and their copies, for a batch larger than any that went through so far."""
@@ -195,8 +209,7 @@ class Stepper:
             loss.backward()  # type: ignore[no-untyped-call]
             return loss.detach()
 
-        self._take(probe.choose(self.network, [w for w in self.trained if w.requires_grad], step, among,
-                                inputs=inputs))
+        self._take(probe.choose(self.network, [w for w in self.trained if w.requires_grad], step, among, inputs=inputs))
 
     def _take(self, setting: probe.Setting) -> None:
         if setting.layout != self.setting.layout:
@@ -232,8 +245,11 @@ class Stepper:
     def note(self) -> str:
         """What of it a reader would not expect, in words; empty where all is as usual."""
         chosen, usual = self.setting, probe.Setting()
-        words = [word for word, other in ((chosen.precision, usual.precision), (chosen.layout, usual.layout))
-                 if word != other]
+        words = [
+            word
+            for word, other in ((chosen.precision, usual.precision), (chosen.layout, usual.layout))
+            if word != other
+        ]
         if self.micro_batch is not None:
             words.append(f"{self.micro_batch} images at once")
         if self.training.compile:

@@ -35,8 +35,16 @@ class Start:
     manifest: CheckpointManifest
     _kept: dict[str, tuple[object, Tensor]] = field(default_factory=dict)
 
-    def frozen_outputs(self, name: str, module: nn.Module, samples: Samples, contract: InputContract,
-                       device: torch.device, meter: Meter | None = None, change: Change | None = None) -> Tensor:
+    def frozen_outputs(
+        self,
+        name: str,
+        module: nn.Module,
+        samples: Samples,
+        contract: InputContract,
+        device: torch.device,
+        meter: Meter | None = None,
+        change: Change | None = None,
+    ) -> Tensor:
         """Returns what a frozen module says of each sample; the samples' whole pool is asked once.
 
         Args:

@@ -56,8 +56,14 @@ class Score:
         return {"val_loss": self.loss, "val_accuracy": self.accuracy, "val_score": self.main}
 
 
-def outputs(module: nn.Module, samples: Samples, contract: InputContract, device: torch.device,
-            meter: Meter | None = None, change: Change | None = None) -> Tensor:
+def outputs(
+    module: nn.Module,
+    samples: Samples,
+    contract: InputContract,
+    device: torch.device,
+    meter: Meter | None = None,
+    change: Change | None = None,
+) -> Tensor:
     """Returns what a module says of each sample, in eval mode.
 
     Args:
@@ -87,8 +93,12 @@ def _at_once(contract: InputContract, device: torch.device) -> int:
     return BATCH if device.type != "cpu" else min(BATCH, max(least, pixels // (contract.height * contract.width)))
 
 
-def score(logits: Tensor, labels: NDArray[Any], loss: str = "cross_entropy",
-          objective: Objective = Objective()) -> Score:  # noqa: B008
+def score(
+    logits: Tensor,
+    labels: NDArray[Any],
+    loss: str = "cross_entropy",
+    objective: Objective = Objective(),  # noqa: B008
+) -> Score:
     """Scores outputs by their task.
 
     Args:
@@ -117,12 +127,16 @@ def _score_labels(logits: NDArray[np.float32], labels: NDArray[Any], _: Objectiv
     if not judged.any():
         return None, 0.0, 1.0
     counts = labels.sum(0)[judged]
-    return None, float(found[judged].mean()), _binomial([(float(each * count), int(count))
-                                                         for each, count in zip(found[judged], counts, strict=True)])
+    return (
+        None,
+        float(found[judged].mean()),
+        _binomial([(float(each * count), int(count)) for each, count in zip(found[judged], counts, strict=True)]),
+    )
 
 
-def _score_numbers(values: NDArray[np.float32], labels: NDArray[Any],
-                   objective: Objective) -> tuple[None, float, float]:
+def _score_numbers(
+    values: NDArray[np.float32], labels: NDArray[Any], objective: Objective
+) -> tuple[None, float, float]:
     """Minus the mean standardised RMSE; its standard error by the delta method."""
     squares = ((values.astype(np.float64) - labels) / np.array(objective.deviation)) ** 2
     errors = np.sqrt(squares.mean(0))
@@ -142,7 +156,10 @@ def _binomial(groups: list[tuple[float, int]]) -> float:
 
 
 _SCORES: dict[str, Callable[[NDArray[np.float32], NDArray[Any], Objective], tuple[float | None, float, float]]] = {
-    "classification": _score_classes, "multilabel": _score_labels, "regression": _score_numbers}
+    "classification": _score_classes,
+    "multilabel": _score_labels,
+    "regression": _score_numbers,
+}
 
 
 def folds(labels: NDArray[Any], seed: int, *, count: int = FOLDS, repeats: int = 1) -> list[tuple[Rows, Rows]]:

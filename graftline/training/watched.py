@@ -34,8 +34,12 @@ class Watched:
     def cell(self) -> Cell:
         """Returns the state, its tensors live."""
         cell = state_of(self.loop, history=[point.model_dump() for point in self.history], plateau=vars(self.plateau))
-        return replace(cell, tensors=cell.tensors | {_BEST + key: value for key, value in self.best.items()}
-                       | {_GOOD + key: value for key, value in self.good.items()})
+        return replace(
+            cell,
+            tensors=cell.tensors
+            | {_BEST + key: value for key, value in self.best.items()}
+            | {_GOOD + key: value for key, value in self.good.items()},
+        )
 
     def go_on(self, cell: Cell) -> None:
         """Puts all of it where a cell says that it was; inside of the same `seeded` as then, for it draws on."""

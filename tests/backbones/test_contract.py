@@ -12,22 +12,25 @@ def made(backbone: str, stored: tuple[int, int, int]) -> InputContract:
     return contract_for(backbone, stored=stored, mean=[0.2], std=[0.3])
 
 
-@pytest.mark.parametrize(("backbone", "stored", "taken"), [
-    ("mobilenet_v2", (3, 224, 224), (3, 224, 224)),
-    ("mobilenet_v2", (1, 28, 28), (3, 32, 32)),
-    ("resnet18", (3, 16, 24), (3, 32, 48)),
-    ("alexnet", (3, 32, 32), (3, 63, 63)),
-    ("inception_v3", (1, 64, 64), (3, 75, 75)),
-    ("inception_v3", (3, 80, 80), (3, 80, 80)),
-    ("vit_b_16", (3, 28, 28), (3, 32, 32)),
-    ("vit_b_32", (3, 224, 200), (3, 224, 224)),
-    ("vit_h_14", (3, 32, 32), (3, 42, 42)),
-    ("maxvit_t", (3, 128, 128), (3, 224, 224)),
-    ("maxvit_t", (3, 230, 230), (3, 448, 448)),
-    ("swin_t", (3, 64, 64), (3, 64, 64)),
-    ("cnn", (1, 16, 16), (1, 16, 16)),
-    ("mlp", (3, 8, 9), (3, 8, 9)),
-])
+@pytest.mark.parametrize(
+    ("backbone", "stored", "taken"),
+    [
+        ("mobilenet_v2", (3, 224, 224), (3, 224, 224)),
+        ("mobilenet_v2", (1, 28, 28), (3, 32, 32)),
+        ("resnet18", (3, 16, 24), (3, 32, 48)),
+        ("alexnet", (3, 32, 32), (3, 63, 63)),
+        ("inception_v3", (1, 64, 64), (3, 75, 75)),
+        ("inception_v3", (3, 80, 80), (3, 80, 80)),
+        ("vit_b_16", (3, 28, 28), (3, 32, 32)),
+        ("vit_b_32", (3, 224, 200), (3, 224, 224)),
+        ("vit_h_14", (3, 32, 32), (3, 42, 42)),
+        ("maxvit_t", (3, 128, 128), (3, 224, 224)),
+        ("maxvit_t", (3, 230, 230), (3, 448, 448)),
+        ("swin_t", (3, 64, 64), (3, 64, 64)),
+        ("cnn", (1, 16, 16), (1, 16, 16)),
+        ("mlp", (3, 8, 9), (3, 8, 9)),
+    ],
+)
 def test_what_a_backbone_takes(backbone: str, stored: tuple[int, int, int], taken: tuple[int, int, int]) -> None:
     contract = made(backbone, stored)
     assert (contract.channels, contract.height, contract.width) == taken
@@ -37,26 +40,41 @@ def test_what_a_backbone_takes(backbone: str, stored: tuple[int, int, int], take
         build(backbone, 3, input=contract)
 
 
-@pytest.mark.parametrize(("backbone", "stored", "taken"), [
-    ("mobilenet_v2", (3, 224, 224), (224, 224)), ("mobilenet_v2", (3, 32, 32), (96, 96)),
-    ("resnet18", (1, 28, 56), (96, 192)), ("vit_b_32", (3, 32, 32), (96, 96)), ("vit_h_14", (3, 32, 32), (98, 98)),
-    ("alexnet", (3, 96, 96), (96, 96)), ("maxvit_t", (3, 32, 32), (224, 224)),
-])
-def test_weights_of_larger_images_are_shown_larger_ones(backbone: str, stored: tuple[int, int, int],
-                                                        taken: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("backbone", "stored", "taken"),
+    [
+        ("mobilenet_v2", (3, 224, 224), (224, 224)),
+        ("mobilenet_v2", (3, 32, 32), (96, 96)),
+        ("resnet18", (1, 28, 56), (96, 192)),
+        ("vit_b_32", (3, 32, 32), (96, 96)),
+        ("vit_h_14", (3, 32, 32), (98, 98)),
+        ("alexnet", (3, 96, 96), (96, 96)),
+        ("maxvit_t", (3, 32, 32), (224, 224)),
+    ],
+)
+def test_weights_of_larger_images_are_shown_larger_ones(
+    backbone: str, stored: tuple[int, int, int], taken: tuple[int, int]
+) -> None:
     least = native_least(backbone)
     contract = contract_for(backbone, stored=stored, mean=[0.2], std=[0.3], least=least)
     assert (contract.height, contract.width) == taken
     notes = growth(contract, least)
     assert bool(notes) == (taken != stored[1:])
-    assert all(f"images of {stored[1]}x{stored[2]} are shown at {taken[0]}x{taken[1]}, because" in note
-               for note in notes)
+    assert all(
+        f"images of {stored[1]}x{stored[2]} are shown at {taken[0]}x{taken[1]}, because" in note for note in notes
+    )
 
 
-@pytest.mark.parametrize(("backbone", "stored", "side", "taken"), [
-    ("mobilenet_v2", (3, 64, 64), 32, (32, 32)), ("resnet18", (3, 20, 40), 60, (60, 120)),
-    ("vit_b_16", (3, 32, 32), 112, (112, 112)), ("cnn", (3, 32, 32), 64, (64, 64)), ("mlp", (3, 32, 32), 32, (32, 32)),
-])
+@pytest.mark.parametrize(
+    ("backbone", "stored", "side", "taken"),
+    [
+        ("mobilenet_v2", (3, 64, 64), 32, (32, 32)),
+        ("resnet18", (3, 20, 40), 60, (60, 120)),
+        ("vit_b_16", (3, 32, 32), 112, (112, 112)),
+        ("cnn", (3, 32, 32), 64, (64, 64)),
+        ("mlp", (3, 32, 32), 32, (32, 32)),
+    ],
+)
 def test_a_resolution_by_hand(backbone: str, stored: tuple[int, int, int], side: int, taken: tuple[int, int]) -> None:
     contract = at_resolution(made(backbone, stored), backbone, side)
     assert (contract.height, contract.width) == taken
@@ -64,12 +82,16 @@ def test_a_resolution_by_hand(backbone: str, stored: tuple[int, int, int], side:
     assert growth(contract, 32) == []
 
 
-@pytest.mark.parametrize(("backbone", "side", "why"), [
-    ("vit_b_16", 100, "vit_b_16 takes no images of 100x100 pixels; the next size up is 112x112"),
-    ("maxvit_t", 96, "the next size up is 224x224"), ("inception_v3", 32, "the next size up is 75x75"),
-    ("mlp", 48, "48, but mlp has weights for images of 32x32 and no others"),
-    ("rnn", 48, "48, but rnn has weights for images of 32x32 and no others"),
-])
+@pytest.mark.parametrize(
+    ("backbone", "side", "why"),
+    [
+        ("vit_b_16", 100, "vit_b_16 takes no images of 100x100 pixels; the next size up is 112x112"),
+        ("maxvit_t", 96, "the next size up is 224x224"),
+        ("inception_v3", 32, "the next size up is 75x75"),
+        ("mlp", 48, "48, but mlp has weights for images of 32x32 and no others"),
+        ("rnn", 48, "48, but rnn has weights for images of 32x32 and no others"),
+    ],
+)
 def test_a_resolution_that_does_not_go_through_is_refused(backbone: str, side: int, why: str) -> None:
     with pytest.raises(RefusedError, match=f"resolution: .*{why}"):
         at_resolution(made(backbone, (3, 32, 32)), backbone, side)

@@ -29,10 +29,15 @@ def built(name: str) -> Built:
     with Unfilled():
         step = step_of(construct(name, 2)) if {"image_size", "input_size"} & torchvision_models.knobs(name) else None
         side = 96 if step is None else -(-64 // step) * step
-        contract = InputContract(stored=(3, side, side), channels=3, height=side, width=side,
-                                 mean=[0.5] * 3, std=[0.5] * 3)
-        return Built(construct(name, SOURCE, side=side), build(name, OWN, input=contract),
-                     build(name, SOURCE, input=contract, source_head=True), side)
+        contract = InputContract(
+            stored=(3, side, side), channels=3, height=side, width=side, mean=[0.5] * 3, std=[0.5] * 3
+        )
+        return Built(
+            construct(name, SOURCE, side=side),
+            build(name, OWN, input=contract),
+            build(name, SOURCE, input=contract, source_head=True),
+            side,
+        )
 
 
 def shapes(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
@@ -84,11 +89,23 @@ def test_the_source_head_takes_the_backbones_features(name: str) -> None:
     assert tuple(logits.shape) == (2, SOURCE)
 
 
-@pytest.mark.parametrize(("name", "own", "source"), [
-    ("vgg16", 512, 25088), ("alexnet", 256, 9216), ("squeezenet1_1", 512, 512 * 25), ("resnet18", 512, 512),
-    ("mobilenet_v2", 1280, 1280), ("convnext_tiny", 768, 768), ("vit_b_16", 768, 768), ("swin_t", 768, 768),
-    ("maxvit_t", 512, 512), ("densenet121", 1024, 1024), ("googlenet", 1024, 1024), ("inception_v3", 2048, 2048),
-])
+@pytest.mark.parametrize(
+    ("name", "own", "source"),
+    [
+        ("vgg16", 512, 25088),
+        ("alexnet", 256, 9216),
+        ("squeezenet1_1", 512, 512 * 25),
+        ("resnet18", 512, 512),
+        ("mobilenet_v2", 1280, 1280),
+        ("convnext_tiny", 768, 768),
+        ("vit_b_16", 768, 768),
+        ("swin_t", 768, 768),
+        ("maxvit_t", 512, 512),
+        ("densenet121", 1024, 1024),
+        ("googlenet", 1024, 1024),
+        ("inception_v3", 2048, 2048),
+    ],
+)
 def test_known_feature_sizes(name: str, own: int, source: int) -> None:
     assert (built(name).own.feature_size, built(name).source.feature_size) == (own, source)
 

@@ -22,9 +22,20 @@ CLASSES = ["ants", "bees"]
 
 
 def dataset(shape=(3, 32, 32), count: int = 0, classes: list[str] | None = None) -> DatasetManifest:
-    return DatasetManifest(label="it", format="none", classes=classes or (CLASSES if count else []),
-                           sizes={"train": count, "val": 0, "test": 0}, image_shape=shape, mean=[0.2] * shape[0],
-                           std=[0.0] * shape[0], dropped=[], seed=0, ledger="", fingerprint="", digest="sha256:0")
+    return DatasetManifest(
+        label="it",
+        format="none",
+        classes=classes or (CLASSES if count else []),
+        sizes={"train": count, "val": 0, "test": 0},
+        image_shape=shape,
+        mean=[0.2] * shape[0],
+        std=[0.0] * shape[0],
+        dropped=[],
+        seed=0,
+        ledger="",
+        fingerprint="",
+        digest="sha256:0",
+    )
 
 
 def job(init: str | Path, backbone: str = "squeezenet1_1", seed: int = 0, **changes) -> PretrainJob:
@@ -34,8 +45,13 @@ def job(init: str | Path, backbone: str = "squeezenet1_1", seed: int = 0, **chan
 
 def state_file(folder: Path, backbone: str, name: str = "w.pth", **changes) -> Path:
     """A state dict as torchvision publishes it, of random weights."""
-    network = build(backbone, 1000, input=contract_for(backbone, stored=(3, 32, 32), mean=[0.5], std=[0.5]),
-                    source_head=True, **changes)
+    network = build(
+        backbone,
+        1000,
+        input=contract_for(backbone, stored=(3, 32, 32), mean=[0.5], std=[0.5]),
+        source_head=True,
+        **changes,
+    )
     end = list(network.backbone._modules)[-1]
     state = {f"{end}.{key}": value for key, value in network.head.state_dict().items()}
     state |= network.backbone.state_dict()
@@ -161,12 +177,15 @@ def test_auxiliary_heads_are_dropped_and_named(tmp_path: Path) -> None:
     assert start.input.mean == [0.5] * 3
 
 
-@pytest.mark.parametrize(("files", "first", "note"), [
-    ({}, "tench", "taken to be ImageNet's in torchvision's order"),
-    ({"imagenet_classes.txt": 1000}, "name 0", "class names from imagenet_classes.txt"),
-    ({"imagenet_classes.txt": 10}, "tench", "taken to be ImageNet's"),
-    ({"imagenet_classes.txt": 10, "w.classes.txt": 1000}, "name 0", "class names from w.classes.txt"),
-])
+@pytest.mark.parametrize(
+    ("files", "first", "note"),
+    [
+        ({}, "tench", "taken to be ImageNet's in torchvision's order"),
+        ({"imagenet_classes.txt": 1000}, "name 0", "class names from imagenet_classes.txt"),
+        ({"imagenet_classes.txt": 10}, "tench", "taken to be ImageNet's"),
+        ({"imagenet_classes.txt": 10, "w.classes.txt": 1000}, "name 0", "class names from w.classes.txt"),
+    ],
+)
 def test_class_names_beside_a_file(tmp_path: Path, files: dict[str, int], first: str, note: str) -> None:
     for name, lines in files.items():
         (tmp_path / name).write_text("".join(f"name {i}\n" for i in range(lines)))
@@ -184,8 +203,11 @@ def test_too_few_class_names_are_refused(tmp_path: Path) -> None:
 
 def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
     path = state_file(tmp_path, "squeezenet1_1")
-    with pytest.raises(RefusedError, match=r"source\.init: .*w\.pth: source weights: they do not fit .*Give the "
-                                           "backbone that the weights are of$"):
+    with pytest.raises(
+        RefusedError,
+        match=r"source\.init: .*w\.pth: source weights: they do not fit .*Give the "
+        "backbone that the weights are of$",
+    ):
         initial(job(path, "resnet18"), dataset())
 
 
@@ -214,8 +236,9 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_vits_positions_follow_the_image_size(tmp_path: Path) -> None:
     with Unfilled():
-        network = build("vit_b_32", 5, input=contract_for("vit_b_32", stored=(3, 224, 224), mean=[0.5], std=[0.5]),
-                        source_head=True)
+        network = build(
+            "vit_b_32", 5, input=contract_for("vit_b_32", stored=(3, 224, 224), mean=[0.5], std=[0.5]), source_head=True
+        )
     state = {key: torch.zeros(value.shape) for key, value in network.state_dict().items()}
     state["backbone.encoder.pos_embedding"][:, 1:] = torch.linspace(0, 1, 7).repeat(7)[None, :, None]
     torch.save(state, tmp_path / "vit.pth")
@@ -227,10 +250,17 @@ def test_vits_positions_follow_the_image_size(tmp_path: Path) -> None:
 
 
 def stored(folder: Path, start: Initial, **changes) -> CheckpointManifest:
-    fields = {name: getattr(start, name) for name in ("backbone", "small", "head", "source_head", "architecture",
-                                                      "classes", "input", "licence")}
-    return checkpoint.write(folder, CheckpointManifest(name="it", strategy="pretrain", seed=0, dataset_digest=None,
-                                                       config="{}", row=Row(), **{**fields, **changes}), start.network)
+    fields = {
+        name: getattr(start, name)
+        for name in ("backbone", "small", "head", "source_head", "architecture", "classes", "input", "licence")
+    }
+    return checkpoint.write(
+        folder,
+        CheckpointManifest(
+            name="it", strategy="pretrain", seed=0, dataset_digest=None, config="{}", row=Row(), **{**fields, **changes}
+        ),
+        start.network,
+    )
 
 
 @pytest.mark.parametrize("backbone", ["mlp", "rnn", "squeezenet1_1"])
@@ -243,8 +273,9 @@ def test_a_checkpoint_starts_a_chain(tmp_path: Path, backbone: str) -> None:
     assert start.input.stored == (3, 40, 40)
     assert (start.input.channels, start.input.mean) == (first.input.channels, first.input.mean)
     assert start.network(prepare(torch.zeros(2, 3, 40, 40, dtype=torch.uint8), start.input)).shape == (2, 3)
-    for (key, value), other in zip(first.network.backbone.state_dict().items(),
-                                   start.network.backbone.state_dict().values(), strict=True):
+    for (key, value), other in zip(
+        first.network.backbone.state_dict().items(), start.network.backbone.state_dict().values(), strict=True
+    ):
         assert torch.equal(value, other), key
 
 

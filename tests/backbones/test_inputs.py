@@ -14,8 +14,9 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 def contract(stored: tuple[int, int, int], channels: int, height: int, width: int) -> InputContract:
-    return InputContract(stored=stored, channels=channels, height=height, width=width, mean=MEAN[:channels],
-                         std=STD[:channels])
+    return InputContract(
+        stored=stored, channels=channels, height=height, width=width, mean=MEAN[:channels], std=STD[:channels]
+    )
 
 
 def images(shape: tuple[int, int, int], count: int = 3) -> torch.Tensor:
@@ -69,8 +70,14 @@ def test_the_contract_exports_with_the_network_for_any_batch(tmp_path) -> None:
     network_input = contract_for("cnn", stored=(3, 28, 28), mean=[0.1], std=[0.3])
     network_input = network_input.model_copy(update={"stored": (1, 37, 50)})
     model = torch.nn.Sequential(Inputs(network_input), build("cnn", 4, input=network_input)).eval()
-    program = torch.onnx.export(model, (images((1, 37, 50)),), dynamo=True, input_names=["images"], verbose=False,
-                                dynamic_shapes=({0: torch.export.Dim("batch")},))
+    program = torch.onnx.export(
+        model,
+        (images((1, 37, 50)),),
+        dynamo=True,
+        input_names=["images"],
+        verbose=False,
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+    )
     program.save(tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     for count in (1, 7):

@@ -13,8 +13,21 @@ def contract(backbone: str, side: int = 64) -> InputContract:
     return contract_for(backbone, stored=(3, side, side), mean=[0.5], std=[0.5])
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "squeezenet1_1", "googlenet", "mobilenet_v3_small", "densenet121",
-                                      "convnext_tiny", "shufflenet_v2_x0_5", "vit_b_32", "swin_t", "alexnet"])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "resnet18",
+        "squeezenet1_1",
+        "googlenet",
+        "mobilenet_v3_small",
+        "densenet121",
+        "convnext_tiny",
+        "shufflenet_v2_x0_5",
+        "vit_b_32",
+        "swin_t",
+        "alexnet",
+    ],
+)
 def test_split_and_joined_is_the_original(backbone: str) -> None:
     torch.manual_seed(0)
     given = contract(backbone)
@@ -22,8 +35,10 @@ def test_split_and_joined_is_the_original(backbone: str) -> None:
         original = construct(backbone, 5, side=given.height).eval()
         network = build(backbone, 5, input=given, source_head=True).eval()
     # Random numbers of our own: as constructed, some heads are zero and some signals vanish.
-    state = {key: torch.empty(value.shape).normal_(0.01, 0.03) if value.is_floating_point() else value
-             for key, value in original.state_dict().items()}
+    state = {
+        key: torch.empty(value.shape).normal_(0.01, 0.03) if value.is_floating_point() else value
+        for key, value in original.state_dict().items()
+    }
     state |= {key: value.abs() + 0.1 for key, value in state.items() if key.endswith("running_var")}
     original.load_state_dict(state, assign=True)
     fill(network, ours(state, network))
@@ -42,13 +57,18 @@ def test_vggs_features_do_not_depend_on_the_image_size() -> None:
         assert network.backbone(torch.zeros(1, 3, 96, 64)).shape == (1, 512)
 
 
-@pytest.mark.parametrize(("head", "keys"), [
-    (Head(), ["out"]),
-    (Head(dropout=0.5), ["dropout", "out"]),
-    (Head(hidden=[1024]), ["hidden1", "relu1", "out"]),
-    (Head(hidden=[8, 4], dropout=0.1),
-     ["dropout1", "hidden1", "relu1", "dropout2", "hidden2", "relu2", "dropout", "out"]),
-])
+@pytest.mark.parametrize(
+    ("head", "keys"),
+    [
+        (Head(), ["out"]),
+        (Head(dropout=0.5), ["dropout", "out"]),
+        (Head(hidden=[1024]), ["hidden1", "relu1", "out"]),
+        (
+            Head(hidden=[8, 4], dropout=0.1),
+            ["dropout1", "hidden1", "relu1", "dropout2", "hidden2", "relu2", "dropout", "out"],
+        ),
+    ],
+)
 def test_heads(head: Head, keys: list[str]) -> None:
     network = build("mlp", 4, input=contract("mlp", 8), head=head)
     assert [name for name, _ in network.head.named_children()] == keys
@@ -62,8 +82,9 @@ def vit() -> Network:
 def test_vits_loose_parameters_belong_to_its_patches() -> None:
     network = vit()
     first = layer_keys(network)["conv_proj"]
-    assert set(first) == {f"backbone.{key}" for key in
-                          ["class_token", "conv_proj.weight", "conv_proj.bias", "encoder.pos_embedding"]}
+    assert set(first) == {
+        f"backbone.{key}" for key in ["class_token", "conv_proj.weight", "conv_proj.bias", "encoder.pos_embedding"]
+    }
 
 
 def test_a_frozen_layer_of_parts_freezes_the_networks_own_tensors() -> None:

@@ -10,11 +10,20 @@ def network(backbone: str, stored=(1, 28, 28), small: Small = Small()):  # noqa:
     return build(backbone, 10, input=contract_for(backbone, stored=stored, mean=[0.1], std=[0.3]), small=small)
 
 
-@pytest.mark.parametrize(("backbone", "stored", "features"), [
-    ("mlp", (1, 28, 28), 128), ("mlp", (3, 5, 7), 128), ("rnn", (3, 20, 30), 128),
-    ("cnn", (1, 28, 28), 128 * 9), ("cnn", (1, 16, 16), 128 * 4), ("cnn", (3, 32, 32), 128 * 16),
-    ("cnn", (3, 100, 61), 128 * 16), ("cnn", (1, 8, 8), 128 * 4), ("cnn", (1, 2, 3), 128 * 6),
-])
+@pytest.mark.parametrize(
+    ("backbone", "stored", "features"),
+    [
+        ("mlp", (1, 28, 28), 128),
+        ("mlp", (3, 5, 7), 128),
+        ("rnn", (3, 20, 30), 128),
+        ("cnn", (1, 28, 28), 128 * 9),
+        ("cnn", (1, 16, 16), 128 * 4),
+        ("cnn", (3, 32, 32), 128 * 16),
+        ("cnn", (3, 100, 61), 128 * 16),
+        ("cnn", (1, 8, 8), 128 * 4),
+        ("cnn", (1, 2, 3), 128 * 6),
+    ],
+)
 def test_features(backbone: str, stored: tuple[int, int, int], features: int) -> None:
     net = network(backbone, stored)
     assert net.feature_size == features
@@ -22,18 +31,22 @@ def test_features(backbone: str, stored: tuple[int, int, int], features: int) ->
     assert net(torch.randn(2, *stored)).shape == (2, 10)
 
 
-@pytest.mark.parametrize(("backbone", "names"), [
-    ("mlp", ["dense1", "dense2", "dense3"]), ("cnn", ["conv1", "conv2", "conv3"]), ("rnn", ["gru1", "gru2", "gru3"]),
-])
+@pytest.mark.parametrize(
+    ("backbone", "names"),
+    [("mlp", ["dense1", "dense2", "dense3"]), ("cnn", ["conv1", "conv2", "conv3"]), ("rnn", ["gru1", "gru2", "gru3"])],
+)
 def test_layers_are_named_and_as_wide_as_configured(backbone: str, names: list[str]) -> None:
     found = layers(network(backbone, small=Small(widths=[6, 5, 4])))
     assert [name for name, _ in found] == names
-    assert [getattr(layer, "out_features", getattr(layer, "out_channels", getattr(layer, "hidden_size", 0)))
-            for _, layer in found] == [6, 5, 4]
+    assert [
+        getattr(layer, "out_features", getattr(layer, "out_channels", getattr(layer, "hidden_size", 0)))
+        for _, layer in found
+    ] == [6, 5, 4]
 
 
-@pytest.mark.parametrize(("activation", "function"), [("relu", torch.relu), ("tanh", torch.tanh),
-                                                      ("sigmoid", torch.sigmoid)])
+@pytest.mark.parametrize(
+    ("activation", "function"), [("relu", torch.relu), ("tanh", torch.tanh), ("sigmoid", torch.sigmoid)]
+)
 def test_mlp_is_its_formula(activation, function) -> None:
     net = network("mlp", (1, 4, 4), Small(widths=[3], activation=activation))
     dense = net.backbone.dense1

@@ -16,12 +16,25 @@ def weights(network: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.backbone.parameters())
 
 
-@pytest.mark.parametrize(("backbone", "can"), [
-    ("mlp", ("width", "depth")), ("rnn", ("width", "depth")), ("cnn", ("width", "depth", "kernel")),
-    ("mobilenet_v2", ("width", "stem")), ("mobilenet_v3_small", ("width", "stem")), ("resnet18", ("stem",)),
-    ("densenet121", ("stem",)), ("efficientnet_b0", ("stem",)), ("regnet_x_400mf", ("stem",)),
-    ("vgg11", ()), ("vit_b_16", ()), ("swin_t", ()), ("convnext_tiny", ()), ("maxvit_t", ()),
-])
+@pytest.mark.parametrize(
+    ("backbone", "can"),
+    [
+        ("mlp", ("width", "depth")),
+        ("rnn", ("width", "depth")),
+        ("cnn", ("width", "depth", "kernel")),
+        ("mobilenet_v2", ("width", "stem")),
+        ("mobilenet_v3_small", ("width", "stem")),
+        ("resnet18", ("stem",)),
+        ("densenet121", ("stem",)),
+        ("efficientnet_b0", ("stem",)),
+        ("regnet_x_400mf", ("stem",)),
+        ("vgg11", ()),
+        ("vit_b_16", ()),
+        ("swin_t", ()),
+        ("convnext_tiny", ()),
+        ("maxvit_t", ()),
+    ],
+)
 def test_what_can_change(backbone: str, can: tuple[str, ...]) -> None:
     assert structures(backbone) == can
 
@@ -36,8 +49,10 @@ def test_width(backbone: str) -> None:
     assert weights(changed(backbone, width=0.5)) < 0.8 * weights(changed(backbone))
 
 
-@pytest.mark.parametrize(("backbone", "depth", "count"), [("mlp", 2, 4), ("mlp", -1, 1), ("mlp", -8, 1), ("cnn", 1, 4),
-                                                          ("rnn", 1, 2), ("rnn", -1, 1)])
+@pytest.mark.parametrize(
+    ("backbone", "depth", "count"),
+    [("mlp", 2, 4), ("mlp", -1, 1), ("mlp", -8, 1), ("cnn", 1, 4), ("rnn", 1, 2), ("rnn", -1, 1)],
+)
 def test_depth(backbone: str, depth: int, count: int) -> None:
     network = changed(backbone, depth=depth)
     assert len(layers(network)) == count
@@ -48,13 +63,18 @@ def test_kernel() -> None:
     assert changed("cnn", kernel=7).backbone.conv1.kernel_size == (7, 7)
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "densenet121", "mobilenet_v2", "squeezenet1_1", "shufflenet_v2_x0_5",
-                                      "googlenet", "mnasnet0_5"])
+@pytest.mark.parametrize(
+    "backbone",
+    ["resnet18", "densenet121", "mobilenet_v2", "squeezenet1_1", "shufflenet_v2_x0_5", "googlenet", "mnasnet0_5"],
+)
 def test_a_small_stem_keeps_the_maps_large(backbone: str) -> None:
     def maps(network) -> int:
         seen: list[int] = []
-        hooks = [part.register_forward_hook(lambda _m, _i, out: seen.append(out.shape[-1]))
-                 for part in network.backbone.modules() if isinstance(part, torch.nn.Conv2d)]
+        hooks = [
+            part.register_forward_hook(lambda _m, _i, out: seen.append(out.shape[-1]))
+            for part in network.backbone.modules()
+            if isinstance(part, torch.nn.Conv2d)
+        ]
         assert output_shape(network, 3, 32, 32, name=backbone) == (5,)
         for hook in hooks:
             hook.remove()
@@ -73,16 +93,23 @@ def test_a_small_stem_of_resnet_is_the_one_for_cifar() -> None:
     assert isinstance(net.maxpool, torch.nn.Identity)
 
 
-@pytest.mark.parametrize(("backbone", "architecture", "message"), [
-    ("resnet18", {"width": 0.5}, r"structure: resnet18 cannot change its width \(width: 0.5\); it can change stem"),
-    ("vit_b_16", {"stem": "small"}, r"vit_b_16 cannot change its stem .*; it can change nothing"),
-    ("mobilenet_v2", {"depth": 2}, r"mobilenet_v2 cannot change its depth .*; it can change width and stem"),
-    ("rnn", {"kernel": 3}, r"rnn cannot change its kernel .*; it can change width and depth"),
-    ("cnn", {"kernel": 4}, r"structure: kernel: 4 is even; a kernel needs a middle"),
-    ("cnn", {"depth": 10**9}, r"structure: depth: Input should be less than or equal to 8"),
-    ("mlp", {"width": 0.0}, r"structure: width: Input should be greater than 0"),
-    ("cnn", {"colour": 4}, r"structure: 'colour' is no change of an architecture; expected width, depth, kernel, stem"),
-])
+@pytest.mark.parametrize(
+    ("backbone", "architecture", "message"),
+    [
+        ("resnet18", {"width": 0.5}, r"structure: resnet18 cannot change its width \(width: 0.5\); it can change stem"),
+        ("vit_b_16", {"stem": "small"}, r"vit_b_16 cannot change its stem .*; it can change nothing"),
+        ("mobilenet_v2", {"depth": 2}, r"mobilenet_v2 cannot change its depth .*; it can change width and stem"),
+        ("rnn", {"kernel": 3}, r"rnn cannot change its kernel .*; it can change width and depth"),
+        ("cnn", {"kernel": 4}, r"structure: kernel: 4 is even; a kernel needs a middle"),
+        ("cnn", {"depth": 10**9}, r"structure: depth: Input should be less than or equal to 8"),
+        ("mlp", {"width": 0.0}, r"structure: width: Input should be greater than 0"),
+        (
+            "cnn",
+            {"colour": 4},
+            r"structure: 'colour' is no change of an architecture; expected width, depth, kernel, stem",
+        ),
+    ],
+)
 def test_what_cannot_change_is_refused(backbone: str, architecture, message: str) -> None:
     with pytest.raises(RefusedError, match=message):
         changed(backbone, 64, **architecture)

@@ -89,9 +89,20 @@ def test_layers_go_from_the_input_to_the_pool() -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_a_checkpoint_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
     start = initial(job("random", f"timm/{name}"), dataset(count=4))
-    manifest = CheckpointManifest(name="it", backbone=start.backbone, small=Small(), head=Head(), classes=start.classes,
-                                  input=start.input, strategy="pretrain", seed=0, dataset_digest=None, config="",
-                                  licence="", row=Row())
+    manifest = CheckpointManifest(
+        name="it",
+        backbone=start.backbone,
+        small=Small(),
+        head=Head(),
+        classes=start.classes,
+        input=start.input,
+        strategy="pretrain",
+        seed=0,
+        dataset_digest=None,
+        config="",
+        licence="",
+        row=Row(),
+    )
     checkpoint.write(tmp_path, manifest, start.network)
     network, _ = checkpoint.load(tmp_path)
     assert all(torch.equal(value, start.network.state_dict()[key]) for key, value in network.state_dict().items())
@@ -106,17 +117,31 @@ def test_constants_outside_of_a_state_dict_survive_a_checkpoint(tmp_path: Path) 
     assert not [key for key, value in network.named_buffers() if value.is_meta and key not in network.state_dict()]
 
 
-@pytest.mark.parametrize("name", ["mobilenetv4_conv_small", "test_vit3", *(
-    pytest.param(name, marks=pytest.mark.slow) for name in ("resnet10t", "convnext_atto", "test_vit"))])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenetv4_conv_small",
+        "test_vit3",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("resnet10t", "convnext_atto", "test_vit")),
+    ],
+)
 def test_the_onnx_file_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
     _proves_parity(f"timm/{name}", (3, 40, 48), 64, tmp_path)
 
 
 def openai_layout(net: nn.Module) -> dict[str, Tensor]:
     """The names of OpenAI's and OpenCLIP's files, and a little of the text tower that lies beside them."""
-    swaps = {"patch_embed.proj": "conv1", "norm_pre": "ln_pre", "norm1": "ln_1", "norm2": "ln_2",
-             "attn.qkv.": "attn.in_proj_", "attn.proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
-             "blocks.": "transformer.resblocks."}
+    swaps = {
+        "patch_embed.proj": "conv1",
+        "norm_pre": "ln_pre",
+        "norm1": "ln_1",
+        "norm2": "ln_2",
+        "attn.qkv.": "attn.in_proj_",
+        "attn.proj": "attn.out_proj",
+        "mlp.fc1": "mlp.c_fc",
+        "mlp.fc2": "mlp.c_proj",
+        "blocks.": "transformer.resblocks.",
+    }
     found = {"positional_embedding": torch.ones(77, 8), "transformer.resblocks.0.ln_1.weight": torch.ones(8)}
     for key, value in net.state_dict().items():
         for theirs, old in swaps.items():
@@ -137,8 +162,12 @@ def test_a_clip_tower_in_openais_names(tmp_path: Path, side: int) -> None:
     net = original("vit_xsmall_patch16_clip_224", 512)
     start = loaded(saved(tmp_path, openai_layout(net)), "vit_xsmall_patch16_clip_224", side)
     assert (start.source_head, start.classes) == (False, [])  # 512 outputs are a projection, no classes
-    gone = {"source.head.weight", "source.head.bias", "source.positional_embedding",
-            "source.transformer.resblocks.0.ln_1.weight"}
+    gone = {
+        "source.head.weight",
+        "source.head.bias",
+        "source.positional_embedding",
+        "source.transformer.resblocks.0.ln_1.weight",
+    }
     assert set(start.dropped) == gone
     assert start.reinitialised == ["head.out.weight", "head.out.bias"]
     own = timm.create_model("vit_xsmall_patch16_clip_224", num_classes=0, img_size=start.input.height).eval()
@@ -171,9 +200,11 @@ def test_dinov2_at_the_size_of_the_data(tmp_path: Path) -> None:
     assert start.licence.endswith(f"timm lists timm/{name} under apache-2.0")
     wanted = timm.layers.resample_abs_pos_embed(state["pos_embed"], [7, 7], [37, 37])
     assert torch.allclose(start.network.backbone.pos_embed, wanted)
-    assert start.notes == ["position embeddings interpolated for images of this size: pos_embed to (1, 50, 384)",
-                           "images of 32x32 are shown at 98x98, because the weights were made on larger ones; "
-                           "`resolution` sets another side"]
+    assert start.notes == [
+        "position embeddings interpolated for images of this size: pos_embed to (1, 50, 384)",
+        "images of 32x32 are shown at 98x98, because the weights were made on larger ones; "
+        "`resolution` sets another side",
+    ]
 
 
 @pytest.mark.parametrize("name", ["test_vit", "swin_tiny_patch4_window7_224"])
@@ -184,8 +215,11 @@ def test_positions_follow_from_one_network_to_another(name: str) -> None:
     large, small = (build(f"timm/{name}", 2, input=made(side)) for side in (224, 96))
     done = transfer(large.state_dict(), small)
     assert done.reinitialised == ["head.out.weight", "head.out.bias"]
-    resized = [key for key, value in small.state_dict().items()
-               if key in done.carried and value.shape != large.state_dict()[key].shape]
+    resized = [
+        key
+        for key, value in small.state_dict().items()
+        if key in done.carried and value.shape != large.state_dict()[key].shape
+    ]
     [note] = done.notes
     assert f"{resized[0].removeprefix('backbone.')} to {tuple(small.state_dict()[resized[0]].shape)}" in note
     assert note.endswith(f" and {len(resized) - 1} more") == (len(resized) > 1)
@@ -205,8 +239,9 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_a_head_of_several_layers_is_left_out_and_named(tmp_path: Path) -> None:
     start = loaded(saved(tmp_path, original("caformer_s18").state_dict()), "caformer_s18", 224)
     assert (start.source_head, start.classes) == (False, [])
-    assert {name.rpartition(".")[0] for name in start.dropped} == {f"source.head.fc.{part}" for part in
-                                                                 ("fc1", "norm", "fc2")}
+    assert {name.rpartition(".")[0] for name in start.dropped} == {
+        f"source.head.fc.{part}" for part in ("fc1", "norm", "fc2")
+    }
 
 
 def test_weights_for_each_place_of_an_image_name_their_size(tmp_path: Path) -> None:
@@ -221,10 +256,14 @@ def test_default_names_the_way_without_a_hub() -> None:
         initial(job("DEFAULT", "timm/resnet10t"), dataset())
 
 
-@pytest.mark.parametrize(("name", "near"), [
-    ("vit_small_patch14_dino2", "timm/vit_small_patch14_dinov2"), ("resnet10x", "timm/resnet10t"),
-    ("hf-hub:someone/something", "timm/"),
-])
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("vit_small_patch14_dino2", "timm/vit_small_patch14_dinov2"),
+        ("resnet10x", "timm/resnet10t"),
+        ("hf-hub:someone/something", "timm/"),
+    ],
+)
 def test_an_unknown_name_names_its_neighbours(name: str, near: str) -> None:
     with pytest.raises(RefusedError, match=f"backbone: timm has no '{name}'; expected one of .* such as .*{near}"):
         initial(job("random", f"timm/{name}"), dataset())

@@ -11,8 +11,13 @@ SHUFFLE = "shufflenet_v2_x0_5"
 
 
 def network(backbone: str = "cnn", classes: int = 3, head: Head = Head(), stored=(1, 16, 16)) -> Network:  # noqa: B008
-    return build(backbone, classes, input=contract_for(backbone, stored=stored, mean=[0.1], std=[0.3]), head=head,
-                 small=Small(widths=[4, 5, 6]))
+    return build(
+        backbone,
+        classes,
+        input=contract_for(backbone, stored=stored, mean=[0.1], std=[0.3]),
+        head=head,
+        small=Small(widths=[4, 5, 6]),
+    )
 
 
 def test_every_weight_is_carried_or_named() -> None:
@@ -80,15 +85,24 @@ def test_parts_that_the_network_has_not_are_dropped_and_named() -> None:
     assert transfer(state, target, head=True).dropped == ["backbone.aux.weight"]
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda s: s.pop("backbone.conv2.weight"),
-     r"in the source \(0\): nothing; .* in the network \(1\): backbone\.conv2\.weight \(5, 4, 3, 3\)"),
-    (lambda s: s.update({"backbone.conv2.weight": torch.zeros(5, 4, 5, 5)}),
-     r"\(1\): backbone\.conv2\.weight \(5, 4, 5, 5\); .*\(1\): backbone\.conv2\.weight \(5, 4, 3, 3\)"),
-    (lambda s: s.update({"backbone.conv2.extra": torch.zeros(1)}),
-     r"\(1\): backbone\.conv2\.extra \(1,\); only or otherwise in the network \(0\): nothing"),
-    (lambda s: s.clear(), r"in the source \(0\): nothing; .* \(6\): backbone\.conv1\.weight .* and 2 more"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda s: s.pop("backbone.conv2.weight"),
+            r"in the source \(0\): nothing; .* in the network \(1\): backbone\.conv2\.weight \(5, 4, 3, 3\)",
+        ),
+        (
+            lambda s: s.update({"backbone.conv2.weight": torch.zeros(5, 4, 5, 5)}),
+            r"\(1\): backbone\.conv2\.weight \(5, 4, 5, 5\); .*\(1\): backbone\.conv2\.weight \(5, 4, 3, 3\)",
+        ),
+        (
+            lambda s: s.update({"backbone.conv2.extra": torch.zeros(1)}),
+            r"\(1\): backbone\.conv2\.extra \(1,\); only or otherwise in the network \(0\): nothing",
+        ),
+        (lambda s: s.clear(), r"in the source \(0\): nothing; .* \(6\): backbone\.conv1\.weight .* and 2 more"),
+    ],
+)
 def test_what_does_not_fit_is_refused_with_both_sides(change, message: str) -> None:
     state = dict(network().state_dict())
     change(state)

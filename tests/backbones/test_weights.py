@@ -20,13 +20,17 @@ def saved(path: Path, content: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("content", [
-    STATE,
-    {"state_dict": STATE, "epoch": 3},
-    {"model": STATE},
-    {f"module.{key}": value for key, value in STATE.items()},
-    {"state_dict": {f"module.{key}": value for key, value in STATE.items()}},
-], ids=["plain", "state_dict", "model", "module", "both"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        STATE,
+        {"state_dict": STATE, "epoch": 3},
+        {"model": STATE},
+        {f"module.{key}": value for key, value in STATE.items()},
+        {"state_dict": {f"module.{key}": value for key, value in STATE.items()}},
+    ],
+    ids=["plain", "state_dict", "model", "module", "both"],
+)
 def test_state_dicts_as_they_come(tmp_path: Path, content: object) -> None:
     state = read_state(saved(tmp_path / "w.pth", content))
     assert state.keys() == STATE.keys()
@@ -63,18 +67,21 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes, name: str) -> None
 
 def test_half_a_file_is_refused(tmp_path: Path) -> None:
     whole = saved(tmp_path / "whole.pth", {"a": torch.randn(1000)}).read_bytes()
-    (tmp_path / "half.pth").write_bytes(whole[:len(whole) // 2])
+    (tmp_path / "half.pth").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RefusedError, match=r"half\.pth"):
         read_state(tmp_path / "half.pth")
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ([1, 2], "holds list; expected a state dict"),
-    ({}, "holds dict; expected a state dict"),
-    ({"a": 3}, "'a' is int; expected a state dict, names to tensors"),
-    ({"a": torch.tensor([1.0, float("nan")])}, "a has NaN or infinite values"),
-    ({"a": torch.tensor([float("inf")])}, "a has NaN or infinite values"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "holds list; expected a state dict"),
+        ({}, "holds dict; expected a state dict"),
+        ({"a": 3}, "'a' is int; expected a state dict, names to tensors"),
+        ({"a": torch.tensor([1.0, float("nan")])}, "a has NaN or infinite values"),
+        ({"a": torch.tensor([float("inf")])}, "a has NaN or infinite values"),
+    ],
+)
 def test_other_contents_are_refused(tmp_path: Path, content: object, message: str) -> None:
     with pytest.raises(RefusedError, match=message):
         read_state(saved(tmp_path / "w.pth", content))
@@ -84,24 +91,37 @@ def header(text: bytes, *, length: int | None = None, data: bytes = b"") -> byte
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 
 
-@pytest.mark.parametrize("content", [
-    header(b"{" + b" " * 100_000_001 + b"}"),
-    header(b"{}", length=2**63),
-    header(b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}',
-           data=bytes(12)),
-    header(b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}', data=bytes(8)),
-    header(b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,8]}}', data=bytes(8)),
-], ids=["100 MB header", "endless header", "overlapping offsets", "short data", "shape and bytes disagree"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        header(b"{" + b" " * 100_000_001 + b"}"),
+        header(b"{}", length=2**63),
+        header(
+            b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}',
+            data=bytes(12),
+        ),
+        header(b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}', data=bytes(8)),
+        header(b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,8]}}', data=bytes(8)),
+    ],
+    ids=["100 MB header", "endless header", "overlapping offsets", "short data", "shape and bytes disagree"],
+)
 def test_hostile_safetensors_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.safetensors").write_bytes(content)
     with pytest.raises(RefusedError, match=r"w\.safetensors: not a whole safetensors file"):
         read_state(tmp_path / "w.safetensors")
 
 
-@pytest.mark.parametrize(("backbone", "old", "new"), [
-    ("densenet121", "features.denseblock1.denselayer1.norm.1.weight", "features.denseblock1.denselayer1.norm1.weight"),
-    ("vit_b_32", "encoder.layers.encoder_layer_0.mlp.linear_2.bias", "encoder.layers.encoder_layer_0.mlp.3.bias"),
-])
+@pytest.mark.parametrize(
+    ("backbone", "old", "new"),
+    [
+        (
+            "densenet121",
+            "features.denseblock1.denselayer1.norm.1.weight",
+            "features.denseblock1.denselayer1.norm1.weight",
+        ),
+        ("vit_b_32", "encoder.layers.encoder_layer_0.mlp.linear_2.bias", "encoder.layers.encoder_layer_0.mlp.3.bias"),
+    ],
+)
 def test_old_names_in_published_files(backbone: str, old: str, new: str) -> None:
     with Unfilled():
         network = build(backbone, 2, input=contract_for(backbone, stored=(3, 64, 64), mean=[0.5], std=[0.5]))

@@ -6,14 +6,28 @@ from pathlib import Path
 
 import pytest
 
-WITHOUT_TORCH = ["fingerprint", "preprocess", "decode", "merge", "merge_sources", "plan", "select", "gate", "release",
-                 "report"]
+WITHOUT_TORCH = [
+    "fingerprint",
+    "preprocess",
+    "decode",
+    "merge",
+    "merge_sources",
+    "plan",
+    "select",
+    "gate",
+    "release",
+    "report",
+]
 
 
 def loaded(code: str, *arguments: str) -> set[str]:
     """Modules that a fresh Python holds after running `code`."""
-    told = subprocess.run([sys.executable, "-c", f"import sys\n{code}\nprint('loaded', *sys.modules)", *arguments],
-                          check=True, capture_output=True, text=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint('loaded', *sys.modules)", *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     return set(told.splitlines()[-1].split())
 
 
@@ -34,5 +48,7 @@ def test_making_a_dataset_needs_no_torch(tmp_path: Path):
         "from pathlib import Path\nfrom graftline.config import Config\n"
         "from graftline.steps.fingerprint import fingerprint\nfrom graftline.steps.preprocess import preprocess\n"
         "jobs = fingerprint(Config.model_validate({'target': {'data': 'builtin:digits/scanned'}}))\n"
-        "preprocess(jobs.target, out=Path(sys.argv[1]) / 'dataset')", str(tmp_path))
+        "preprocess(jobs.target, out=Path(sys.argv[1]) / 'dataset')",
+        str(tmp_path),
+    )
     assert "torch" not in modules

@@ -37,12 +37,19 @@ def test_holds_what_the_folder_holds(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PACKS)
-@pytest.mark.parametrize(("member", "why"), [
-    ("../evil.png", "climbs out with '..'"), ("ants/../../evil.png", "climbs out"),
-    ("/etc/evil.png", "an absolute path"),
-    ("C:/evil.png", "a drive letter"), ("ants\\evil.png", "a backslash"), ("ants/new\nline.png", "a control character"),
-    ("ANTS/0.png", "differ only by case"), ("ants/0.PNG", "differ only by case"),
-])
+@pytest.mark.parametrize(
+    ("member", "why"),
+    [
+        ("../evil.png", "climbs out with '..'"),
+        ("ants/../../evil.png", "climbs out"),
+        ("/etc/evil.png", "an absolute path"),
+        ("C:/evil.png", "a drive letter"),
+        ("ants\\evil.png", "a backslash"),
+        ("ants/new\nline.png", "a control character"),
+        ("ANTS/0.png", "differ only by case"),
+        ("ants/0.PNG", "differ only by case"),
+    ],
+)
 def test_hostile_names_are_refused(tmp_path: Path, name: str, member: str, why: str) -> None:
     refused(PACKS[name](tmp_path / name, {**pictures(PLAIN), member: png(0)}), why)
 
@@ -64,11 +71,17 @@ def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["pets.tar", "pets.tar.gz"])
-@pytest.mark.parametrize(("kind", "why"), [
-    (tarfile.SYMTYPE, "is a link"), (tarfile.LNKTYPE, "is a link"), (tarfile.FIFOTYPE, "neither a file nor a folder"),
-    (tarfile.CHRTYPE, "neither a file nor a folder"), (tarfile.BLKTYPE, "neither a file nor a folder"),
-    (tarfile.GNUTYPE_SPARSE, "neither a file nor a folder"),
-])
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (tarfile.SYMTYPE, "is a link"),
+        (tarfile.LNKTYPE, "is a link"),
+        (tarfile.FIFOTYPE, "neither a file nor a folder"),
+        (tarfile.CHRTYPE, "neither a file nor a folder"),
+        (tarfile.BLKTYPE, "neither a file nor a folder"),
+        (tarfile.GNUTYPE_SPARSE, "neither a file nor a folder"),
+    ],
+)
 def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, name: str, kind: bytes, why: str) -> None:
     info = tarfile.TarInfo("ants/evil.png")
     info.type, info.linkname = kind, "/etc/passwd"
@@ -118,7 +131,7 @@ def test_a_zip_cut_short_is_refused(tmp_path: Path) -> None:
 def test_a_tar_cut_short_is_refused(tmp_path: Path, name: str, keep: float) -> None:
     place = tar_of(tmp_path / name, {f"{label}/{i}": png(i, (100, 100)) for label in "ab" for i in range(9)})
     content = place.read_bytes()
-    place.write_bytes(content[:int(keep * len(content))])
+    place.write_bytes(content[: int(keep * len(content))])
     refused(place, "damaged|not a whole tar|cut short")
 
 
@@ -135,7 +148,7 @@ def test_a_tar_header_that_claims_too_much_is_refused(tmp_path: Path) -> None:
     info.type, info.size = tarfile.XHDTYPE, 2**33
     place = tar_of(tmp_path / "pets.tar", pictures(PLAIN))
     content = place.read_bytes()
-    place.write_bytes(content[:content.index(b"bees/1.png")] + info.tobuf(tarfile.GNU_FORMAT) + bytes(10 * 512))
+    place.write_bytes(content[: content.index(b"bees/1.png")] + info.tobuf(tarfile.GNU_FORMAT) + bytes(10 * 512))
     refused(place, "a header claims 8,589,934,592 bytes")
 
 
@@ -168,15 +181,17 @@ INNER = ["inner.zip", "inner.tar", "inner.tar.gz", "inner.tgz"]
 @pytest.mark.parametrize("inner", INNER)
 @pytest.mark.parametrize("outer", ["pets.zip", "pets.tar.gz"])
 @pytest.mark.parametrize("folder", ["", "ants/"])
-def test_an_archive_in_an_archive_is_a_fault_and_not_opened(tmp_path: Path, inner: str, outer: str,
-                                                            folder: str) -> None:
+def test_an_archive_in_an_archive_is_a_fault_and_not_opened(
+    tmp_path: Path, inner: str, outer: str, folder: str
+) -> None:
     within = PACKS[f"pets.{inner.split('.', 1)[1]}"](tmp_path / inner, pictures(["cats/1.png", "cats/2.png"]))
     place = PACKS[outer](tmp_path / outer, {folder + inner: within.read_bytes(), **pictures(PLAIN)})
     with FORMAT.read(at(place)) as raw:
         assert raw.classes == ["ants", "bees"]
         assert {sample.key for sample in raw.samples} == set(PLAIN)
         assert [(fault.file, fault.why) for fault in raw.faults] == [
-            (folder + inner, "an archive inside the archive, which is not opened")]
+            (folder + inner, "an archive inside the archive, which is not opened")
+        ]
 
 
 @pytest.mark.parametrize("inner", INNER)
@@ -185,9 +200,11 @@ def test_an_archive_in_an_archive_is_a_fault_and_not_opened(tmp_path: Path, inne
 def test_nothing_but_an_archive_in_an_archive_is_refused(tmp_path: Path, inner: str, folder: str, outer: str) -> None:
     within = PACKS[f"pets.{inner.split('.', 1)[1]}"](tmp_path / inner, pictures(PLAIN))
     files = {"README.md": b"words", "__MACOSX/._1": b"", ".DS_Store": b"", folder + inner: within.read_bytes()}
-    refused(PACKS[outer](tmp_path / outer, files),
-            rf"no images, but an archive inside \('{folder}{inner}'\), which is not opened; unpack the outer one and "
-            "give what is in it")
+    refused(
+        PACKS[outer](tmp_path / outer, files),
+        rf"no images, but an archive inside \('{folder}{inner}'\), which is not opened; unpack the outer one and "
+        "give what is in it",
+    )
 
 
 @pytest.mark.parametrize("name", ["zz.zip", "zz.png"])

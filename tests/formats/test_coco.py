@@ -44,8 +44,12 @@ def test_as_coco_itself_lies_on_disk(tmp_path: Path) -> None:
     assert raw.classes == ["cat", "dog"]
     assert raw.faults == []
     assert {sample.key: (sample.label, sample.split) for sample in raw.samples} == {
-        f"{'train' if number < 8 else 'val'}2017/{number:012}.png":
-            ("dog" if number % 2 else "cat", "train" if number < 8 else "val") for number in range(16)}
+        f"{'train' if number < 8 else 'val'}2017/{number:012}.png": (
+            "dog" if number % 2 else "cat",
+            "train" if number < 8 else "val",
+        )
+        for number in range(16)
+    }
     for sample in raw.samples:
         assert sample.load().read() == (place / sample.key).read_bytes()  # type: ignore[union-attr]
 
@@ -60,15 +64,26 @@ def test_as_roboflow_exports_it(tmp_path: Path, pack: Any) -> None:
     assert FORMAT.found(at(place))
     raw = read(place)
     assert {(sample.key.split("/")[0], sample.split) for sample in raw.samples} == {
-        ("train", "train"), ("valid", "val"), ("test", "test")}
+        ("train", "train"),
+        ("valid", "val"),
+        ("test", "test"),
+    }
     assert len(raw.samples) == 18
 
 
-@pytest.mark.parametrize(("images", "where"), [
-    ("", "annotations.json"), ("images/", "annotations.json"), ("data/", "labels.json"),
-    ("images/", "annotations/instances_default.json"), ("images/train/", "annotations/instances_train.json"),
-    ("val2017/", "instances_val2017.json"), ("", "whatever.json"), ("train/", "train.json"),
-])
+@pytest.mark.parametrize(
+    ("images", "where"),
+    [
+        ("", "annotations.json"),
+        ("images/", "annotations.json"),
+        ("data/", "labels.json"),
+        ("images/", "annotations/instances_default.json"),
+        ("images/train/", "annotations/instances_train.json"),
+        ("val2017/", "instances_val2017.json"),
+        ("", "whatever.json"),
+        ("train/", "train.json"),
+    ],
+)
 @pytest.mark.parametrize("alone", [True, False])
 def test_where_the_images_may_lie(tmp_path: Path, images: str, where: str, alone: bool) -> None:
     files = {images + name: png(number) for number, name in enumerate(LABELS)}
@@ -91,9 +106,15 @@ def test_an_image_gets_a_class_when_its_annotations_agree(tmp_path: Path) -> Non
     labels = {**LABELS, "0.png": [1, 1, 1], "1.png": [2, 1, 3], "2.png": []}
     raw = read(beside(tmp_path, coco(labels)))
     assert {sample.key: sample.label for sample in raw.samples} == {
-        "0.png": "cat", "3.png": "dog", "4.png": "cat", "5.png": "dog"}
-    assert faults(raw) == {"2.png": "no annotation", "1.png": "3 categories: cat, dog, owl; classification needs one, "
-                           "`task: multilabel` takes any number"}
+        "0.png": "cat",
+        "3.png": "dog",
+        "4.png": "cat",
+        "5.png": "dog",
+    }
+    assert faults(raw) == {
+        "2.png": "no annotation",
+        "1.png": "3 categories: cat, dog, owl; classification needs one, `task: multilabel` takes any number",
+    }
     assert raw.classes == ["cat", "dog"]
 
 
@@ -108,8 +129,13 @@ def test_for_multilabel_an_image_has_all_its_categories(tmp_path: Path) -> None:
     with FORMAT.read(Place(str(place), place, task="multilabel")) as raw:
         assert (raw.task, raw.classes, raw.faults) == ("multilabel", ["cat", "dog", "owl"], [])
         assert {sample.key: sample.label for sample in raw.samples} == {
-            "0.png": '["cat","owl"]', "1.png": '["cat","dog"]', "2.png": "[]", "3.png": '["dog"]', "4.png": '["cat"]',
-            "5.png": '["dog"]'}
+            "0.png": '["cat","owl"]',
+            "1.png": '["cat","dog"]',
+            "2.png": "[]",
+            "3.png": '["dog"]',
+            "4.png": '["cat"]',
+            "5.png": '["dog"]',
+        }
 
 
 def test_split_and_group_of_the_images_records(tmp_path: Path) -> None:
@@ -149,8 +175,14 @@ def test_records_beside_images_are_no_coco(tmp_path: Path) -> None:
 
 
 def test_one_image_in_two_jsons_is_taken_once(tmp_path: Path) -> None:
-    place = folder_of(tmp_path, {**{f"images/{name}": png(0) for name in LABELS}, "annotations/instances_train.json":
-                                 coco(LABELS), "annotations/instances_val.json": coco({"0.png": [1], "9.png": [1]})})
+    place = folder_of(
+        tmp_path,
+        {
+            **{f"images/{name}": png(0) for name in LABELS},
+            "annotations/instances_train.json": coco(LABELS),
+            "annotations/instances_val.json": coco({"0.png": [1], "9.png": [1]}),
+        },
+    )
     raw = read(place)
     assert faults(raw)["images/0.png"] == "named twice, again in annotations/instances_val.json"
     assert len(raw.samples) == 6
@@ -165,8 +197,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_in_a_bucket_only_what_is_asked_for_is_fetched(tmp_path: Path, bucket: Bucket) -> None:
     folder = coco_folder(tmp_path / "set")
-    bucket.objects = {f"coco/{path.relative_to(folder).as_posix()}": path.read_bytes()
-                      for path in folder.rglob("*") if path.is_file()}
+    bucket.objects = {
+        f"coco/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
     (tmp_path / "here").mkdir()
     place = place_of("gs://bucket/coco", tmp_path / "here")
     assert FORMAT.found(place)
@@ -182,8 +215,10 @@ def test_a_json_alone_in_a_bucket_is_refused(tmp_path: Path, bucket: Bucket) -> 
     place = place_of("gs://bucket/coco/a.json", tmp_path)
     assert FORMAT.names is not None
     assert FORMAT.names(place) == []
-    with pytest.raises(RefusedError, match=r"a\.json: a COCO JSON without its images; give the folder in the bucket"), \
-            FORMAT.read(place):
+    with (
+        pytest.raises(RefusedError, match=r"a\.json: a COCO JSON without its images; give the folder in the bucket"),
+        FORMAT.read(place),
+    ):
         pass
 
 
@@ -195,8 +230,10 @@ def test_hymenoptera_as_coco_is_hymenoptera(tmp_path: Path, shared_data: Path) -
             own = [(sample, f"{number:06}.jpg") for number, sample in enumerate(some) if sample.split == split]
             files.update({f"{split}2017/{name}": sample.load().read() for sample, name in own})  # type: ignore[union-attr]
             files[f"annotations/instances_{split}2017.json"] = coco(
-                {name: [1 + folder.classes.index(sample.label)] * 2 for sample, name in own}, tuple(folder.classes))
+                {name: [1 + folder.classes.index(sample.label)] * 2 for sample, name in own}, tuple(folder.classes)
+            )
         raw = read(folder_of(tmp_path, files))
     assert raw.classes == folder.classes
     assert {(sample.key[-10:-4], sample.label, sample.split) for sample in raw.samples} == {
-        (f"{number:06}", sample.label, sample.split) for number, sample in enumerate(some)}
+        (f"{number:06}", sample.label, sample.split) for number, sample in enumerate(some)
+    }

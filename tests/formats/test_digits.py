@@ -50,6 +50,8 @@ def test_clean_gives_no_split() -> None:
 
 
 def test_another_name_is_refused() -> None:
-    with pytest.raises(RefusedError, match="builtin:digits/dirty: not built in; there are builtin:digits/clean and"), \
-            FORMAT.read(at(Path("builtin:digits/dirty"))):
+    with (
+        pytest.raises(RefusedError, match="builtin:digits/dirty: not built in; there are builtin:digits/clean and"),
+        FORMAT.read(at(Path("builtin:digits/dirty"))),
+    ):
         pass

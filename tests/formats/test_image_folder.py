@@ -19,7 +19,8 @@ def test_classes_are_folders(tmp_path: Path) -> None:
     raw = read(folder_of(tmp_path, pictures(PLAIN)))
     assert raw.classes == ["ants", "bees"]
     assert {(sample.key, sample.label, sample.split) for sample in raw.samples} == {
-        (name, name.split("/")[0], None) for name in PLAIN}
+        (name, name.split("/")[0], None) for name in PLAIN
+    }
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Val"])
@@ -31,8 +32,13 @@ def test_split_folders_by_their_usual_names(tmp_path: Path, name: str) -> None:
 
 def test_a_folder_around_everything_and_junk_are_passed_over(tmp_path: Path) -> None:
     names = [f"set/data/{name}" for name in SPLIT]
-    junk = {"__MACOSX/set/._1.png": b"x", "set/.DS_Store": b"x", "set/data/train/ants/Thumbs.db": b"x",
-            "set/data/train/.ipynb_checkpoints/1.png": b"x", "set/README.txt": b"words"}
+    junk = {
+        "__MACOSX/set/._1.png": b"x",
+        "set/.DS_Store": b"x",
+        "set/data/train/ants/Thumbs.db": b"x",
+        "set/data/train/.ipynb_checkpoints/1.png": b"x",
+        "set/README.txt": b"words",
+    }
     raw = read(folder_of(tmp_path, {**pictures(names), **junk}))
     assert raw.classes == ["ants", "bees"]
     assert len(raw.samples) == len(names)
@@ -64,18 +70,27 @@ def test_links_out_and_pipes_become_no_samples(tmp_path: Path) -> None:
     os.mkfifo(place / "bees" / "pipe.png")
     raw = read(place)
     assert {fault.file: fault.why for fault in raw.faults} == {
-        "ants/out.png": "a link out of the folder", "ants/gone.png": "a link to nothing",
-        "bees/pipe.png": "not a regular file", "fox": "a link to a folder, which is not followed"}
+        "ants/out.png": "a link out of the folder",
+        "ants/gone.png": "a link to nothing",
+        "bees/pipe.png": "not a regular file",
+        "fox": "a link to a folder, which is not followed",
+    }
     assert "ants/in.png" in {sample.key for sample in raw.samples}
 
 
-@pytest.mark.parametrize(("names", "message"), [
-    (["1.png", "2.png"], r"no class folders with images found among 2 files \(such as '1.png'\); expected "
-     "CLASS/IMAGE or train/CLASS/IMAGE; if there are no labels, set format: unlabelled$"),
-    (["train/1.png", "test/2.png"], "no class folders"),
-    (["train/a/1.png", "test/a/2.png", "extra/a/3.png"], r"\['test', 'train'\] look like splits, \['extra'\]"),
-    (["train/a/1.png", "val/a/2.png", "valid/a/3.png"], r"\['train', 'val', 'valid'\] name one split twice"),
-])
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["1.png", "2.png"],
+            r"no class folders with images found among 2 files \(such as '1.png'\); expected "
+            "CLASS/IMAGE or train/CLASS/IMAGE; if there are no labels, set format: unlabelled$",
+        ),
+        (["train/1.png", "test/2.png"], "no class folders"),
+        (["train/a/1.png", "test/a/2.png", "extra/a/3.png"], r"\['test', 'train'\] look like splits, \['extra'\]"),
+        (["train/a/1.png", "val/a/2.png", "valid/a/3.png"], r"\['train', 'val', 'valid'\] name one split twice"),
+    ],
+)
 def test_trees_without_a_sense_are_refused(tmp_path: Path, names: list[str], message: str) -> None:
     with pytest.raises(RefusedError, match=message):
         read(folder_of(tmp_path, pictures(names)))
@@ -102,8 +117,12 @@ def test_a_class_of_one_image_is_refused(tmp_path: Path) -> None:
 
 def test_different_classes_in_train_and_test_are_refused_with_both_lists(tmp_path: Path) -> None:
     names = [name for name in SPLIT if not name.startswith("test/bees")] + ["test/wasps/1.png"]
-    refused(tmp_path, names, r"the classes of train and test differ: train has \['ants', 'bees'\], test has "
-                             r"\['ants', 'wasps'\]")
+    refused(
+        tmp_path,
+        names,
+        r"the classes of train and test differ: train has \['ants', 'bees'\], test has "
+        r"\['ants', 'wasps'\]",
+    )
 
 
 def test_an_unknown_class_is_refused_with_those_there_are(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ def test_images_in_rows_as_datasets_writes_them(tmp_path: Path, group: int) -> N
     assert FORMAT.found(place)
     with FORMAT.read(place) as raw:
         assert raw.classes == ["ants", "bees"]
-        assert facts(raw) == [(f"train.parquet#{row}/{name.split('/')[1]}", name.split("/")[0])
-                              for row, name in enumerate(PLAIN)]
+        assert facts(raw) == [
+            (f"train.parquet#{row}/{name.split('/')[1]}", name.split("/")[0]) for row, name in enumerate(PLAIN)
+        ]
         for _ in range(2):
             assert [content(sample) for sample in reversed(raw.samples)] == list(images.values())[::-1]
 
@@ -35,8 +36,11 @@ def test_classes_stand_in_their_declared_order_and_unused_ones_are_said(tmp_path
 @pytest.mark.parametrize("kind", ["binary", "large_binary", "binary_view", "struct"])
 def test_bytes_of_each_type(tmp_path: Path, kind: str) -> None:
     images = pictures(PLAIN)
-    column = embedded((each, None) for each in images.values()) if kind == "struct" else \
-        pa.array(list(images.values()), getattr(pa, kind)())
+    column = (
+        embedded((each, None) for each in images.values())
+        if kind == "struct"
+        else pa.array(list(images.values()), getattr(pa, kind)())
+    )
     place = parquet_of(tmp_path / "a.parquet", {"img": column, "y": [row % 2 for row in range(8)]})
     with FORMAT.read(at(place)) as raw:
         assert [content(sample) for sample in raw.samples] == list(images.values())
@@ -46,15 +50,22 @@ def test_bytes_of_each_type(tmp_path: Path, kind: str) -> None:
 def test_splits_by_file_name_beside_and_in_data(tmp_path: Path) -> None:
     for folder in ("", "data/"):
         place = tmp_path / f"at{folder}"
-        for name, split in {"train-00000-of-00002": "train", "train-00001-of-00002": "train",
-                            "validation-00000-of-00001": "val", "test-00000-of-00001": "test"}.items():
+        for name, split in {
+            "train-00000-of-00002": "train",
+            "train-00001-of-00002": "train",
+            "validation-00000-of-00001": "val",
+            "test-00000-of-00001": "test",
+        }.items():
             names = [each.replace("train", name) for each in SPLIT if each.startswith(split)]
             hugging_face(place / folder / f"{name}.parquet", pictures(names or ["x/ants/1.png", "x/bees/2.png"]))
         assert FORMAT.found(at(place))
         with FORMAT.read(at(place)) as raw:
             assert {(sample.key.split("#")[0], sample.split) for sample in raw.samples} == {
-                (f"{folder}train-00000-of-00002.parquet", "train"), (f"{folder}train-00001-of-00002.parquet", "train"),
-                (f"{folder}validation-00000-of-00001.parquet", "val"), (f"{folder}test-00000-of-00001.parquet", "test")}
+                (f"{folder}train-00000-of-00002.parquet", "train"),
+                (f"{folder}train-00001-of-00002.parquet", "train"),
+                (f"{folder}validation-00000-of-00001.parquet", "val"),
+                (f"{folder}test-00000-of-00001.parquet", "test"),
+            }
 
 
 def test_splits_by_folder(tmp_path: Path) -> None:
@@ -70,9 +81,15 @@ def test_rows_that_name_files(tmp_path: Path, embed: bool) -> None:
     folder_of(tmp_path, pictures(PLAIN))
     names = [name for name, _ in ROWS] + ["gone.png", "../x.png"]
     labels = [label for _, label in ROWS] + ["ants", "ants"]
-    place = parquet_of(tmp_path / "labels.parquet", {
-        "image": embedded((None, name) for name in names) if embed else names, "label": labels,
-        "split": ["train"] * 9 + ["test"], "group": list(range(10))})
+    place = parquet_of(
+        tmp_path / "labels.parquet",
+        {
+            "image": embedded((None, name) for name in names) if embed else names,
+            "label": labels,
+            "split": ["train"] * 9 + ["test"],
+            "group": list(range(10)),
+        },
+    )
     for where in (place, tmp_path):
         assert FORMAT.found(at(where))
         with FORMAT.read(at(where)) as raw:
@@ -93,21 +110,31 @@ def test_images_in_rows_name_nothing(tmp_path: Path) -> None:
 
 def test_a_column_of_images_goes_before_one_of_paths(tmp_path: Path) -> None:
     images = pictures(PLAIN)
-    place = parquet_of(tmp_path / "a.parquet", {"path": PLAIN, "label": [label for _, label in ROWS],
-                                                "photo": embedded((each, None) for each in images.values())})
+    place = parquet_of(
+        tmp_path / "a.parquet",
+        {
+            "path": PLAIN,
+            "label": [label for _, label in ROWS],
+            "photo": embedded((each, None) for each in images.values()),
+        },
+    )
     with FORMAT.read(at(place)) as raw:
         assert content(raw.samples[5]) == images[PLAIN[5]]
 
 
-def test_row_groups_are_read_once_in_order_and_again_when_they_are_gone(tmp_path: Path,
-                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_groups_are_read_once_in_order_and_again_when_they_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = pictures([f"{'ab'[number % 2]}/{number}.png" for number in range(60)])
     place = hugging_face(tmp_path / "a.parquet", images, ["a", "b"], group=5)
     read: list[int] = []
     plain = parquet_images.Images._spooled
     monkeypatch.setattr(parquet_images, "KEPT_BYTES", 1)
-    monkeypatch.setattr(parquet_images.Images, "_spooled",
-                        lambda self, source, number: (read.append(number), plain(self, source, number))[1])
+    monkeypatch.setattr(
+        parquet_images.Images,
+        "_spooled",
+        lambda self, source, number: (read.append(number), plain(self, source, number))[1],
+    )
     with FORMAT.read(at(place)) as raw, ThreadPoolExecutor(4) as pool:
         assert [content(sample) for sample in raw.samples] == list(images.values())
         assert read == list(range(12))
@@ -122,7 +149,9 @@ def test_hymenoptera_by_parquet_is_hymenoptera_by_its_folders(tmp_path: Path, sh
         with FORMAT.read(at(tmp_path)) as raw:
             assert raw.classes == folders.classes
             assert raw.faults == []
-            assert [(sample.key.rpartition("/")[2], sample.label, sample.split, content(sample))
-                    for sample in raw.samples] == [
+            assert [
+                (sample.key.rpartition("/")[2], sample.label, sample.split, content(sample)) for sample in raw.samples
+            ] == [
                 (sample.key.rpartition("/")[2], sample.label, sample.split, content(sample))
-                for sample in folders.samples]
+                for sample in folders.samples
+            ]

@@ -25,12 +25,18 @@ def refused(path: Path, message: str, /, **columns: str) -> None:
 def test_rows_without_image_or_label_are_named(tmp_path: Path) -> None:
     images = [(each, "a/../b") for each in pictures(PLAIN).values()]
     images[2] = None, "x.png"
-    place = parquet_of(tmp_path / "a.parquet", {"image": embedded(images), "label": [0, 1, 0, -1, None, 7, 1, 0]},
-                       {"label": ["ants", "bees"]}, group=2)
+    place = parquet_of(
+        tmp_path / "a.parquet",
+        {"image": embedded(images), "label": [0, 1, 0, -1, None, 7, 1, 0]},
+        {"label": ["ants", "bees"]},
+        group=2,
+    )
     with FORMAT.read(at(place)) as raw:
         assert faults(raw) == {
-            "a.parquet#3": "it has no label (a.parquet, row 3)", "a.parquet#4": "it has no label (a.parquet, row 4)",
-            "a.parquet, row 5": "its label 7 is none of 2 declared classes"}
+            "a.parquet#3": "it has no label (a.parquet, row 3)",
+            "a.parquet#4": "it has no label (a.parquet, row 4)",
+            "a.parquet, row 5": "its label 7 is none of 2 declared classes",
+        }
         by_key = {sample.key: sample for sample in raw.samples}
         with pytest.raises(OSError, match="no image in this row"):
             by_key["a.parquet#2/x.png"].load()
@@ -46,30 +52,44 @@ def test_labels_that_are_no_text(tmp_path: Path) -> None:
         assert faults(raw)["a.parquet#2"] == "it has no label (a.parquet, row 2)"
 
 
-@pytest.mark.parametrize(("columns", "message"), [
-    ({"image": [b"x"], "kind": ["a"]}, r"a\.parquet: no column of classes; there are 'image', 'kind'"),
-    ({"picture": ["x"], "label": ["a"]}, r"a\.parquet: no column of images; there are 'picture', 'label'"),
-    ({"image": [b"x"], "label": ["a"], "class": ["b"]}, "'label', 'class' could each be the class; say which under"),
-    ({"image": [b"x"], "label": [["a"]]}, "none of its 1 rows gives an image and a label: a.parquet, row 0: its label "
-                                          "is a list; expected one value"),
-    ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.string())}, "no row below the header"),
-])
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"image": [b"x"], "kind": ["a"]}, r"a\.parquet: no column of classes; there are 'image', 'kind'"),
+        ({"picture": ["x"], "label": ["a"]}, r"a\.parquet: no column of images; there are 'picture', 'label'"),
+        (
+            {"image": [b"x"], "label": ["a"], "class": ["b"]},
+            "'label', 'class' could each be the class; say which under",
+        ),
+        (
+            {"image": [b"x"], "label": [["a"]]},
+            "none of its 1 rows gives an image and a label: a.parquet, row 0: its label is a list; expected one value",
+        ),
+        ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.string())}, "no row below the header"),
+    ],
+)
 def test_tables_that_are_refused(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
     refused(parquet_of(tmp_path / "a.parquet", columns), message)
 
 
 def test_two_columns_of_declared_classes_are_refused_until_one_is_named(tmp_path: Path) -> None:
     both = {"fine_label": ["ants", "bees"], "coarse_label": ["insects"]}
-    place = parquet_of(tmp_path / "a.parquet", {"img": list(pictures(PLAIN).values()), "fine_label": [0, 1] * 4,
-                                                "coarse_label": [0] * 8}, both)
+    place = parquet_of(
+        tmp_path / "a.parquet",
+        {"img": list(pictures(PLAIN).values()), "fine_label": [0, 1] * 4, "coarse_label": [0] * 8},
+        both,
+    )
     refused(place, "'fine_label', 'coarse_label' could each be the class; say which under columns.label")
     with FORMAT.read(placed(place, label="fine_label")) as raw:
         assert raw.classes == ["ants", "bees"]
 
 
 def test_a_named_column_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    refused(hugging_face(tmp_path / "a.parquet", pictures(PLAIN)),
-            "no column 'kind', which columns.label names; there are 'image', 'label'", label="kind")
+    refused(
+        hugging_face(tmp_path / "a.parquet", pictures(PLAIN)),
+        "no column 'kind', which columns.label names; there are 'image', 'label'",
+        label="kind",
+    )
 
 
 @pytest.mark.parametrize("keep", [0, 3, 4, 8, 200, -1])
@@ -116,9 +136,9 @@ def test_files_that_are_no_splits_are_refused(tmp_path: Path) -> None:
     refused(tmp_path, r"'a\.parquet', 'b\.parquet' are tables of images, and 'a\.parquet' is not called after a split")
 
 
-@pytest.mark.parametrize("columns", [
-    {"id": [1], "vector": [[0.5]]}, {"file": ["some.doc"], "label": ["a"]}, {"image": [b"x"], "size": [1]},
-])
+@pytest.mark.parametrize(
+    "columns", [{"id": [1], "vector": [[0.5]]}, {"file": ["some.doc"], "label": ["a"]}, {"image": [b"x"], "size": [1]}]
+)
 def test_a_stray_file_leaves_a_folder_of_images_to_itself(tmp_path: Path, columns: dict[str, Any]) -> None:
     parquet_of(folder_of(tmp_path, pictures(PLAIN)) / "stray.parquet", columns)
     assert not FORMAT.found(at(tmp_path))
@@ -136,9 +156,17 @@ def test_a_bomb_is_refused_before_it_bursts(tmp_path: Path) -> None:
         raw.samples[0].load()
 
 
-@pytest.mark.parametrize("about", [b"[]", b"{", b'{"info": 3}', b'{"info": {"features": {"label": {"names": 3}}}}',
-                                   b'{"info": {"features": {"label": {"_type": "ClassLabel", "names": ["a", "a"]}}}}',
-                                   b"[" * 100_000])
+@pytest.mark.parametrize(
+    "about",
+    [
+        b"[]",
+        b"{",
+        b'{"info": 3}',
+        b'{"info": {"features": {"label": {"names": 3}}}}',
+        b'{"info": {"features": {"label": {"_type": "ClassLabel", "names": ["a", "a"]}}}}',
+        b"[" * 100_000,
+    ],
+)
 def test_strange_features_are_passed_over(tmp_path: Path, about: bytes) -> None:
     import pyarrow.parquet as pq
 
@@ -173,8 +201,7 @@ def test_a_group_is_damaged_from_its_damage_on_only(tmp_path: Path) -> None:
     images = list(pictures(PLAIN * 5).values()) * 5
     table = pa.table({"image": pa.array(images, pa.binary()), "label": [0, 1] * (len(images) // 2)})
     place = tmp_path / "a.parquet"
-    pq.write_table(table, place, row_group_size=20, use_dictionary=False, compression="gzip",
-                   write_page_checksum=True)
+    pq.write_table(table, place, row_group_size=20, use_dictionary=False, compression="gzip", write_page_checksum=True)
     group = pq.ParquetFile(place).metadata.row_group(1).column(0)
     whole = bytearray(place.read_bytes())
     whole[group.data_page_offset + group.total_compressed_size // 2] ^= 0xFF

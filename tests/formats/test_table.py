@@ -61,8 +61,11 @@ def test_a_name_that_lies_is_seen_through(tmp_path: Path) -> None:
 
 def test_unknown_content_is_refused_with_what_there_is(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello there, this is no data")
-    with pytest.raises(RefusedError, match=r"notes\.txt: in none of the known formats, which begins with b'hello.*"
-                                           r"idx \(MNIST"):
+    with pytest.raises(
+        RefusedError,
+        match=r"notes\.txt: in none of the known formats, which begins with b'hello.*"
+        r"idx \(MNIST",
+    ):
         choose("auto", at(tmp_path / "notes.txt"))
 
 

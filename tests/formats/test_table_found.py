@@ -14,16 +14,19 @@ from tests.formats.tiny_data import PLAIN, at, folder_of, pictures, png
 from tests.formats.tiny_tables import ROWS, content, csv_of, facts, faults, jsonl_of, table_in
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("README.csv", "file,label\nsome.doc,what it is\n"),
-    ("classes.csv", csv_of([("ants", 4), ("bees", 4)], ["class", "count"])),
-    ("files.csv", csv_of([(name, 120) for name in PLAIN], ["path", "size"])),
-    ("notes.txt", "path, label\nwords, words\n"),
-    ("annotations.json", json.dumps({"images": [{"file_name": PLAIN[0]}], "categories": []}, indent=1)),
-    ("annotations.json", json.dumps({"images": [{"file_name": PLAIN[0]}], "categories": []})),
-    ("binary.csv", b"\x89PNG\0\0\0path,label"),
-    ("latin.csv", b"path,label\nb\xe9es/0.png,bees\n"),
-])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("README.csv", "file,label\nsome.doc,what it is\n"),
+        ("classes.csv", csv_of([("ants", 4), ("bees", 4)], ["class", "count"])),
+        ("files.csv", csv_of([(name, 120) for name in PLAIN], ["path", "size"])),
+        ("notes.txt", "path, label\nwords, words\n"),
+        ("annotations.json", json.dumps({"images": [{"file_name": PLAIN[0]}], "categories": []}, indent=1)),
+        ("annotations.json", json.dumps({"images": [{"file_name": PLAIN[0]}], "categories": []})),
+        ("binary.csv", b"\x89PNG\0\0\0path,label"),
+        ("latin.csv", b"path,label\nb\xe9es/0.png,bees\n"),
+    ],
+)
 def test_a_stray_table_leaves_a_folder_of_images_to_itself(tmp_path: Path, name: str, text: str | bytes) -> None:
     table_in(tmp_path, text, name)
     assert not FORMAT.found(at(tmp_path))
@@ -38,11 +41,17 @@ def test_a_table_linked_in_from_outside_is_not_read(tmp_path: Path) -> None:
     assert not FORMAT.found(at(folder))
 
 
-@pytest.mark.parametrize(("name", "text", "found"), [
-    ("labels", csv_of(ROWS), True), ("labels.txt", csv_of(ROWS, delimiter="\t"), True),
-    ("labels.csv", "a,b\n", True), ("labels.txt", "a,b\n", False), ("photo.png", png(0), False),
-    ("rows", jsonl_of([{"path": "a", "label": "b"}]), True),
-])
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("labels", csv_of(ROWS), True),
+        ("labels.txt", csv_of(ROWS, delimiter="\t"), True),
+        ("labels.csv", "a,b\n", True),
+        ("labels.txt", "a,b\n", False),
+        ("photo.png", png(0), False),
+        ("rows", jsonl_of([{"path": "a", "label": "b"}]), True),
+    ],
+)
 def test_a_file_is_found_by_looking(tmp_path: Path, name: str, text: str | bytes, found: bool) -> None:
     assert FORMAT.found(at(table_in(tmp_path, text, name))) == found
 
@@ -91,7 +100,8 @@ def test_a_table_by_itself_names_objects_beside_it(tmp_path: Path, bucket: Bucke
         assert facts(raw) == [*ROWS, ("gone.png", "ants")]
         assert [fault.why for fault in raw.faults] == [
             "not a well-formed URI; expected gs://bucket/name without '..', '.', empty or overlong parts or "
-            "control characters (labels.csv, line 11)"]
+            "control characters (labels.csv, line 11)"
+        ]
         raw.fetch(raw.samples[1:])
         assert [content(sample) for sample in raw.samples[:8]] == list(pictures(PLAIN).values())
         with pytest.raises(OSError, match=r"there is no object gs://bucket/pets/gone\.png"):

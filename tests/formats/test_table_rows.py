@@ -34,9 +34,12 @@ def test_a_table_and_the_folder_that_holds_it_are_read_alike(tmp_path: Path) -> 
 
 
 def test_splits_and_groups_by_their_usual_names(tmp_path: Path) -> None:
-    rows = [(name, "ants", split, f"cow{number}")
-            for number, (name, split) in enumerate(zip(PLAIN, ["train", "TRAIN", "val", "dev", "Validation", "test",
-                                                               "testing", ""], strict=True))]
+    rows = [
+        (name, "ants", split, f"cow{number}")
+        for number, (name, split) in enumerate(
+            zip(PLAIN, ["train", "TRAIN", "val", "dev", "Validation", "test", "testing", ""], strict=True)
+        )
+    ]
     raw = read(table_in(tmp_path, csv_of(rows, ["File Name", "Class", "Subset", "group_id"])))
     assert [sample.split for sample in raw.samples] == ["train", "train", "val", "val", "val", "test", "test", None]
     assert [sample.group for sample in raw.samples] == [f"cow{number}" for number in range(8)]
@@ -67,7 +70,7 @@ def test_spaces_after_separators_and_quotes(tmp_path: Path) -> None:
 
 
 def test_a_quoted_newline_stays_in_its_row_and_lines_are_counted(tmp_path: Path) -> None:
-    rows = [("ants/0.png", "an ant,\non its \"hill\"", "ants"), ("ants/1.png", "", "bees"), ("gone.png", "\n", "bees")]
+    rows = [("ants/0.png", 'an ant,\non its "hill"', "ants"), ("ants/1.png", "", "bees"), ("gone.png", "\n", "bees")]
     raw = read(table_in(tmp_path, csv_of(rows, ["path", "caption", "label"])))
     assert facts(raw) == [("ants/0.png", "ants"), ("ants/1.png", "bees")]
     assert faults(raw) == {"gone.png": "there is no such file (labels.csv, line 5)"}
@@ -84,12 +87,15 @@ def test_integers_are_classes_in_their_numbers_order(tmp_path: Path) -> None:
 
 def test_json_values_become_text(tmp_path: Path) -> None:
     values = [True, False, 1.5, 3, "x", None, float("nan"), [1]]
-    raw = read(table_in(tmp_path, jsonl_of([{"path": p, "label": v} for p, v in zip(PLAIN, values, strict=True)]),
-                        "a.jsonl"))
+    raw = read(
+        table_in(tmp_path, jsonl_of([{"path": p, "label": v} for p, v in zip(PLAIN, values, strict=True)]), "a.jsonl")
+    )
     assert [label for _, label in facts(raw)] == ["true", "false", "1.5", "3", "x"]
-    assert faults(raw) == {"bees/1.png": "it has no label (a.jsonl, line 6)",
-                           "bees/2.png": "it has no label (a.jsonl, line 7)",
-                           "a.jsonl, line 8": "its label is a list; expected one value"}
+    assert faults(raw) == {
+        "bees/1.png": "it has no label (a.jsonl, line 6)",
+        "bees/2.png": "it has no label (a.jsonl, line 7)",
+        "a.jsonl, line 8": "its label is a list; expected one value",
+    }
 
 
 def test_tables_called_after_splits_give_them(tmp_path: Path) -> None:
@@ -97,7 +103,8 @@ def test_tables_called_after_splits_give_them(tmp_path: Path) -> None:
         table_in(tmp_path, csv_of(ROWS[number::3], delimiter="\t" if name.endswith("tsv") else ","), name)
     raw = read(tmp_path)
     assert {sample.key: sample.split for sample in raw.samples} == {
-        name: ("train", "val", "test")[number % 3] for number, (name, _) in enumerate(ROWS)}
+        name: ("train", "val", "test")[number % 3] for number, (name, _) in enumerate(ROWS)
+    }
 
 
 def test_metadata_in_split_folders_starts_at_those(tmp_path: Path) -> None:
@@ -107,7 +114,8 @@ def test_metadata_in_split_folders_starts_at_those(tmp_path: Path) -> None:
         table_in(tmp_path, jsonl_of(rows), f"{split}/metadata.jsonl", names)
     raw = read(tmp_path)
     assert [(sample.key, sample.split) for sample in raw.samples] == [
-        (f"{split}/{number}.png", split) for split in ("test", "train") for number in range(4)]
+        (f"{split}/{number}.png", split) for split in ("test", "train") for number in range(4)
+    ]
 
 
 def test_a_lone_table_called_train_gives_no_split(tmp_path: Path) -> None:
@@ -130,13 +138,24 @@ def test_one_file_written_in_two_ways_is_one_file(tmp_path: Path) -> None:
     assert raw.notes == ["2 rows repeat an earlier one; each file is taken once"]
 
 
-@pytest.mark.parametrize(("header", "more", "why"), [
-    (["path", "label"], ("bees",), "two rows give it the labels 'ants' and 'bees'; keep the right one"),
-    (["path", "label", "split"], ("ants", "test"), "two rows give it the splits 'train' and 'test'; keep the right"),
-    (["path", "label", "group"], ("ants", "g2"), "two rows give it the groups 'train' and 'g2'; keep the right one"),
-])
+@pytest.mark.parametrize(
+    ("header", "more", "why"),
+    [
+        (["path", "label"], ("bees",), "two rows give it the labels 'ants' and 'bees'; keep the right one"),
+        (
+            ["path", "label", "split"],
+            ("ants", "test"),
+            "two rows give it the splits 'train' and 'test'; keep the right",
+        ),
+        (
+            ["path", "label", "group"],
+            ("ants", "g2"),
+            "two rows give it the groups 'train' and 'g2'; keep the right one",
+        ),
+    ],
+)
 def test_a_file_with_two_truths_is_dropped(tmp_path: Path, header: list[str], more: tuple[str, ...], why: str) -> None:
-    rows: list[Sequence[str]] = [(*row, "train")[:len(header)] for row in ROWS]
+    rows: list[Sequence[str]] = [(*row, "train")[: len(header)] for row in ROWS]
     raw = read(table_in(tmp_path, csv_of([*rows, ("ants/0.png", *more)], header)))
     assert facts(raw) == ROWS[1:]
     assert faults(raw)["ants/0.png"].startswith(why)
@@ -150,8 +169,9 @@ _ROWS = st.lists(st.tuples(st.sampled_from(PLAIN), _TEXT, _LABEL), min_size=1, u
 
 @settings(max_examples=150, deadline=None)
 @given(rows=_ROWS, separator=st.sampled_from(",;\t|"), quoting=st.sampled_from([0, 1]))
-def test_any_text_that_csv_writes_reads_back(tmp_path_factory: Any, rows: list[tuple[str, str, str]], separator: str,
-                                             quoting: int) -> None:
+def test_any_text_that_csv_writes_reads_back(
+    tmp_path_factory: Any, rows: list[tuple[str, str, str]], separator: str, quoting: int
+) -> None:
     path = _shared(tmp_path_factory) / "any.csv"
     path.write_bytes(csv_of(rows, ["path", "caption", "label"], delimiter=separator, quoting=quoting).encode())
     assert facts(read(path)) == [(name, label) for name, _, label in rows]
@@ -159,11 +179,17 @@ def test_any_text_that_csv_writes_reads_back(tmp_path_factory: Any, rows: list[t
 
 @settings(max_examples=150, deadline=None)
 @given(rows=_ROWS, ascii_only=st.booleans())
-def test_any_text_that_json_writes_reads_back(tmp_path_factory: Any, rows: list[tuple[str, str, str]],
-                                              ascii_only: bool) -> None:
+def test_any_text_that_json_writes_reads_back(
+    tmp_path_factory: Any, rows: list[tuple[str, str, str]], ascii_only: bool
+) -> None:
     path = _shared(tmp_path_factory) / "any.jsonl"
-    path.write_text("".join(json.dumps({"path": name, "caption": text, "label": label}, ensure_ascii=ascii_only) + "\n"
-                            for name, text, label in rows), encoding="utf-8")
+    path.write_text(
+        "".join(
+            json.dumps({"path": name, "caption": text, "label": label}, ensure_ascii=ascii_only) + "\n"
+            for name, text, label in rows
+        ),
+        encoding="utf-8",
+    )
     assert facts(read(path)) == [(name, label) for name, _, label in rows]
 
 

@@ -20,12 +20,14 @@ def read(place: Path) -> Raw:
         return raw
 
 
-@pytest.mark.parametrize(("pack", "name"), [
-    (folder_of, "pets"), (zip_of, "pets.zip"), (tar_of, "pets.tar"), (tar_of, "pets.tar.gz")])
+@pytest.mark.parametrize(
+    ("pack", "name"), [(folder_of, "pets"), (zip_of, "pets.zip"), (tar_of, "pets.tar"), (tar_of, "pets.tar.gz")]
+)
 def test_takes_images_at_any_depth_and_no_labels(tmp_path: Path, pack: Any, name: str) -> None:
     files = pictures(DEEP)
-    place = pack(tmp_path / name, {**files, "notes.txt": b"words", "a/labels.csv": b"", ".DS_Store": b"",
-                                   "__MACOSX/1.png": b""})
+    place = pack(
+        tmp_path / name, {**files, "notes.txt": b"words", "a/labels.csv": b"", ".DS_Store": b"", "__MACOSX/1.png": b""}
+    )
     with FORMAT.read(at(place)) as raw:
         assert raw.classes == []
         assert {sample.label for sample in raw.samples} == {""}
@@ -36,12 +38,14 @@ def test_takes_images_at_any_depth_and_no_labels(tmp_path: Path, pack: Any, name
 
 
 @pytest.mark.parametrize("top", ["", "set/", "set/data/"])
-@pytest.mark.parametrize("names", [
-    ["train/1.png", "val/2.png", "test/3.png"], SPLIT, ["Valid/a/1.png", "train/b/c/2.png"]])
+@pytest.mark.parametrize(
+    "names", [["train/1.png", "val/2.png", "test/3.png"], SPLIT, ["Valid/a/1.png", "train/b/c/2.png"]]
+)
 def test_folders_called_so_on_top_are_splits(tmp_path: Path, top: str, names: list[str]) -> None:
     raw = read(folder_of(tmp_path, pictures([top + name for name in names])))
     assert {(sample.key, sample.split) for sample in raw.samples} == {
-        (top + name, SPLITS[name.split("/")[0].lower()]) for name in names}
+        (top + name, SPLITS[name.split("/")[0].lower()]) for name in names
+    }
 
 
 def test_a_lone_image_beside_split_folders_is_a_fault(tmp_path: Path) -> None:
@@ -81,8 +85,10 @@ def test_is_never_found_but_told_of(tmp_path: Path, names: list[str]) -> None:
 @pytest.mark.parametrize(("pack", "known"), [(folder_of, "image_folder"), (zip_of, "archive"), (tar_of, "archive")])
 def test_bare_images_are_refused_elsewhere_with_the_way_out(tmp_path: Path, pack: Any, known: str) -> None:
     place = at(pack(tmp_path / "a.tar", pictures(["1.png", "2.png"])))
-    with pytest.raises(RefusedError, match=r"if there are no labels, set format: unlabelled$"), \
-            FORMATS[known].read(place):
+    with (
+        pytest.raises(RefusedError, match=r"if there are no labels, set format: unlabelled$"),
+        FORMATS[known].read(place),
+    ):
         pass
 
 

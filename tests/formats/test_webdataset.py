@@ -51,8 +51,9 @@ def test_reads_what_was_written(tmp_path: Path, suffix: str) -> None:
             assert sample.split == ("test" if number >= 12 else "train")
             assert sample.load().read() == jpg(number)  # type: ignore[union-attr]
         assert len(raw.samples) == 18
-    assert {path.name for path in place.iterdir()} == {f"{name}{suffix}" for name in (
-        "train-000000", "train-000001", "test-000000")}
+    assert {path.name for path in place.iterdir()} == {
+        f"{name}{suffix}" for name in ("train-000000", "train-000001", "test-000000")
+    }
 
 
 def test_a_single_shard(tmp_path: Path) -> None:
@@ -63,10 +64,17 @@ def test_a_single_shard(tmp_path: Path) -> None:
     assert {sample.split for sample in raw.samples} == {None}
 
 
-@pytest.mark.parametrize("files", [
-    pictures(PLAIN), {name.replace("png", "jpg"): b"x" for name in PLAIN}, {"a.jpg": b"", "b.cls": b"", "c.jpg": b""},
-    {"0.txt": b"", "0.json": b"", "1.txt": b""}, {"notes.txt": b"words"}, {},
-])
+@pytest.mark.parametrize(
+    "files",
+    [
+        pictures(PLAIN),
+        {name.replace("png", "jpg"): b"x" for name in PLAIN},
+        {"a.jpg": b"", "b.cls": b"", "c.jpg": b""},
+        {"0.txt": b"", "0.json": b"", "1.txt": b""},
+        {"notes.txt": b"words"},
+        {},
+    ],
+)
 def test_another_archive_is_not_found(tmp_path: Path, files: dict[str, bytes]) -> None:
     assert not FORMAT.found(at(tar_of(tmp_path / "a.tar", files)))
     folder = folder_of(tmp_path / "folder", {"data-000000.tar": (tmp_path / "a.tar").read_bytes()})
@@ -74,12 +82,22 @@ def test_another_archive_is_not_found(tmp_path: Path, files: dict[str, bytes]) -
     assert not FORMAT.found(at(zip_of(tmp_path / "a.zip", {"0.jpg": b"", "0.cls": b""})))
 
 
-@pytest.mark.parametrize(("shard", "split"), [
-    ("train-000000.tar", "train"), ("imagenet-val-000001.tar", "val"), ("imagenet1k-validation-00.tar", "val"),
-    ("test/000000.tar", "test"), ("valid/part-0.tar", "val"), ("data/test/train-0.tar", "test"),
-    ("Train_01.tar", "train"), ("test-set-train-00.tar", "train"), ("trainer-000.tar", None), ("contest-000.tar", None),
-    ("000000.tar", None),
-])
+@pytest.mark.parametrize(
+    ("shard", "split"),
+    [
+        ("train-000000.tar", "train"),
+        ("imagenet-val-000001.tar", "val"),
+        ("imagenet1k-validation-00.tar", "val"),
+        ("test/000000.tar", "test"),
+        ("valid/part-0.tar", "val"),
+        ("data/test/train-0.tar", "test"),
+        ("Train_01.tar", "train"),
+        ("test-set-train-00.tar", "train"),
+        ("trainer-000.tar", None),
+        ("contest-000.tar", None),
+        ("000000.tar", None),
+    ],
+)
 def test_splits_by_the_names_of_shards_and_folders(tmp_path: Path, shard: str, split: str | None) -> None:
     (tmp_path / shard).parent.mkdir(parents=True, exist_ok=True)
     tar_of(tmp_path / shard, wds())
@@ -94,18 +112,31 @@ def test_the_same_key_in_two_shards_is_two_samples(tmp_path: Path) -> None:
     assert raw.faults == []
 
 
-@pytest.mark.parametrize(("members", "label"), [
-    ({"cls": b" 7\n"}, "7"), ({"cls2": b"07"}, "7"), ({"txt": b"cat\n"}, "cat"),
-    ({"label": "katze ä".encode()}, "katze ä"),
-    ({"class": b"cat"}, "cat"), ({"CLS": b"3"}, "3"), ({"json": b'{"label": "cat", "w": 3}'}, "cat"),
-    ({"json": b'{"class": 4}'}, "4"), ({"json": b'{"category": 4.0}'}, "4"), ({"json": b'{"cls": true}'}, "true"),
-    ({"json": b'{"target": "dog"}'}, "dog"), ({"json": b'"owl"'}, "owl"),
-    ({"txt": b"a cat on a mat", "json": b'{"label": "cat"}'}, "cat"), ({"txt": b"cat", "json": b'{"url": "x"}'}, "cat"),
-    ({"cls": b"1", "txt": bytes(2**20 + 1)}, "1"), ({"cls": b"1", "txt": b"one", "npy": b"\x93NUMPY"}, "1"),
-])
+@pytest.mark.parametrize(
+    ("members", "label"),
+    [
+        ({"cls": b" 7\n"}, "7"),
+        ({"cls2": b"07"}, "7"),
+        ({"txt": b"cat\n"}, "cat"),
+        ({"label": "katze ä".encode()}, "katze ä"),
+        ({"class": b"cat"}, "cat"),
+        ({"CLS": b"3"}, "3"),
+        ({"json": b'{"label": "cat", "w": 3}'}, "cat"),
+        ({"json": b'{"class": 4}'}, "4"),
+        ({"json": b'{"category": 4.0}'}, "4"),
+        ({"json": b'{"cls": true}'}, "true"),
+        ({"json": b'{"target": "dog"}'}, "dog"),
+        ({"json": b'"owl"'}, "owl"),
+        ({"txt": b"a cat on a mat", "json": b'{"label": "cat"}'}, "cat"),
+        ({"txt": b"cat", "json": b'{"url": "x"}'}, "cat"),
+        ({"cls": b"1", "txt": bytes(2**20 + 1)}, "1"),
+        ({"cls": b"1", "txt": b"one", "npy": b"\x93NUMPY"}, "1"),
+    ],
+)
 @pytest.mark.parametrize("image", ["jpg", "JPEG", "png", "image.jpg", "rgb.png", "img", "webp"])
-def test_labels_and_images_by_their_usual_names(tmp_path: Path, members: dict[str, bytes], label: str,
-                                                image: str) -> None:
+def test_labels_and_images_by_their_usual_names(
+    tmp_path: Path, members: dict[str, bytes], label: str, image: str
+) -> None:
     files = {image: jpg(0), **members}
     raw = read(tar_of(tmp_path / "a.tar", {f"x.{name}": content for name, content in files.items()}))
     assert [sample.label for sample in raw.samples] == [label]
@@ -126,8 +157,9 @@ def test_class_folders_with_a_shard_beside_them_are_a_tree(tmp_path: Path) -> No
 
 def test_columns_say_which(tmp_path: Path) -> None:
     record = json.dumps({"species": "ant", "label": 3, "fold": "VAL", "patient": 17, "set": "zoo"}).encode()
-    place = tar_of(tmp_path / "train-0.tar", {
-        "x.jpg": jpg(0), "x.json": record, "x.kind.txt": b"worker", "x.cls": b"9"})
+    place = tar_of(
+        tmp_path / "train-0.tar", {"x.jpg": jpg(0), "x.json": record, "x.kind.txt": b"worker", "x.cls": b"9"}
+    )
     sample = read(place, label="species", split="fold", group="patient").samples[0]
     assert (sample.label, sample.split, sample.group) == ("ant", "val", "17")
     sample = read(place, label="Kind.txt").samples[0]
@@ -141,27 +173,42 @@ def test_split_and_group_of_the_json_by_their_usual_names(tmp_path: Path) -> Non
 
 
 def test_what_belongs_to_no_sample_is_passed_over(tmp_path: Path) -> None:
-    files = {"README": b"words", "__meta__": b"", "__x__/a.jpg": b"", "._0000.jpg": b"", ".DS_Store": b"",
-             "__MACOSX/0.jpg": b"", **wds(), "info.npy": b""}
+    files = {
+        "README": b"words",
+        "__meta__": b"",
+        "__x__/a.jpg": b"",
+        "._0000.jpg": b"",
+        ".DS_Store": b"",
+        "__MACOSX/0.jpg": b"",
+        **wds(),
+        "info.npy": b"",
+    }
     raw = read(tar_of(tmp_path / "a.tar", files))
     assert (len(raw.samples), raw.faults) == (6, [])
 
 
 def test_numbers_are_sorted_as_numbers_and_words_as_words(tmp_path: Path) -> None:
     def classes(field: str, labels: list[str]) -> list[str]:
-        files = {f"{number}.{kind}": content for number, label in enumerate(labels)
-                 for kind, content in (("jpg", jpg(0)), (field, label.encode()))}
+        files = {
+            f"{number}.{kind}": content
+            for number, label in enumerate(labels)
+            for kind, content in (("jpg", jpg(0)), (field, label.encode()))
+        }
         return read(tar_of(tmp_path / "a.tar", files)).classes
 
     assert classes("cls", ["10", "9", "2", "10"]) == ["2", "9", "10"]
     assert classes("txt", ["b", "10", "9"]) == ["10", "9", "b"]
 
 
-@pytest.mark.parametrize(("file", "content"), [
-    ("classes.txt", b"owl\r\nant\ncat\n\n"), ("labels.txt", b"owl\nant\ncat"),
-    ("classes.json", b'["owl", "ant", "cat"]'),
-    ("classes.json", b'{"1": "ant", "0": "owl", "2": "cat"}'),
-])
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("classes.txt", b"owl\r\nant\ncat\n\n"),
+        ("labels.txt", b"owl\nant\ncat"),
+        ("classes.json", b'["owl", "ant", "cat"]'),
+        ("classes.json", b'{"1": "ant", "0": "owl", "2": "cat"}'),
+    ],
+)
 @pytest.mark.parametrize("inner", ["", "data/"])
 def test_a_file_beside_the_shards_names_the_classes(tmp_path: Path, file: str, content: bytes, inner: str) -> None:
     shards(tmp_path / inner)

@@ -13,8 +13,12 @@ from PIL import Image
 from graftline.formats.place import Place, place_of
 
 PLAIN = [f"{label}/{number}.png" for label in ("ants", "bees") for number in range(4)]
-SPLIT = [f"{split}/{label}/{number}.png" for split in ("train", "val", "test") for label in ("ants", "bees")
-         for number in range(3)]
+SPLIT = [
+    f"{split}/{label}/{number}.png"
+    for split in ("train", "val", "test")
+    for label in ("ants", "bees")
+    for number in range(3)
+]
 
 
 def at(path: Path) -> Place:
@@ -77,11 +81,21 @@ def mnist(count: int = 20, packed: bool = True) -> dict[str, bytes]:
 def cifar_python(count: int = 20, protocol: int = 2) -> dict[str, bytes]:
     generator = np.random.default_rng(0)
     batches = "data_batch_1", "data_batch_2", "test_batch"
-    files = {f"cifar-10-batches-py/{name}": pickle.dumps(
-        {"data": generator.integers(0, 256, (count, 3072), dtype=np.uint8), "labels": [i % 10 for i in range(count)],
-         "batch_label": "a batch", "filenames": ["x.png"] * count}, protocol) for name in batches}
+    files = {
+        f"cifar-10-batches-py/{name}": pickle.dumps(
+            {
+                "data": generator.integers(0, 256, (count, 3072), dtype=np.uint8),
+                "labels": [i % 10 for i in range(count)],
+                "batch_label": "a batch",
+                "filenames": ["x.png"] * count,
+            },
+            protocol,
+        )
+        for name in batches
+    }
     files["cifar-10-batches-py/batches.meta"] = pickle.dumps(
-        {"label_names": [f"thing{index}" for index in range(10)], "num_vis": 3072}, protocol)
+        {"label_names": [f"thing{index}" for index in range(10)], "num_vis": 3072}, protocol
+    )
     return files
 
 

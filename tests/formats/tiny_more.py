@@ -40,13 +40,24 @@ def coco(labels: dict[str, list[int]], names: tuple[str, ...] = ("cat", "dog", "
     """A COCO JSON: file name to the categories of its annotations, which count from 1."""
     annotations = [(image, category) for image, categories in enumerate(labels.values()) for category in categories]
     value = {
-        "info": {"year": 2026}, "licenses": [],
+        "info": {"year": 2026},
+        "licenses": [],
         "images": [{"id": image, "file_name": name, "height": 10, "width": 12} for image, name in enumerate(labels)],
-        "annotations": [{"id": number, "image_id": image, "category_id": category, "bbox": [1, 2, 3, 4], "iscrowd": 0,
-                         "segmentation": [[1, 2, 3, 2, 3, 4]], "area": 12} for number, (image, category)
-                        in enumerate(annotations)],
-        "categories": [{"id": number, "name": name, "supercategory": "animal"} for number, name
-                       in enumerate(names, start=1)],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": image,
+                "category_id": category,
+                "bbox": [1, 2, 3, 4],
+                "iscrowd": 0,
+                "segmentation": [[1, 2, 3, 2, 3, 4]],
+                "area": 12,
+            }
+            for number, (image, category) in enumerate(annotations)
+        ],
+        "categories": [
+            {"id": number, "name": name, "supercategory": "animal"} for number, name in enumerate(names, start=1)
+        ],
     }
     return json.dumps({**value, **change}).encode()
 
@@ -64,13 +75,26 @@ def coco_folder(folder: Path) -> Path:
 def cifar100_python(count: int = 20, protocol: int = 2) -> dict[str, bytes]:
     generator = np.random.default_rng(0)
     fine = [number * 7 % 100 for number in range(count)]
-    files = {f"cifar-100-python/{name}": pickle.dumps(
-        {"data": generator.integers(0, 256, (count, 3072), dtype=np.uint8), "fine_labels": fine,
-         "coarse_labels": [label % 20 for label in fine], "batch_label": "a batch",
-         "filenames": ["x.png"] * count}, protocol) for name in ("train", "test")}
+    files = {
+        f"cifar-100-python/{name}": pickle.dumps(
+            {
+                "data": generator.integers(0, 256, (count, 3072), dtype=np.uint8),
+                "fine_labels": fine,
+                "coarse_labels": [label % 20 for label in fine],
+                "batch_label": "a batch",
+                "filenames": ["x.png"] * count,
+            },
+            protocol,
+        )
+        for name in ("train", "test")
+    }
     files["cifar-100-python/meta"] = pickle.dumps(
-        {"fine_label_names": [f"thing{index}" for index in range(100)],
-         "coarse_label_names": [f"kind{index}" for index in range(20)]}, protocol)
+        {
+            "fine_label_names": [f"thing{index}" for index in range(100)],
+            "coarse_label_names": [f"kind{index}" for index in range(20)],
+        },
+        protocol,
+    )
     files["cifar-100-python/file.txt~"] = b""
     return files
 
@@ -79,6 +103,9 @@ def cifar100_binary(count: int = 20) -> dict[str, bytes]:
     records = np.random.default_rng(0).integers(0, 256, (count, 3074), dtype=np.uint8)
     records[:, 1] = np.arange(count) * 7 % 100
     records[:, 0] = records[:, 1] % 20
-    return {"train.bin": records.tobytes(), "test.bin": records[:10].tobytes(),
-            "fine_label_names.txt": "\n".join(f"thing{index}" for index in range(100)).encode() + b"\n",
-            "coarse_label_names.txt": "\n".join(f"kind{index}" for index in range(20)).encode() + b"\n"}
+    return {
+        "train.bin": records.tobytes(),
+        "test.bin": records[:10].tobytes(),
+        "fine_label_names.txt": "\n".join(f"thing{index}" for index in range(100)).encode() + b"\n",
+        "coarse_label_names.txt": "\n".join(f"kind{index}" for index in range(20)).encode() + b"\n",
+    }

@@ -52,8 +52,9 @@ def table_in(folder: Path, text: str | bytes, name: str = "labels.csv", images: 
     return folder / name
 
 
-def parquet_of(path: Path, columns: dict[str, Any], classes: dict[str, list[str]] | None = None,
-               group: int = 100) -> Path:
+def parquet_of(
+    path: Path, columns: dict[str, Any], classes: dict[str, list[str]] | None = None, group: int = 100
+) -> Path:
     """A Parquet file of pyarrow arrays or lists, with ClassLabel names where given, as `datasets` writes them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -71,12 +72,18 @@ def embedded(images: Iterable[tuple[bytes | None, str | None]]) -> Any:
     """An array of images as `datasets` embeds them."""
     import pyarrow as pa
 
-    return pa.array([{"bytes": content, "path": path} for content, path in images],
-                    pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    return pa.array(
+        [{"bytes": content, "path": path} for content, path in images],
+        pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+    )
 
 
 def hugging_face(path: Path, images: dict[str, bytes], names: Sequence[str] = ("ants", "bees"), group: int = 3) -> Path:
     """Images by `CLASS/FILE`, embedded, their classes by index."""
     labels = [list(names).index(name.split("/")[-2]) for name in images]
-    return parquet_of(path, {"image": embedded((content, name.split("/")[-1]) for name, content in images.items()),
-                             "label": labels}, {"label": list(names)}, group)
+    return parquet_of(
+        path,
+        {"image": embedded((content, name.split("/")[-1]) for name, content in images.items()), "label": labels},
+        {"label": list(names)},
+        group,
+    )

@@ -26,8 +26,11 @@ def test_a_dead_endpoint_is_refused_within_the_deadline(tmp_path: Path, monkeypa
 
 @pytest.mark.usefixtures("nobody")
 def test_missing_credentials_are_refused_with_what_to_do() -> None:
-    with pytest.raises(RefusedError, match=r"gs://bucket/a: no credentials for Google Cloud; run `gcloud auth .*"
-                                           r"GRAFTLINE_ANONYMOUS=1 for a public bucket"):
+    with pytest.raises(
+        RefusedError,
+        match=r"gs://bucket/a: no credentials for Google Cloud; run `gcloud auth .*"
+        r"GRAFTLINE_ANONYMOUS=1 for a public bucket",
+    ):
         storage.listing("gs://bucket/a")
 
 
@@ -45,8 +48,9 @@ def test_an_emulator_without_a_scheme_is_refused(monkeypatch: pytest.MonkeyPatch
         storage.exists("gs://bucket/a")
 
 
-def test_damaged_credentials_are_refused_without_a_word_of_them(tmp_path: Path,
-                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_credentials_are_refused_without_a_word_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
     (tmp_path / "key.json").write_text('{"type": "service_account", "private_key": "SECRET", "client_email": "a@b"}')

@@ -35,8 +35,9 @@ pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one co
 
 
 def fetching(folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", _FETCH, str(folder)], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", _FETCH, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def children(parent: int) -> list[int]:

@@ -40,8 +40,9 @@ def test_a_folder_and_its_copy_in_a_bucket_are_listed_alike(tmp_path: Path) -> N
     here = folder_of(tmp_path / "set", FILES)
     there = uploaded("alike/set", FILES)
     found = storage.listing(there)
-    assert [(entry.name, entry.size, entry.crc32c) for entry in found] \
-        == [(entry.name, entry.size, entry.crc32c) for entry in storage.listing(str(here))]
+    assert [(entry.name, entry.size, entry.crc32c) for entry in found] == [
+        (entry.name, entry.size, entry.crc32c) for entry in storage.listing(str(here))
+    ]
     assert all(entry.generation > 0 for entry in found)
     assert of_place(there) == of_place(str(here))
 
@@ -52,8 +53,9 @@ def test_a_prefix_comes_here_whole(tmp_path: Path) -> None:
     assert storage.exists(place)
     folder = storage.local(place, tmp_path)
     assert folder == tmp_path / "set"
-    assert {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()} \
-        == FILES
+    assert {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    } == FILES
 
 
 def test_a_large_object_comes_here_whole(tmp_path: Path) -> None:
@@ -114,7 +116,9 @@ def test_rows_that_are_uris(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     assert not storage.exists("gs://bucket/none")
-    for place, why in (("gs://bucket/none", "there is no such object, and none below it"),
-                       ("gs://no-such-bucket/a", "there is no such bucket")):
+    for place, why in (
+        ("gs://bucket/none", "there is no such object, and none below it"),
+        ("gs://no-such-bucket/a", "there is no such bucket"),
+    ):
         with pytest.raises(RefusedError, match=f"{place}: {why}"):
             storage.local(place, tmp_path)

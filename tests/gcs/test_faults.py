@@ -76,18 +76,21 @@ def test_a_stall_is_healed(bucket: Bucket, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize(("how", "why"), [
-    (503, r"no answer in 0 s \(the last was 503\); try again, what has arrived is kept"),
-    (429, r"no answer in 0 s \(the last was 429\)"),
-    ("cut", r"no answer in 0 s \(the last was \w+Error\)"),
-    ("stall", r"no answer in 0 s \(the last was ReadTimeoutError\)"),
-    ("reset", r"no answer in 0 s \(the last was \w+Error\)"),
-    ("corrupt", "its bytes came damaged 3 times, by the checksum that was listed; check the network"),
-    (403, r"not permitted \(403\); give this account storage.objects.list and .get on the bucket"),
-    (404, "there is no such bucket, or the object went away or was replaced since it was listed"),
-    (412, "the object was replaced meanwhile; run again"),
-    (400, r"the service refused \(400\)"),
-])
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        (503, r"no answer in 0 s \(the last was 503\); try again, what has arrived is kept"),
+        (429, r"no answer in 0 s \(the last was 429\)"),
+        ("cut", r"no answer in 0 s \(the last was \w+Error\)"),
+        ("stall", r"no answer in 0 s \(the last was ReadTimeoutError\)"),
+        ("reset", r"no answer in 0 s \(the last was \w+Error\)"),
+        ("corrupt", "its bytes came damaged 3 times, by the checksum that was listed; check the network"),
+        (403, r"not permitted \(403\); give this account storage.objects.list and .get on the bucket"),
+        (404, "there is no such bucket, or the object went away or was replaced since it was listed"),
+        (412, "the object was replaced meanwhile; run again"),
+        (400, r"the service refused \(400\)"),
+    ],
+)
 def test_what_stays_is_refused_and_what_arrived_is_kept(bucket: Bucket, tmp_path: Path, how: How, why: str) -> None:
     bucket.objects |= FILES
     bucket.fail("media", how, times=ALWAYS, name=BAD)
@@ -124,8 +127,9 @@ def test_a_large_object_that_is_all_here_but_for_its_name_lands(bucket: Bucket, 
 
 
 @pytest.mark.usefixtures("impatient")
-def test_half_of_a_large_object_that_was_damaged_here_is_fetched_again(bucket: Bucket, large: bytes,
-                                                                       tmp_path: Path) -> None:
+def test_half_of_a_large_object_that_was_damaged_here_is_fetched_again(
+    bucket: Bucket, large: bytes, tmp_path: Path
+) -> None:
     bucket.before = lambda what, name: bucket.fail("media", 503, ALWAYS) if len(bucket.fetched()) == 5 else None
     with pytest.raises(RefusedError, match="no answer"):
         storage.local("gs://bucket/large", tmp_path)
@@ -145,8 +149,9 @@ def test_a_large_object_that_always_comes_damaged_is_refused(bucket: Bucket, lar
 
 
 @pytest.mark.parametrize("name", ["set/20.bin", "large"])
-def test_an_object_replaced_during_the_download_is_refused(bucket: Bucket, large: bytes, tmp_path: Path,
-                                                           name: str) -> None:
+def test_an_object_replaced_during_the_download_is_refused(
+    bucket: Bucket, large: bytes, tmp_path: Path, name: str
+) -> None:
     bucket.objects |= FILES
     entries = storage.listing("gs://bucket")
 
@@ -178,19 +183,26 @@ def test_a_bucket_that_may_not_be_read(bucket: Bucket, tmp_path: Path, what: Wha
 
 
 def test_a_bucket_that_is_not_there(bucket: Bucket, tmp_path: Path) -> None:
-    for ask in (storage.listing, storage.exists, lambda place: storage.local(place, tmp_path),
-                lambda place: storage.fetch_uris([place], tmp_path), lambda place: storage.listing_of([place])):
+    for ask in (
+        storage.listing,
+        storage.exists,
+        lambda place: storage.local(place, tmp_path),
+        lambda place: storage.fetch_uris([place], tmp_path),
+        lambda place: storage.listing_of([place]),
+    ):
         with pytest.raises(RefusedError, match=r"gs://other(/a)?: there is no such bucket"):
             ask("gs://other/a")
 
 
-def test_too_little_room_is_refused_before_anything_is_fetched(bucket: Bucket, tmp_path: Path,
-                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_room_is_refused_before_anything_is_fetched(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bucket.objects |= FILES
     usage = namedtuple("usage", "total used free")(10**6, 10**6 - 5000, 5000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(RefusedError, match=f"gs://bucket/set: 40,780 bytes to fetch, and 5,000 bytes free in {tmp_path}"
-                                           "/set; make room"):
+    with pytest.raises(
+        RefusedError, match=f"gs://bucket/set: 40,780 bytes to fetch, and 5,000 bytes free in {tmp_path}/set; make room"
+    ):
         storage.local("gs://bucket/set", tmp_path)
     assert not bucket.fetched()
 
@@ -219,12 +231,21 @@ def test_what_is_in_the_way_is_told(bucket: Bucket, tmp_path: Path) -> None:
         storage.local("gs://bucket/set", tmp_path)
 
 
-@pytest.mark.parametrize(("name", "why"), [
-    ("set/../evil", "climbs out"), ("set//etc/passwd", "has an absolute path"), ("set/a/../../b", "climbs out"),
-    ("set/a//b", "has an empty part"), ("set/./b", "has an empty part or '.'"), ("set/C:/x", "has a drive letter"),
-    ("set/a\nb", "has a control character"), ("set/a\\b", "has a backslash"), ("set/" + "x" * 256, "of more than 255"),
-    ("set/a/.arriving/x", "the name of the folder where files arrive"),
-])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("set/../evil", "climbs out"),
+        ("set//etc/passwd", "has an absolute path"),
+        ("set/a/../../b", "climbs out"),
+        ("set/a//b", "has an empty part"),
+        ("set/./b", "has an empty part or '.'"),
+        ("set/C:/x", "has a drive letter"),
+        ("set/a\nb", "has a control character"),
+        ("set/a\\b", "has a backslash"),
+        ("set/" + "x" * 256, "of more than 255"),
+        ("set/a/.arriving/x", "the name of the folder where files arrive"),
+    ],
+)
 def test_objects_whose_names_cannot_be_files_are_refused(bucket: Bucket, tmp_path: Path, name: str, why: str) -> None:
     bucket.objects |= {name: b"1", "set/good": b"2"}
     with pytest.raises(RefusedError, match=rf"gs://bucket/set: the object .* {why}.*; rename it in the bucket"):

@@ -26,8 +26,9 @@ storage.local("gs://bucket/set", Path(sys.argv[1]))
 
 
 @pytest.mark.parametrize(("moment", "objects_a_process"), [(5, 50), (20, 1000), (120, 50)])
-def test_a_killed_fetch_goes_on_where_it_was(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                             moment: int, objects_a_process: int) -> None:
+def test_a_killed_fetch_goes_on_where_it_was(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int, objects_a_process: int
+) -> None:
     draw = random.Random(moment)
     bucket.objects = {f"set/{number:03}": draw.randbytes(draw.randrange(50_000)) for number in range(150)}
     bucket.objects["set/!large"] = draw.randbytes(2_000_000)

@@ -96,7 +96,7 @@ def test_finds_what_comparing_all_finds(seed: int, count: int, limit: int, chunk
 @settings(deadline=None)
 def test_finds_what_comparing_all_finds_between_two(seed: int, count: int, cut: int, limit: int, chunk: int) -> None:
     both = np.random.default_rng(seed).permutation(some(seed, count, limit))
-    ours, theirs = both[:cut], np.concatenate([both[cut:], both[:cut // 2]])
+    ours, theirs = both[:cut], np.concatenate([both[cut:], both[: cut // 2]])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hamming, "_CHUNK", chunk)
         patch.setattr(room, "_MANY", chunk)

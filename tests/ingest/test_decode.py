@@ -26,11 +26,16 @@ def file_of(image: Image.Image, kind: str = "PNG", **options: Any) -> io.BytesIO
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that promises a size and holds almost nothing."""
+
     def piece(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    return (b"\x89PNG\r\n\x1a\n" + piece(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-            + piece(b"IDAT", zlib.compress(bytes(1000))) + piece(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + piece(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + piece(b"IDAT", zlib.compress(bytes(1000)))
+        + piece(b"IEND", b"")
+    )
 
 
 def flat(mode: str, colour: Any) -> Image.Image:
@@ -44,16 +49,29 @@ def palette_with_hole() -> Image.Image:
     return image
 
 
-@pytest.mark.parametrize(("image", "kind", "expected"), [
-    (flat("L", GREY), "PNG", (GREY,) * 3), (flat("RGB", RED), "PNG", RED), (flat("1", 1), "PNG", (255,) * 3),
-    (flat("LA", (GREY, 255)), "PNG", (GREY,) * 3), (flat("LA", (GREY, 0)), "PNG", (255,) * 3),
-    (flat("RGBA", (*RED, 255)), "PNG", RED), (flat("RGBA", (0, 0, 0, 0)), "PNG", (255,) * 3),
-    (flat("RGBA", (0, 0, 0, 128)), "PNG", (127,) * 3), (palette_with_hole(), "PNG", (255,) * 3),
-    (flat("RGB", RED).quantize(4), "PNG", RED), (flat("I;16", 90 * 256 + 200), "PNG", (90,) * 3),
-    (flat("I;16", 90 * 256 + 200), "TIFF", (90,) * 3), (flat("CMYK", (0, 255, 255, 0)), "JPEG", (254, 0, 0)),
-    (flat("RGB", RED), "GIF", RED), (flat("RGB", RED), "TIFF", RED), (flat("RGB", RED), "BMP", RED),
-    (flat("RGB", RED), "PPM", RED), (flat("RGB", RED), "WEBP", RED),
-])
+@pytest.mark.parametrize(
+    ("image", "kind", "expected"),
+    [
+        (flat("L", GREY), "PNG", (GREY,) * 3),
+        (flat("RGB", RED), "PNG", RED),
+        (flat("1", 1), "PNG", (255,) * 3),
+        (flat("LA", (GREY, 255)), "PNG", (GREY,) * 3),
+        (flat("LA", (GREY, 0)), "PNG", (255,) * 3),
+        (flat("RGBA", (*RED, 255)), "PNG", RED),
+        (flat("RGBA", (0, 0, 0, 0)), "PNG", (255,) * 3),
+        (flat("RGBA", (0, 0, 0, 128)), "PNG", (127,) * 3),
+        (palette_with_hole(), "PNG", (255,) * 3),
+        (flat("RGB", RED).quantize(4), "PNG", RED),
+        (flat("I;16", 90 * 256 + 200), "PNG", (90,) * 3),
+        (flat("I;16", 90 * 256 + 200), "TIFF", (90,) * 3),
+        (flat("CMYK", (0, 255, 255, 0)), "JPEG", (254, 0, 0)),
+        (flat("RGB", RED), "GIF", RED),
+        (flat("RGB", RED), "TIFF", RED),
+        (flat("RGB", RED), "BMP", RED),
+        (flat("RGB", RED), "PPM", RED),
+        (flat("RGB", RED), "WEBP", RED),
+    ],
+)
 def test_modes_and_kinds(image: Image.Image, kind: str, expected: tuple[int, int, int]) -> None:
     found = pixels(file_of(image, kind), (3, 20, 20))
     assert found.shape == (3, 20, 20)
@@ -62,8 +80,10 @@ def test_modes_and_kinds(image: Image.Image, kind: str, expected: tuple[int, int
     assert np.abs(found.astype(int) - np.array(expected)[:, None, None]).max() <= most
 
 
-@pytest.mark.parametrize(("mode", "grey"), [("1", True), ("L", True), ("LA", True), ("I;16", True), ("RGB", False),
-                                            ("RGBA", False), ("P", False)])
+@pytest.mark.parametrize(
+    ("mode", "grey"),
+    [("1", True), ("L", True), ("LA", True), ("I;16", True), ("RGB", False), ("RGBA", False), ("P", False)],
+)
 def test_headers_tell_size_and_grey(mode: str, grey: bool) -> None:
     found = header(file_of(Image.new(mode, (30, 20))))
     assert (found.width, found.height, found.grey) == (30, 20, grey)
@@ -93,8 +113,10 @@ def test_exif_rotation_is_applied(orientation: int) -> None:
 def test_the_first_of_several_frames_is_taken() -> None:
     first, second = flat("RGB", RED), flat("RGB", (0, 0, 250))
     for kind in ("GIF", "TIFF", "WEBP"):
-        found = pixels(file_of(first, kind, save_all=True, append_images=[second], **{"lossless": True}
-                               if kind == "WEBP" else {}), (3, 20, 20))
+        found = pixels(
+            file_of(first, kind, save_all=True, append_images=[second], **{"lossless": True} if kind == "WEBP" else {}),
+            (3, 20, 20),
+        )
         assert found[0].min() > 240
 
 
@@ -125,10 +147,15 @@ def test_arrays_change_size_and_channels() -> None:
     assert (pixels(np.repeat(grey, 3, axis=0), (1, 16, 16)) == 90).all()
 
 
-@pytest.mark.parametrize(("content", "why"), [
-    (b"", "an empty file"), (b"<!DOCTYPE html><html>Not found</html>", r"not an image of a known kind \(JPEG, PNG"),
-    (b"\xff\xd8\xff\xe0", "damaged|not an image"), (b"%!PS-Adobe-3.0 EPSF-3.0", "not an image of a known kind"),
-])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "an empty file"),
+        (b"<!DOCTYPE html><html>Not found</html>", r"not an image of a known kind \(JPEG, PNG"),
+        (b"\xff\xd8\xff\xe0", "damaged|not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "not an image of a known kind"),
+    ],
+)
 def test_what_is_no_image_says_so(content: bytes, why: str) -> None:
     for read in (header, lambda file: pixels(file, (3, 8, 8))):
         with pytest.raises(UnreadableError, match=why):
@@ -139,13 +166,18 @@ def test_a_jpeg_cut_in_half_is_damaged() -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8))
     content = file_of(noise, "JPEG").getvalue()
     with pytest.raises(UnreadableError, match="damaged: image file is truncated"):
-        pixels(io.BytesIO(content[:len(content) // 2]), (3, 32, 32))
+        pixels(io.BytesIO(content[: len(content) // 2]), (3, 32, 32))
 
 
-@pytest.mark.parametrize(("size", "why"), [
-    ((30_000, 30_000), "too many pixels; at most 100,000,000"), ((10_001, 10_000), "10001x10000 pixels; at most"),
-    ((100_000, 1), "100000x1 pixels; one side at most 50 times the other"), ((0, 5), "."),
-])
+@pytest.mark.parametrize(
+    ("size", "why"),
+    [
+        ((30_000, 30_000), "too many pixels; at most 100,000,000"),
+        ((10_001, 10_000), "10001x10000 pixels; at most"),
+        ((100_000, 1), "100000x1 pixels; one side at most 50 times the other"),
+        ((0, 5), "."),
+    ],
+)
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_sizes_out_of_bounds_are_refused_by_the_header(size: tuple[int, int], why: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -173,10 +205,13 @@ WHOLE = [file_of(NOISE, kind).getvalue() for kind in ("JPEG", "PNG", "GIF", "TIF
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(WHOLE), st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
-       st.floats(0.1, 1))
+@given(
+    st.sampled_from(WHOLE),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
+    st.floats(0.1, 1),
+)
 def test_damage_never_escapes(whole: bytes, changes: list[tuple[float, int]], keep: float) -> None:
-    content = bytearray(whole[:int(keep * len(whole))])
+    content = bytearray(whole[: int(keep * len(whole))])
     for where, value in changes:
         content[int(where * len(content))] = value
     readers: list[Callable[[io.BytesIO], Any]] = [header, lambda file: pixels(file, (3, 8, 8))]

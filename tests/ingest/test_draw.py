@@ -19,8 +19,9 @@ def single(label_of: Mapping[str, str]) -> dict[str, int]:
 
 def of_sizes(sizes: list[int], first: int = 0) -> tuple[dict[str, str], dict[str, int]]:
     """Units of one class."""
-    unit_of = {f"{unit:05x}{member:05x}": unit for unit, size in enumerate(sizes, start=first)
-               for member in range(size)}
+    unit_of = {
+        f"{unit:05x}{member:05x}": unit for unit, size in enumerate(sizes, start=first) for member in range(size)
+    }
     return dict.fromkeys(unit_of, "a"), unit_of
 
 
@@ -30,8 +31,9 @@ def drawn(sizes: list[int], val: float = 0.15, test: float = 0.15) -> Counter[Sp
 
 
 @given(digests, st.integers(0, 9), fractions, fractions)
-def test_a_draw_covers_all_and_keeps_each_class_its_share(label_of: dict[str, str], seed: int, val: float,
-                                                          test: float) -> None:
+def test_a_draw_covers_all_and_keeps_each_class_its_share(
+    label_of: dict[str, str], seed: int, val: float, test: float
+) -> None:
     splits = draw(label_of, single(label_of), {}, seed=seed, val_fraction=val, test_fraction=test)
     assert set(splits) == set(label_of)
     for label, size in Counter(label_of.values()).items():
@@ -43,8 +45,9 @@ def test_a_draw_covers_all_and_keeps_each_class_its_share(label_of: dict[str, st
         assert abs(have["test"] - test * size) <= 1.5 or have["train"] == 1
 
 
-def draw_of_the_first_release(label_of: Mapping[str, str], known: Mapping[str, SplitName], seed: int, val: float,
-                              test: float) -> dict[str, SplitName]:
+def draw_of_the_first_release(
+    label_of: Mapping[str, str], known: Mapping[str, SplitName], seed: int, val: float, test: float
+) -> dict[str, SplitName]:
     classes: dict[str, list[str]] = defaultdict(list)
     for digest, label in label_of.items():
         classes[label].append(digest)
@@ -63,8 +66,9 @@ def draw_of_the_first_release(label_of: Mapping[str, str], known: Mapping[str, S
 
 
 @given(digests, digests, st.integers(0, 9), fractions, fractions)
-def test_single_samples_are_drawn_as_ever(earlier: dict[str, str], later: dict[str, str], seed: int, val: float,
-                                          test: float) -> None:
+def test_single_samples_are_drawn_as_ever(
+    earlier: dict[str, str], later: dict[str, str], seed: int, val: float, test: float
+) -> None:
     first = draw(earlier, single(earlier), {}, seed=seed, val_fraction=val, test_fraction=test)
     assert first == draw_of_the_first_release(earlier, {}, seed, val, test)
     both = {**later, **earlier}
@@ -73,13 +77,26 @@ def test_single_samples_are_drawn_as_ever(earlier: dict[str, str], later: dict[s
     assert {digest: second[digest] for digest in earlier} == first
 
 
-@given(st.dictionaries(st.integers(0, 2**64).map("{:064x}".format),
-                       st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=60), st.randoms())
+@given(
+    st.dictionaries(
+        st.integers(0, 2**64).map("{:064x}".format), st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=60
+    ),
+    st.randoms(),
+)
 def test_the_order_of_files_decides_nothing(found: dict[str, tuple[str, int]], random: object) -> None:
     shuffled = list(found.items())
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    one, other = (draw({digest: label for digest, (label, _) in some}, {digest: unit for digest, (_, unit) in some}, {},
-                       seed=3, val_fraction=0.2, test_fraction=0.2) for some in (list(found.items()), shuffled))
+    one, other = (
+        draw(
+            {digest: label for digest, (label, _) in some},
+            {digest: unit for digest, (_, unit) in some},
+            {},
+            seed=3,
+            val_fraction=0.2,
+            test_fraction=0.2,
+        )
+        for some in (list(found.items()), shuffled)
+    )
     assert one == other
 
 
@@ -89,20 +106,23 @@ def test_another_seed_draws_others() -> None:
     assert one != other
 
 
-@pytest.mark.parametrize(("sizes", "train", "val", "test"), [
-    ([1], 1, 0, 0),
-    ([7], 7, 0, 0),
-    ([1, 1], 1, 0, 1),
-    ([3, 3], 3, 0, 3),
-    ([1, 9], 9, 0, 1),  # the small one, wherever it stands in the order
-    ([9, 1], 9, 0, 1),
-    ([50, 1, 1], 50, 1, 1),  # both small ones fit into test's share of 8; one is kept for val
-    ([10, 10, 10], 10, 10, 10),  # half of 10 is beyond the share of 4, yet none may be empty
-    ([2, 2, 2], 2, 2, 2),
-    ([5] * 40, 140, 30, 30),
-    ([4] * 10, 24, 8, 8),  # 0 + 2 <= 6, 4 + 2 <= 6, 8 + 2 > 6
-    ([5] * 10, 30, 10, 10),  # 5 + 2.5 <= 8, 10 + 2.5 > 8
-])
+@pytest.mark.parametrize(
+    ("sizes", "train", "val", "test"),
+    [
+        ([1], 1, 0, 0),
+        ([7], 7, 0, 0),
+        ([1, 1], 1, 0, 1),
+        ([3, 3], 3, 0, 3),
+        ([1, 9], 9, 0, 1),  # the small one, wherever it stands in the order
+        ([9, 1], 9, 0, 1),
+        ([50, 1, 1], 50, 1, 1),  # both small ones fit into test's share of 8; one is kept for val
+        ([10, 10, 10], 10, 10, 10),  # half of 10 is beyond the share of 4, yet none may be empty
+        ([2, 2, 2], 2, 2, 2),
+        ([5] * 40, 140, 30, 30),
+        ([4] * 10, 24, 8, 8),  # 0 + 2 <= 6, 4 + 2 <= 6, 8 + 2 > 6
+        ([5] * 10, 30, 10, 10),  # 5 + 2.5 <= 8, 10 + 2.5 > 8
+    ],
+)
 def test_units_of_known_sizes(sizes: list[int], train: int, val: int, test: int) -> None:
     assert drawn(sizes) == Counter(train=train, val=val, test=test)
 
@@ -126,8 +146,9 @@ def test_members_that_come_later_change_no_order() -> None:
     label_of, unit_of = of_sizes([1] * 30)
     splits = draw(label_of, unit_of, {}, seed=0, val_fraction=0.2, test_fraction=0.2)
     more = {f"{unit:05x}fffff": unit for unit in range(30)}
-    grown = draw({**label_of, **dict.fromkeys(more, "a")}, {**unit_of, **more}, {}, seed=0, val_fraction=0.2,
-                 test_fraction=0.2)
+    grown = draw(
+        {**label_of, **dict.fromkeys(more, "a")}, {**unit_of, **more}, {}, seed=0, val_fraction=0.2, test_fraction=0.2
+    )
     assert {digest: grown[digest] for digest in splits} == splits
 
 

@@ -19,18 +19,42 @@ def test_nothing_wrong() -> None:
     assert warnings({}, []) == []
 
 
-@pytest.mark.parametrize(("one", "other"), [
-    ("Cat", "cat "), ("hot dog", "hot_dog"), ("hot-dog", "HotDog"), ("class 1", "class_1"), ("a - b", "a_b"),
-    ("stra\N{LATIN SMALL LETTER SHARP S}e", "STRASSE"), ("\uff23\uff41\uff54", "cat"),
-    ("c\u200bat", "cat"), ("x\u2011ray", "x-ray"), ("cat\u00a0dog", "cat dog"), ("\N{MINUS SIGN}1", "-1")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Cat", "cat "),
+        ("hot dog", "hot_dog"),
+        ("hot-dog", "HotDog"),
+        ("class 1", "class_1"),
+        ("a - b", "a_b"),
+        ("stra\N{LATIN SMALL LETTER SHARP S}e", "STRASSE"),
+        ("\uff23\uff41\uff54", "cat"),
+        ("c\u200bat", "cat"),
+        ("x\u2011ray", "x-ray"),
+        ("cat\u00a0dog", "cat dog"),
+        ("\N{MINUS SIGN}1", "-1"),
+    ],
+)
 def test_names_that_look_like_one_class(one: str, other: str) -> None:
     assert of_names(one, other, "horse") == [
-        f"{one!r} and {other!r} look like one class: rename one, or keep one under `classes:`"]
+        f"{one!r} and {other!r} look like one class: rename one, or keep one under `classes:`"
+    ]
 
 
-@pytest.mark.parametrize(("one", "other"), [
-    ("A", "a"), ("-1", "1"), ("1-1", "11"), ("2020_1", "20201"), ("c", "c++"), ("-", "_"), ("", " "), ("cat", "cats"),
-    ("\N{THUMBS UP SIGN}", "\N{THUMBS DOWN SIGN}")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("A", "a"),
+        ("-1", "1"),
+        ("1-1", "11"),
+        ("2020_1", "20201"),
+        ("c", "c++"),
+        ("-", "_"),
+        ("", " "),
+        ("cat", "cats"),
+        ("\N{THUMBS UP SIGN}", "\N{THUMBS DOWN SIGN}"),
+    ],
+)
 def test_names_that_do_not(one: str, other: str) -> None:
     assert of_names(one, other) == []
 
@@ -49,7 +73,8 @@ def test_many_names_that_look_alike() -> None:
 def test_few_images() -> None:
     assert warnings(counts(ants=3, bees=FEW, wasps=1), ["ants", "bees", "wasps"])[0] == (
         "fewer than 10 training images: 'wasps' (1) and 'ants' (3); add some, or name the other classes under "
-        "`classes:`")
+        "`classes:`"
+    )
 
 
 def test_few_images_in_many_classes() -> None:
@@ -64,7 +89,8 @@ def test_imbalance() -> None:
     assert warnings(counts(cat=5000, dog=12, horse=40), ["cat", "dog", "horse"]) == [
         "the classes are not balanced: 'cat' has 5,000 training images, 417 times as many as 'dog' with 12; trust "
         "balanced accuracy rather than accuracy, and add images of the small classes or take fewer of the large ones "
-        "by `train_per_class:`"]
+        "by `train_per_class:`"
+    ]
 
 
 def test_imbalance_starts_at_its_threshold() -> None:
@@ -77,8 +103,10 @@ def test_a_class_without_training_images_has_no_ratio() -> None:
     assert "'dog' (0)" in found[0]
 
 
-@pytest.mark.parametrize(("split", "words", "why"), [
-    ("val", "validation", "choosing and stopping do not see it"), ("test", "test", "how well it is told apart")])
+@pytest.mark.parametrize(
+    ("split", "words", "why"),
+    [("val", "validation", "choosing and stopping do not see it"), ("test", "test", "how well it is told apart")],
+)
 def test_a_class_is_absent(split: SplitName, words: str, why: str) -> None:
     found = counts(cat=20, dog=20)
     found["dog"][split] = 0

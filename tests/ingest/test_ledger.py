@@ -13,9 +13,16 @@ names = st.sampled_from(["train", "val", "test"])
 hexadecimal = st.binary(min_size=32, max_size=32).map(bytes.hex)
 
 
-@given(st.builds(Ledger, seed=st.integers(0, 2**63), image_size=st.tuples(st.integers(1, 999), st.integers(1, 999)),
-                 entries=st.dictionaries(hexadecimal, names), groups=st.dictionaries(st.text(), names),
-                 hashes=st.dictionaries(hexadecimal, hexadecimal)))
+@given(
+    st.builds(
+        Ledger,
+        seed=st.integers(0, 2**63),
+        image_size=st.tuples(st.integers(1, 999), st.integers(1, 999)),
+        entries=st.dictionaries(hexadecimal, names),
+        groups=st.dictionaries(st.text(), names),
+        hashes=st.dictionaries(hexadecimal, hexadecimal),
+    )
+)
 def test_a_ledger_comes_back_as_it_was_written(one: Ledger) -> None:
     assert Ledger.model_validate_json(one.to_json()) == one
 
@@ -41,22 +48,31 @@ def test_the_first_version_is_read_as_the_second(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text('{"entries":{"aa":"val"},"image_shape":[3,8,9],"schema_version":1,"seed":5}')
     found = read(tmp_path / "old.json")
     assert found == Ledger(seed=5, image_size=(8, 9), entries={"aa": "val"})
-    assert json.loads(found.to_json()) == {"schema_version": 2, "seed": 5, "image_size": [8, 9],
-                                           "entries": {"aa": "val"}, "groups": {}, "hashes": {}}
+    assert json.loads(found.to_json()) == {
+        "schema_version": 2,
+        "seed": 5,
+        "image_size": [8, 9],
+        "entries": {"aa": "val"},
+        "groups": {},
+        "hashes": {},
+    }
 
 
 good = {"schema_version": 2, "seed": 0, "image_size": [2, 3], "entries": {}}
 
 
-@pytest.mark.parametrize(("value", "why"), [
-    ([], "Input should be an object"),
-    ({**good, "entries": {"a": "best"}}, r"entries\.a: Input should be 'train', 'val' or 'test'"),
-    ({**good, "groups": {"p": None}}, r"groups\.p: "),
-    ({**good, "hashes": {"a": "00"}}, r"hashes\.a: String should match"),
-    ({**good, "hashes": {"a": "g" * 64}}, r"hashes\.a: String should match"),
-    ({"schema_version": 1, "seed": 0, "image_shape": 3, "entries": {}}, "image_size: Field required"),
-    ({**good, "schema_version": 3}, "schema version 3, this graftline reads up to 2: upgrade graftline"),
-])
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ([], "Input should be an object"),
+        ({**good, "entries": {"a": "best"}}, r"entries\.a: Input should be 'train', 'val' or 'test'"),
+        ({**good, "groups": {"p": None}}, r"groups\.p: "),
+        ({**good, "hashes": {"a": "00"}}, r"hashes\.a: String should match"),
+        ({**good, "hashes": {"a": "g" * 64}}, r"hashes\.a: String should match"),
+        ({"schema_version": 1, "seed": 0, "image_shape": 3, "entries": {}}, "image_size: Field required"),
+        ({**good, "schema_version": 3}, "schema version 3, this graftline reads up to 2: upgrade graftline"),
+    ],
+)
 def test_what_is_no_ledger_is_refused(tmp_path: Path, value: Any, why: str) -> None:
     (tmp_path / "ledger.json").write_text(json.dumps(value))
     with pytest.raises(RefusedError, match=rf"ledger\.json: not a split ledger: {why}.*; give the ledger\.json of"):

@@ -18,8 +18,20 @@ from graftline.dataset import SPLIT_NAMES, UNLABELLED, DatasetManifest, Dropped,
 from graftline.ingest.page import page
 from graftline.ingest.pictures import MEAN_OF, first_rows
 
-HOSTILE = ["<script>alert(1)</script>", "</style>", "\" onload=\"x", "{{ 7 * 7 }}", "`rm`", "it's 'so'",
-           "a \u202e b", "nul\x00", "lone \udc80", "W" * 5000, " ", "\u05e9\u05dc\u05d5\u05dd"]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</style>",
+    '" onload="x',
+    "{{ 7 * 7 }}",
+    "`rm`",
+    "it's 'so'",
+    "a \u202e b",
+    "nul\x00",
+    "lone \udc80",
+    "W" * 5000,
+    " ",
+    "\u05e9\u05dc\u05d5\u05dd",
+]
 
 
 class Reader(HTMLParser):
@@ -51,12 +63,16 @@ class Reader(HTMLParser):
 
     def pictures(self, kind: str = "png") -> list[NDArray[np.uint8]]:
         head = f"data:image/{kind};base64,"
-        return [np.asarray(Image.open(io.BytesIO(base64.b64decode(value.removeprefix(head)))))
-                for tag, name, value in self.attributes if (tag, name) == ("img", "src") and value.startswith(head)]
+        return [
+            np.asarray(Image.open(io.BytesIO(base64.b64decode(value.removeprefix(head)))))
+            for tag, name, value in self.attributes
+            if (tag, name) == ("img", "src") and value.startswith(head)
+        ]
 
 
-def made(sizes: dict[str, tuple[int, int, int]], shape: tuple[int, int, int] = (1, 8, 8),
-         **more: Any) -> tuple[DatasetManifest, NDArray[np.uint8], list[StoredSample]]:
+def made(
+    sizes: dict[str, tuple[int, int, int]], shape: tuple[int, int, int] = (1, 8, 8), **more: Any
+) -> tuple[DatasetManifest, NDArray[np.uint8], list[StoredSample]]:
     """A dataset of noise; the images of a class all have a value that is its own in their first row."""
     samples: list[StoredSample] = []
     images = np.random.default_rng(0).integers(0, 256, (sum(map(sum, sizes.values())), *shape), np.uint8)
@@ -65,12 +81,21 @@ def made(sizes: dict[str, tuple[int, int, int]], shape: tuple[int, int, int] = (
             for index in range(sizes[label][number]):
                 images[len(samples), :, 0] = 10 * row % 256
                 samples.append(StoredSample(f"{split}/{label}/{index}.png", label, split, "00"))
-    fields = {"label": "pets", "format": "image-folder", "classes": list(sizes), "image_shape": shape,
-              "sizes": {name: sum(count[number] for count in sizes.values())
-                        for number, name in enumerate(SPLIT_NAMES)},
-              "counts": {label: dict(zip(SPLIT_NAMES, count, strict=True)) for label, count in sizes.items()},
-              "mean": [0.5] * shape[0], "std": [0.5] * shape[0], "dropped": [], "seed": 0, "ledger": "sha256:1",
-              "fingerprint": "", "digest": "sha256:" + 8 * "01234567"}
+    fields = {
+        "label": "pets",
+        "format": "image-folder",
+        "classes": list(sizes),
+        "image_shape": shape,
+        "sizes": {name: sum(count[number] for count in sizes.values()) for number, name in enumerate(SPLIT_NAMES)},
+        "counts": {label: dict(zip(SPLIT_NAMES, count, strict=True)) for label, count in sizes.items()},
+        "mean": [0.5] * shape[0],
+        "std": [0.5] * shape[0],
+        "dropped": [],
+        "seed": 0,
+        "ledger": "sha256:1",
+        "fingerprint": "",
+        "digest": "sha256:" + 8 * "01234567",
+    }
     return DatasetManifest(**{**fields, **more}), images, samples
 
 
@@ -87,16 +112,40 @@ def in_order(text: str, parts: Sequence[str]) -> bool:
 
 
 def test_says_what_it_is_in_order() -> None:
-    html = read(*made({"cat": (1200, 20, 30), "dog": (800, 20, 30)}, original_sides=[20, 30, 31, 40, 1500],
-                      notes=["splits were drawn"], warnings=["left out of train: 5 images"]))
-    assert in_order(words(html), [
-        "read as image-folder, digest sha256:012345670123", "pets", "training images 2,000", "validation images 40",
-        "test images 60", "classes 2", "pixels (H \u00d7 W), grey, stored raw 8 \u00d7 8", "half of them 30 to 40",
-        "20 to 1,500", "1 warning", "Left out of train: 5 images.", "No file was left out", "Class balance",
-        "The largest class has 1,200 training images, the smallest 800 (1.5 to 1).", "cat 1,200 / 20 / 30",
-        "dog 800 / 20 / 30", "What was left out No file was unreadable or unfit.",
-        "Notes Splits were drawn.", "Pictures",
-        "cat mean of 200", "dog mean of 200"])
+    html = read(
+        *made(
+            {"cat": (1200, 20, 30), "dog": (800, 20, 30)},
+            original_sides=[20, 30, 31, 40, 1500],
+            notes=["splits were drawn"],
+            warnings=["left out of train: 5 images"],
+        )
+    )
+    assert in_order(
+        words(html),
+        [
+            "read as image-folder, digest sha256:012345670123",
+            "pets",
+            "training images 2,000",
+            "validation images 40",
+            "test images 60",
+            "classes 2",
+            "pixels (H \u00d7 W), grey, stored raw 8 \u00d7 8",
+            "half of them 30 to 40",
+            "20 to 1,500",
+            "1 warning",
+            "Left out of train: 5 images.",
+            "No file was left out",
+            "Class balance",
+            "The largest class has 1,200 training images, the smallest 800 (1.5 to 1).",
+            "cat 1,200 / 20 / 30",
+            "dog 800 / 20 / 30",
+            "What was left out No file was unreadable or unfit.",
+            "Notes Splits were drawn.",
+            "Pictures",
+            "cat mean of 200",
+            "dog mean of 200",
+        ],
+    )
     assert ("code", "title", "sha256:" + 8 * "01234567") in html.attributes
 
 
@@ -126,8 +175,9 @@ def test_loads_nothing() -> None:
 
 def test_balance_is_sorted_and_few_are_marked() -> None:
     html = read(*made({"ant": (9, 1, 0), "bee": (30, 5, 5), "cow": (20, 4, 0)}))
-    assert in_order(words(html), ["1 class has fewer than 10, marked few.", "bee 30 / 5 / 5",
-                                  "cow 20 / 4 / 0", "ant 9 / 1 / 0 few"])
+    assert in_order(
+        words(html), ["1 class has fewer than 10, marked few.", "bee 30 / 5 / 5", "cow 20 / 4 / 0", "ant 9 / 1 / 0 few"]
+    )
     widths = [value for tag, name, value in html.attributes if (tag, name) == ("i", "style")]
     assert widths == [f"width:{share}%" for share in (75.0, 12.5, 12.5, 50.0, 10.0, 22.5, 2.5)]
 
@@ -184,15 +234,28 @@ def test_work_is_bounded() -> None:
 
 
 def test_dropped_files_by_reason() -> None:
-    dropped = [Dropped(file=f"{number}.jpg", why=f"{number}x1 pixels; one side at most 50 times the other")
-               for number in range(60)]
+    dropped = [
+        Dropped(file=f"{number}.jpg", why=f"{number}x1 pixels; one side at most 50 times the other")
+        for number in range(60)
+    ]
     dropped += [Dropped(file="b.png", why="damaged: cut off"), Dropped(file="c.png", why="damaged: CRC error")]
     dropped += [Dropped(file=f"{word}.gif", why=word) for word in "abcdefghijklm"]
     text = words(read(*made({"cat": (20, 3, 3), "dog": (20, 3, 3)}, dropped=dropped)))
     assert "75 files were left out as unreadable or unfit." in text
-    assert in_order(text, ["60 files: \u2026x1 pixels; one side at most 50 times the other", "0.jpg: 0x1 pixels",
-                           "57 more stand in manifest.json.", "2 files: damaged", "b.png: damaged: cut off",
-                           "c.png: damaged: CRC error", "1 file: a", "1 file: j", "3 files: other reasons"])
+    assert in_order(
+        text,
+        [
+            "60 files: \u2026x1 pixels; one side at most 50 times the other",
+            "0.jpg: 0x1 pixels",
+            "57 more stand in manifest.json.",
+            "2 files: damaged",
+            "b.png: damaged: cut off",
+            "c.png: damaged: CRC error",
+            "1 file: a",
+            "1 file: j",
+            "3 files: other reasons",
+        ],
+    )
 
 
 def test_a_list_of_dropped_files_ends() -> None:
@@ -210,9 +273,19 @@ def test_warnings_are_counted_and_their_list_ends() -> None:
 
 def test_hostile_names_stay_text() -> None:
     manifest, images, samples = made({name: (2, 1, 1) for name in HOSTILE})
-    text = page(manifest.model_copy(update={
-        "label": HOSTILE[0], "format": HOSTILE[1], "dropped": [Dropped(file=name, why=name) for name in HOSTILE],
-        "notes": HOSTILE, "warnings": [f"{name!r} and `{name}` look odd" for name in HOSTILE]}), images, samples)
+    text = page(
+        manifest.model_copy(
+            update={
+                "label": HOSTILE[0],
+                "format": HOSTILE[1],
+                "dropped": [Dropped(file=name, why=name) for name in HOSTILE],
+                "notes": HOSTILE,
+                "warnings": [f"{name!r} and `{name}` look odd" for name in HOSTILE],
+            }
+        ),
+        images,
+        samples,
+    )
     html = Reader(text)
     assert not re.search("[\u202e\x00\ud800-\udfff]", text)
     text.encode()
@@ -246,10 +319,14 @@ def test_empty() -> None:
     assert "img" not in html.tags
 
 
-@pytest.mark.parametrize(("leaked", "says"), [
-    (0, "No source image stands in the target's test split."),
-    (1, "1 source image stands in the target's test split and was left out."),
-    (7, "7 source images stand in the target's test split and were left out.")])
+@pytest.mark.parametrize(
+    ("leaked", "says"),
+    [
+        (0, "No source image stands in the target's test split."),
+        (1, "1 source image stands in the target's test split and was left out."),
+        (7, "7 source images stand in the target's test split and were left out."),
+    ],
+)
 def test_a_source_says_what_leaked(leaked: int, says: str) -> None:
     text = words(read(*made({"cat": (20, 3, 0), "dog": (20, 3, 0)}, target_channels=3, leaked=leaked)))
     assert says in text
@@ -258,10 +335,16 @@ def test_a_source_says_what_leaked(leaked: int, says: str) -> None:
 
 
 def test_numbers_are_drawn_as_histogram_and_from_small_to_large() -> None:
-    manifest, images, samples = made({"age": (40, 5, 5), HOSTILE[0]: (0, 0, 0)}, task="regression", counts={},
-                                     target_mean=[19.5, -1.0], target_std=[11.5, 2.0])
-    samples = [StoredSample(sample.key, f"[{row % 40}.0,{-row}.0]", sample.split, "00")
-               for row, sample in enumerate(samples)]
+    manifest, images, samples = made(
+        {"age": (40, 5, 5), HOSTILE[0]: (0, 0, 0)},
+        task="regression",
+        counts={},
+        target_mean=[19.5, -1.0],
+        target_std=[11.5, 2.0],
+    )
+    samples = [
+        StoredSample(sample.key, f"[{row % 40}.0,{-row}.0]", sample.split, "00") for row, sample in enumerate(samples)
+    ]
     images[:40] = (np.arange(40) * 5)[:, None, None, None]
     found = read(manifest, images, samples)
     assert "Training images by age, from 0 to 39: mean 19.5, deviation 11.5, middle one 19.5." in found.text
@@ -275,8 +358,10 @@ def test_numbers_are_drawn_as_histogram_and_from_small_to_large() -> None:
 
 def test_labels_count_every_image_that_has_them() -> None:
     manifest, images, samples = made({"cat": (20, 3, 3), "dog": (12, 3, 3)}, task="multilabel")
-    samples = [StoredSample(sample.key, f'["{sample.label}"]' if row % 2 else '["cat","dog"]', sample.split, "00")
-               for row, sample in enumerate(samples)]
+    samples = [
+        StoredSample(sample.key, f'["{sample.label}"]' if row % 2 else '["cat","dog"]', sample.split, "00")
+        for row, sample in enumerate(samples)
+    ]
     found = read(manifest, images, samples)
     assert "Label balance" in found.text
     assert "The largest label has 20 training images, the smallest 12" in found.text

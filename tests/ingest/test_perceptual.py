@@ -59,10 +59,10 @@ def test_a_mirrored_picture_has_no_odd_waves() -> None:
 def test_ledgers_of_earlier_runs_hold_the_same_hash() -> None:
     y, x = np.mgrid[:50, :70]
     picture = np.stack([(x * x + 3 * y) % 251, (x * y) % 241, (x + y * y) % 239]).astype(np.uint8)
-    assert perceptual_hash(picture).hex() == (
-        "01fe5ff05f907d077c7ff8f8f1e0e3c7c78e4618c631cc67dcc699c899939326")
+    assert perceptual_hash(picture).hex() == ("01fe5ff05f907d077c7ff8f8f1e0e3c7c78e4618c631cc67dcc699c899939326")
     assert perceptual_hash(np.full((1, 8, 8), 7, np.uint8)).hex() == (
-        "28f36852b39d06549d6685fd20794ea1a232c41dd1d221a0af0e34964ae32d2e")
+        "28f36852b39d06549d6685fd20794ea1a232c41dd1d221a0af0e34964ae32d2e"
+    )
 
 
 @given(st.integers(0, 2**32), st.integers(8, 70), st.integers(8, 70), st.integers(0, 255), st.integers(0, 255))
@@ -109,9 +109,13 @@ def test_a_changed_copy_is_near() -> None:
         picture = of(scene(seed, 400))
         first = stored(picture, format="PNG")
         half, quarter = picture.resize((200, 200)), picture.resize((100, 100))
-        for copy in (stored(picture, format="JPEG", quality=30), stored(half, format="PNG"),
-                     stored(quarter, format="JPEG", quality=75), stored(picture.crop((4, 4, 396, 396)), format="PNG"),
-                     stored(ImageEnhance.Brightness(picture).enhance(1.2), format="WEBP")):
+        for copy in (
+            stored(picture, format="JPEG", quality=30),
+            stored(half, format="PNG"),
+            stored(quarter, format="JPEG", quality=75),
+            stored(picture.crop((4, 4, 396, 396)), format="PNG"),
+            stored(ImageEnhance.Brightness(picture).enhance(1.2), format="WEBP"),
+        ):
             assert distance(first, copy) <= LIMIT
 
 
@@ -119,8 +123,10 @@ def test_a_changed_copy_of_a_small_picture_is_near() -> None:
     for seed in range(4):
         picture = of(scene(seed, 32))
         first = stored(picture, 32, format="PNG")
-        for copy in (stored(picture, 32, format="JPEG", quality=75),
-                     stored(ImageEnhance.Brightness(picture).enhance(0.8), 32, format="PNG")):
+        for copy in (
+            stored(picture, 32, format="JPEG", quality=75),
+            stored(ImageEnhance.Brightness(picture).enhance(0.8), 32, format="PNG"),
+        ):
             assert distance(first, copy) <= SMALL_LIMIT
 
 

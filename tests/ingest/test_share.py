@@ -25,8 +25,12 @@ def jobs(place: Path, share: float = 0.3, **more: Any) -> Jobs:
 
 
 def pets(folder: Path, ants: int = 40, bees: int = 20) -> Path:
-    return folder_of(folder, pictures([f"{label}/{number}.png" for label, count in (("ants", ants), ("bees", bees))
-                                       for number in range(count)]))
+    return folder_of(
+        folder,
+        pictures(
+            [f"{label}/{number}.png" for label, count in (("ants", ants), ("bees", bees)) for number in range(count)]
+        ),
+    )
 
 
 def of(folder: Path, *splits: str) -> list[StoredSample]:
@@ -54,8 +58,10 @@ def test_a_stratified_share_of_train_and_nothing_else(tmp_path: Path) -> None:
     assert taken == {label: round(0.3 * count) for label, count in have.items()}
     assert (told.label, told.classes, told.leaked, told.sizes["test"]) == ("share-of-target", ["ants", "bees"], 0, 0)
     assert told.sizes["val"] > 0
-    assert told.notes[0] == (f"{len(ours)} of the target's {len(train)} training images (target_share 0.3), none of "
-                             "its validation and test images; fine-tuning uses all training images, these among them")
+    assert told.notes[0] == (
+        f"{len(ours)} of the target's {len(train)} training images (target_share 0.3), none of "
+        "its validation and test images; fine-tuning uses all training images, these among them"
+    )
 
 
 def test_images_labels_and_statistics_are_the_targets(tmp_path: Path) -> None:
@@ -71,8 +77,12 @@ def test_images_labels_and_statistics_are_the_targets(tmp_path: Path) -> None:
 
 
 def test_jpeg_is_taken_over_as_it_is(tmp_path: Path) -> None:
-    asked = jobs_of(Config.model_validate({"target": {"data": str(pets(tmp_path / "pets"))}, "packed_above": 0,
-                                           "source": {"target_share": 0.5}}), {})
+    asked = jobs_of(
+        Config.model_validate(
+            {"target": {"data": str(pets(tmp_path / "pets"))}, "packed_above": 0, "source": {"target_share": 0.5}}
+        ),
+        {},
+    )
     told = made(tmp_path, asked)
     assert told.layout == "jpeg"
     source, target = dataset.read(tmp_path / "source"), dataset.read(tmp_path / "target")
@@ -87,8 +97,11 @@ def test_the_draw_is_stable(tmp_path: Path) -> None:
     assert made(tmp_path, jobs(place), "again").digest == first.digest
     made(tmp_path, jobs(place, 0.6), "larger")
     assert digests(dataset.read_samples(tmp_path / "first")) < digests(dataset.read_samples(tmp_path / "larger"))
-    other = preprocess(jobs(place).sources[0].preprocess.model_copy(update={"seed": 1}), out=tmp_path / "seed",
-                       target=tmp_path / "target")
+    other = preprocess(
+        jobs(place).sources[0].preprocess.model_copy(update={"seed": 1}),
+        out=tmp_path / "seed",
+        target=tmp_path / "target",
+    )
     assert other.digest != first.digest
 
 
@@ -96,7 +109,8 @@ def test_the_order_of_the_samples_does_not_matter() -> None:
     samples = [StoredSample(f"{i}", "ab"[i % 2], "train", f"{i:064x}") for i in range(50)]
     backwards = samples[::-1]
     assert {samples[row].key for row in drawn(samples, 0.3, 7, by_class=True)} == {
-        backwards[row].key for row in drawn(backwards, 0.3, 7, by_class=True)}
+        backwards[row].key for row in drawn(backwards, 0.3, 7, by_class=True)
+    }
     assert len(drawn(samples[:3], 0.01, 7, by_class=True)) == 2  # one of each class at least
     assert len(drawn(samples, 0.3, 7, by_class=False)) == 15
     assert len(drawn(samples, 1.0, 7, by_class=True)) == 50
@@ -117,11 +131,14 @@ def test_a_near_copy_of_a_test_image_still_leaves(tmp_path: Path) -> None:
     lines = (tmp_path / "target" / dataset.SAMPLES).read_text().splitlines()
     samples = dataset.read_samples(tmp_path / "target")
     tested = next(sample for sample in samples if sample.split == "test")
-    mine = next(row for row, sample in enumerate(samples)
-                if sample.sha256 in digests(dataset.read_samples(tmp_path / "source")))
+    mine = next(
+        row for row, sample in enumerate(samples) if sample.sha256 in digests(dataset.read_samples(tmp_path / "source"))
+    )
     lines[mine] = lines[mine].replace(samples[mine].phash, tested.phash)
-    lines = [line.replace(f'"{sample.phash}"', f'"{tested.phash}"') if sample is tested else line
-             for line, sample in zip(lines, samples, strict=True)]
+    lines = [
+        line.replace(f'"{sample.phash}"', f'"{tested.phash}"') if sample is tested else line
+        for line, sample in zip(lines, samples, strict=True)
+    ]
     (tmp_path / "target" / dataset.SAMPLES).write_text("\n".join(lines) + "\n")
     told = made(tmp_path, jobs(place), "later")
     assert told.leaked == 1
@@ -138,12 +155,19 @@ def test_a_picture_in_train_and_test_is_refused(tmp_path: Path) -> None:
         made(tmp_path, jobs(pets(tmp_path / "pets")), "later")
 
 
-@pytest.mark.parametrize(("more", "why"), [
-    ({"data": "somewhere"}, "data: somewhere and target_share are both set; give one of them"),
-    ({"classes": ["ants"]}, "target_share: its images are the target's, as the target was read, so 'classes' means"),
-    ({"task": "regression"}, "so 'task' means nothing here"), ({"target_share": 1.5}, "less than or equal to 1"),
-    ({"target_share": 0}, "greater than 0"),
-])
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"data": "somewhere"}, "data: somewhere and target_share are both set; give one of them"),
+        (
+            {"classes": ["ants"]},
+            "target_share: its images are the target's, as the target was read, so 'classes' means",
+        ),
+        ({"task": "regression"}, "so 'task' means nothing here"),
+        ({"target_share": 1.5}, "less than or equal to 1"),
+        ({"target_share": 0}, "greater than 0"),
+    ],
+)
 def test_what_cannot_stand_beside_it_is_refused(more: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         Source.model_validate({"target_share": 0.3, **more})

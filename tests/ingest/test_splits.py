@@ -13,7 +13,8 @@ def test_draws_both_where_none_is_given() -> None:
     found = items(20)
     done = split(found, val_fraction=0.2, test_fraction=0.1)
     assert Counter(zip([one.label for one in found], done.splits, strict=True)) == {
-        (label, name): count for label in "ab" for name, count in (("train", 14), ("val", 4), ("test", 2))}
+        (label, name): count for label in "ab" for name, count in (("train", 14), ("val", 4), ("test", 2))
+    }
     assert done.ledger.entries == {one.digest: name for one, name in zip(found, done.splits, strict=True)}
 
 
@@ -59,15 +60,22 @@ def test_exact_duplicates_stand_in_one_split() -> None:
 
 
 def test_a_picture_in_two_given_splits_leaves_the_laxer_one() -> None:
-    found = [*items(5, "train"), *items(5, "val"), *items(5, "test"), item("testa0*", "a", "train"),
-             item("vala1*", "a", "train"), item("testb1*", "b", "val")]
+    found = [
+        *items(5, "train"),
+        *items(5, "val"),
+        *items(5, "test"),
+        item("testa0*", "a", "train"),
+        item("vala1*", "a", "train"),
+        item("testb1*", "b", "val"),
+    ]
     done = split(found)
     assert done.splits[-3:] == [None, None, None]
     assert done.splits[:-3] == [one.given for one in found[:-3]]
     assert done.warnings == [
         "left out of train: 1 images that val has too (1 the same, such as 'vala1*' and 'vala1')",
         "left out of train: 1 images that test has too (1 the same, such as 'testa0*' and 'testa0')",
-        "left out of val: 1 images that test has too (1 the same, such as 'testb1*' and 'testb1')"]
+        "left out of val: 1 images that test has too (1 the same, such as 'testb1*' and 'testb1')",
+    ]
 
 
 def test_one_picture_in_two_classes_is_told() -> None:
@@ -100,13 +108,16 @@ def test_a_previous_ledger_goes_on() -> None:
 
 def test_the_ledger_goes_before_a_file_that_moved() -> None:
     first = split(items(5, "train") + items(5, "test"))
-    moved = [replace(one, given="train") if one.key == "testa0" else one
-             for one in items(5, "train") + items(5, "test")]
+    moved = [
+        replace(one, given="train") if one.key == "testa0" else one for one in items(5, "train") + items(5, "test")
+    ]
     done = split(moved, previous=first.ledger)
     assert done.splits[10] == "test"
     assert done.warnings == []
-    assert ("split ledger: 1 pictures stay in the split of an earlier run, though the data give them another one now"
-            in done.notes)
+    assert (
+        "split ledger: 1 pictures stay in the split of an earlier run, though the data give them another one now"
+        in done.notes
+    )
 
 
 def test_a_ledger_of_another_size_is_refused() -> None:
@@ -123,7 +134,8 @@ def test_groups_stay_together_and_a_later_member_finds_its_own() -> None:
     found = grouped(20, 5, "a") + grouped(20, 5, "b")
     first = split(found, val_fraction=0.2, test_fraction=0.1)
     assert Counter(zip([one.label for one in found], first.splits, strict=True)) == {
-        (label, name): count for label in "ab" for name, count in (("train", 70), ("val", 20), ("test", 10))}
+        (label, name): count for label in "ab" for name, count in (("train", 70), ("val", 20), ("test", 10))
+    }
     assert first.notes == ["groups: 40; each stays in one split"]
     assert first.ledger.groups == {one.group: name for one, name in zip(found, first.splits, strict=True)}
     later = [item(f"later{group}", "b", group=group) for group in first.ledger.groups]
@@ -143,30 +155,46 @@ def test_near_duplicates_stay_together_also_with_one_that_is_gone() -> None:
 
 
 def test_a_near_duplicate_of_a_test_image_leaves_training() -> None:
-    found = [*items(5, "train"), *items(5, "test"), item("t", "a", "test", phash=picture("x")),
-             item("n1", "a", "train", phash=picture("x", 1)), item("n2", "b", "train", phash=picture("x", 2)),
-             item("t*", "a", "train", phash=picture("x"))]
+    found = [
+        *items(5, "train"),
+        *items(5, "test"),
+        item("t", "a", "test", phash=picture("x")),
+        item("n1", "a", "train", phash=picture("x", 1)),
+        item("n2", "b", "train", phash=picture("x", 2)),
+        item("t*", "a", "train", phash=picture("x")),
+    ]
     done = split(found)
     assert done.splits[-4:] == ["test", None, None, None]
     assert None not in done.splits[:-3]
-    assert done.warnings == ["left out of train: 3 images that test has too (1 the same, 2 nearly the same, such as "
-                             "'n1' and 't')"]
+    assert done.warnings == [
+        "left out of train: 3 images that test has too (1 the same, 2 nearly the same, such as 'n1' and 't')"
+    ]
     again = split(found, previous=done.ledger)
     assert (again.splits, again.ledger, again.warnings) == (done.splits, done.ledger, done.warnings)
     gone = split([one for one in found if one.key != "t" and one.key != "t*"], previous=done.ledger)
-    assert gone.warnings == ["left out of train: 2 images that test has too (2 nearly the same, such as 'n1' and one "
-                             "of an earlier run)"]
+    assert gone.warnings == [
+        "left out of train: 2 images that test has too (2 nearly the same, such as 'n1' and one of an earlier run)"
+    ]
 
 
 def test_a_group_that_the_data_tear_keeps_its_strictest_split() -> None:
-    found = [*items(5, "train"), *items(5, "val"), *items(5, "test"), item("1", "a", "train", "p"),
-             item("2", "a", "val", "p"), item("3", "a", "test", "p"), item("4", "a", "train", "q")]
+    found = [
+        *items(5, "train"),
+        *items(5, "val"),
+        *items(5, "test"),
+        item("1", "a", "train", "p"),
+        item("2", "a", "val", "p"),
+        item("3", "a", "test", "p"),
+        item("4", "a", "train", "q"),
+    ]
     done = split(found)
     assert done.splits[-4:] == [None, None, "test", "train"]
     assert done.ledger.groups == {"p": "test", "q": "train"}
-    assert done.warnings == ["left out of train: 1 images that groups tie to test (such as '1' and '3')",
-                             "left out of val: 1 images that groups tie to test (such as '2' and '3')",
-                             "1 groups stand in more than one split, such as 'p'; each keeps its strictest only"]
+    assert done.warnings == [
+        "left out of train: 1 images that groups tie to test (such as '1' and '3')",
+        "left out of val: 1 images that groups tie to test (such as '2' and '3')",
+        "1 groups stand in more than one split, such as 'p'; each keeps its strictest only",
+    ]
 
 
 def test_a_unit_of_training_images_alone_is_drawn_whole() -> None:
@@ -178,8 +206,13 @@ def test_a_unit_of_training_images_alone_is_drawn_whole() -> None:
 
 def test_an_image_that_ties_a_known_group_to_test_takes_the_group_out_of_training() -> None:
     found = [*items(10), item("1", "a", group="p", phash=picture("x")), item("2", "a", phash=picture("y"))]
-    known = Ledger(seed=0, image_size=SIDE, entries={found[-2].digest: "train", found[-1].digest: "test"},
-                   groups={"p": "train"}, hashes={})
+    known = Ledger(
+        seed=0,
+        image_size=SIDE,
+        entries={found[-2].digest: "train", found[-1].digest: "test"},
+        groups={"p": "train"},
+        hashes={},
+    )
     done = split([*found, item("3", "a", group="p", phash=picture("y", 3))], previous=known)
     assert done.splits[-3:] == [None, "test", "test"]
     assert known.entries.items() <= done.ledger.entries.items()

@@ -13,22 +13,35 @@ from graftline.ingest.clusters import default_limit
 from graftline.ingest.splits import Assigned, Item
 from tests.ingest.tiny_items import SIDE, by_key, item, items, picture, split
 
-MODES: dict[str, tuple[SplitName | None, ...]] = {"none": (None,), "two": ("train", "test"),
-                                                  "three": ("train", "val", "test")}
+MODES: dict[str, tuple[SplitName | None, ...]] = {
+    "none": (None,),
+    "two": ("train", "test"),
+    "three": ("train", "val", "test"),
+}
 
 
 @st.composite
 def tangles(draw: st.DrawFn) -> tuple[list[Item], list[Item]]:
     """Two lists of pictures that are equal, near or grouped by chance, with as many single ones as splits need."""
     given_names = MODES[draw(st.sampled_from(sorted(MODES)))]
-    base = [item(f"base{name}{label}{number}", label, name, phash=picture(f"base{name}{label}{number}"))
-            for name in given_names for label in "ab" for number in range(12)]
+    base = [
+        item(f"base{name}{label}{number}", label, name, phash=picture(f"base{name}{label}{number}"))
+        for name in given_names
+        for label in "ab"
+        for number in range(12)
+    ]
 
     def one(key: int) -> Item:
         shown = draw(st.integers(0, 15))
         near = picture(f"shown{shown % 6}" if shown < 12 else f"shown{shown}", shown)
-        return Item(f"key{key:02}", draw(st.sampled_from("ab")), draw(st.sampled_from([*given_names, None])),
-                    hashlib.sha256(f"shown{shown}".encode()).hexdigest(), draw(st.sampled_from([None, *"pqrs"])), near)
+        return Item(
+            f"key{key:02}",
+            draw(st.sampled_from("ab")),
+            draw(st.sampled_from([*given_names, None])),
+            hashlib.sha256(f"shown{shown}".encode()).hexdigest(),
+            draw(st.sampled_from([None, *"pqrs"])),
+            near,
+        )
 
     some = [one(key) for key in range(draw(st.integers(0, 16)))]
     cut = draw(st.integers(0, len(some)))
@@ -37,8 +50,11 @@ def tangles(draw: st.DrawFn) -> tuple[list[Item], list[Item]]:
 
 def bound(one: Item, other: Item) -> bool:
     apart = (int.from_bytes(one.phash) ^ int.from_bytes(other.phash)).bit_count()
-    return (one.digest == other.digest or apart <= default_limit(*SIDE)
-            or (one.group is not None and one.group == other.group))
+    return (
+        one.digest == other.digest
+        or apart <= default_limit(*SIDE)
+        or (one.group is not None and one.group == other.group)
+    )
 
 
 def told(done: Assigned) -> int:
@@ -62,11 +78,11 @@ def test_no_unit_stands_in_two_splits_and_all_that_is_left_out_is_told(found: tu
     whole = found[0] + found[1]
     done = split(whole)
     kept = [(one, name) for one, name in zip(whole, done.splits, strict=True) if name]
-    assert all(name == other_name for (one, name), (other, other_name) in itertools.combinations(kept, 2)
-               if bound(one, other))
+    assert all(
+        name == other_name for (one, name), (other, other_name) in itertools.combinations(kept, 2) if bound(one, other)
+    )
     assert told(done) == done.splits.count(None)
     assert set(done.ledger.entries) == set(done.ledger.hashes) == {one.digest for one in whole}
-
 
 
 @given(tangles())
@@ -90,8 +106,11 @@ def test_additions_and_losses_of_files_move_no_old_one(found: tuple[list[Item], 
 def test_many_small_additions_of_groups_keep_the_shares(batches: list[list[int]]) -> None:
     found, ledger = items(10), None
     for number, sizes in enumerate(batches):
-        found = found + [item(f"{number}-{group}-{member}", "a", group=f"{number}-{group}")
-                         for group, size in enumerate(sizes) for member in range(size)]
+        found = found + [
+            item(f"{number}-{group}-{member}", "a", group=f"{number}-{group}")
+            for group, size in enumerate(sizes)
+            for member in range(size)
+        ]
         done = split(found, previous=ledger, val_fraction=0.2, test_fraction=0.2)
         ledger = done.ledger
         have = Counter(name for one, name in zip(found, done.splits, strict=True) if one.label == "a")

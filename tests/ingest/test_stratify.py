@@ -49,8 +49,12 @@ def test_a_label_of_two_images_has_one_to_train_and_one_to_test() -> None:
 @pytest.mark.parametrize("task", ["regression", "multilabel"])
 def test_units_stay_whole_known_ones_stay_put_and_order_is_of_no_matter(task: str) -> None:
     draw = np.random.default_rng(1)
-    label_of = {digest(number): text_of_numbers([number % 17]) if task == "regression" else
-                text_of_names([name for name in "abc" if draw.random() < 0.4]) for number in range(200)}
+    label_of = {
+        digest(number): text_of_numbers([number % 17])
+        if task == "regression"
+        else text_of_names([name for name in "abc" if draw.random() < 0.4])
+        for number in range(200)
+    }
     unit_of = {name: number // 4 for number, name in enumerate(label_of)}
     known: dict[str, SplitName] = {digest(number): "test" for number in range(8)}
     how = {"seed": 0, "val_fraction": 0.2, "test_fraction": 0.2}

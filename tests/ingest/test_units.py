@@ -10,8 +10,9 @@ def item(digest: str, group: str | None = None, phash: bytes = b"") -> Item:
 
 
 def together(units: Units) -> set[frozenset[str]]:
-    return {frozenset(digest for digest, unit in units.of.items() if unit == number)
-            for number in set(units.of.values())}
+    return {
+        frozenset(digest for digest, unit in units.of.items() if unit == number) for number in set(units.of.values())
+    }
 
 
 def test_pictures_that_nothing_binds_are_units_of_their_own() -> None:
@@ -20,8 +21,18 @@ def test_pictures_that_nothing_binds_are_units_of_their_own() -> None:
 
 
 def test_a_chain_of_equal_near_and_grouped_is_one_unit() -> None:
-    units = find([item("1", "p"), item("2", "p", picture("x")), item("3", None, picture("x", 5)), item("3", "q"),
-                  item("4", "q"), item("5", "r")], None, SIDE)
+    units = find(
+        [
+            item("1", "p"),
+            item("2", "p", picture("x")),
+            item("3", None, picture("x", 5)),
+            item("3", "q"),
+            item("4", "q"),
+            item("5", "r"),
+        ],
+        None,
+        SIDE,
+    )
     assert together(units) == {frozenset("1234"), frozenset("5")}
     assert units.of_group == {"p": units.of["1"], "q": units.of["1"], "r": units.of["5"]}
     assert units.cluster["2"] == units.cluster["3"]
@@ -37,8 +48,12 @@ def test_a_group_named_like_a_digest_binds_only_its_own() -> None:
 
 
 def test_a_picture_that_is_gone_still_binds_its_near_duplicates() -> None:
-    ledger = Ledger(seed=0, image_size=SIDE, entries={"gone": "test", "far": "val"},
-                    hashes={"gone": picture("x").hex(), "far": picture("z").hex()})
+    ledger = Ledger(
+        seed=0,
+        image_size=SIDE,
+        entries={"gone": "test", "far": "val"},
+        hashes={"gone": picture("x").hex(), "far": picture("z").hex()},
+    )
     found = [item("1", None, picture("x", 1)), item("2", None, picture("x", 9)), item("3", None, picture("y"))]
     assert together(find(found, ledger, SIDE)) == {frozenset({"1", "2", "gone"}), frozenset("3"), frozenset({"far"})}
 
@@ -50,8 +65,14 @@ def test_without_hashes_the_ledgers_do_not_count() -> None:
 
 def test_source_images_among_the_targets_test_images_are_found() -> None:
     tested = [item("t1", None, picture("x")), item("t2", None, picture("y")), item("t3")]
-    source = [item("t1"), item("s1", None, picture("x", 3)), item("s2", None, picture("z")), item("s3"), item("t3"),
-              item("s4", None, picture("y"))]
+    source = [
+        item("t1"),
+        item("s1", None, picture("x", 3)),
+        item("s2", None, picture("z")),
+        item("s3"),
+        item("t3"),
+        item("s4", None, picture("y")),
+    ]
     assert leaked(source, tested, PHOTO) == [True, True, False, False, True, True]
     assert leaked(source, [], PHOTO) == [False] * 6
     assert leaked([], tested, PHOTO) == []

@@ -27,10 +27,10 @@ def items(count: int, given: SplitName | None = None, prefix: str = "") -> list[
     return [item(f"{prefix}{given}{label}{number}", label, given) for label in "ab" for number in range(count)]
 
 
-def split(found: list[Item], needs_test: bool = True, previous: Ledger | None = None, seed: int = 0,
-          **options: Any) -> Assigned:
-    return assign(found, Data(**options), place="pets", seed=seed, side=SIDE,
-                  needs_test=needs_test, previous=previous)
+def split(
+    found: list[Item], needs_test: bool = True, previous: Ledger | None = None, seed: int = 0, **options: Any
+) -> Assigned:
+    return assign(found, Data(**options), place="pets", seed=seed, side=SIDE, needs_test=needs_test, previous=previous)
 
 
 def by_key(found: list[Item], done: Assigned) -> dict[str, SplitName | None]:
@@ -38,5 +38,8 @@ def by_key(found: list[Item], done: Assigned) -> dict[str, SplitName | None]:
 
 
 def grouped(count: int, size: int, label: str = "a") -> list[Item]:
-    return [item(f"{label}{group}-{number}", label, group=f"{label}{group}")
-            for group in range(count) for number in range(size)]
+    return [
+        item(f"{label}{group}-{number}", label, group=f"{label}{group}")
+        for group in range(count)
+        for number in range(size)
+    ]

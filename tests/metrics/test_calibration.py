@@ -21,8 +21,11 @@ def test_known_answer() -> None:
 def test_has_no_bias_where_the_plain_estimator_has_one() -> None:
     """Perfect calibration, 300 samples: the squared error is 0 on average; without the correction it is not."""
     found = [squared_error(bins_of(*sample(300, seed))) for seed in range(200)]
-    plain = [squared_error(bins) + float(bins.samples / 300 @ (a * (1 - a) / np.maximum(bins.samples - 1, 1)))
-             for bins in (bins_of(*sample(300, seed)) for seed in range(200)) for a in [bins.right / bins.samples]]
+    plain = [
+        squared_error(bins) + float(bins.samples / 300 @ (a * (1 - a) / np.maximum(bins.samples - 1, 1)))
+        for bins in (bins_of(*sample(300, seed)) for seed in range(200))
+        for a in [bins.right / bins.samples]
+    ]
     error = np.std(found) / np.sqrt(len(found))
     assert abs(np.mean(found)) < 4 * error
     assert np.mean(plain) > 20 * error

@@ -24,8 +24,13 @@ def test_confusion_has_true_classes_in_rows() -> None:
 
 def test_per_class_names_every_class_and_counts_its_examples() -> None:
     found = per_class(PREDICTED, LABELS, ["a", "b", "c", "d"])
-    assert found[0] == {"class": "a", "precision": pytest.approx(0.6), "recall": 0.75, "f1": pytest.approx(2 / 3),
-                        "examples": 4}
+    assert found[0] == {
+        "class": "a",
+        "precision": pytest.approx(0.6),
+        "recall": 0.75,
+        "f1": pytest.approx(2 / 3),
+        "examples": 4,
+    }
     assert [line["examples"] for line in found] == [4, 2, 1, 0]
     assert found[3]["f1"] == 0
 

@@ -38,7 +38,14 @@ def test_finite_and_independent_of_order(task: str, name: str, data: st.DataObje
 def test_families_share_no_name() -> None:
     logits, labels = np.eye(3, dtype=np.float32), np.arange(3)
     assert len(measure(logits, labels)) == sum(len(f(logits, labels)) for f in METRICS["classification"].values())
-    assert set(measure(logits, labels)) == {"accuracy", "balanced_accuracy", "macro_precision", "macro_recall",
-                                            "macro_f1", "loss", "ece"}
+    assert set(measure(logits, labels)) == {
+        "accuracy",
+        "balanced_accuracy",
+        "macro_precision",
+        "macro_recall",
+        "macro_f1",
+        "loss",
+        "ece",
+    }
     assert set(measure(logits, np.eye(3), "multilabel")) == {"macro_ap", "micro_ap", "macro_f1", "exact", "loss", "ece"}
     assert set(measure(logits, np.eye(3), "regression")) == {"rmse", "mae", "r2"}

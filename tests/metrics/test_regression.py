@@ -34,8 +34,11 @@ def test_large_numbers_keep_their_small_errors() -> None:
     assert rmse(labels + np.float32(0.5), labels) == 0.5
 
 
-@pytest.mark.parametrize(("labels", "values", "expected"), [
-    ([[3.0], [3.0]], [[3.0], [3.0]], 1.0), ([[3.0], [3.0]], [[3.0], [4.0]], 0.0), ([[3.0]], [[4.0]], 0.0)])
-def test_what_has_no_variance_is_not_explained(labels: list[list[float]], values: list[list[float]],
-                                               expected: float) -> None:
+@pytest.mark.parametrize(
+    ("labels", "values", "expected"),
+    [([[3.0], [3.0]], [[3.0], [3.0]], 1.0), ([[3.0], [3.0]], [[3.0], [4.0]], 0.0), ([[3.0]], [[4.0]], 0.0)],
+)
+def test_what_has_no_variance_is_not_explained(
+    labels: list[list[float]], values: list[list[float]], expected: float
+) -> None:
     assert figures(np.array(values), np.array(labels))["r2"] == expected

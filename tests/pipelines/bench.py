@@ -18,9 +18,15 @@ def config_of(folder: Path, *, sources: tuple[str, ...] = ("one",), **more: Any)
     for name in ("target", *sources):
         if not (folder / name).exists():
             (folder / name).write_text(f"{name} data")
-    return Config.model_validate({
-        "target": {"data": str(folder / "target")}, "source": [{"data": str(folder / name)} for name in sources],
-        "strategies": ["full"], "confirm_seeds": 2} | more)
+    return Config.model_validate(
+        {
+            "target": {"data": str(folder / "target")},
+            "source": [{"data": str(folder / name)} for name in sources],
+            "strategies": ["full"],
+            "confirm_seeds": 2,
+        }
+        | more
+    )
 
 
 class Bench:

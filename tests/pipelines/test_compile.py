@@ -22,12 +22,22 @@ def documents(profile: str, out: Path, **more: Any) -> tuple[dict[str, Any], dic
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-@pytest.mark.parametrize(("profile", "fan_out", "tournament"), [
-    *((profile, False, False) for profile in PROFILES), ("gke-l4", True, False), ("gke-l4", False, True),
-    ("gke-l4", True, True)])
+@pytest.mark.parametrize(
+    ("profile", "fan_out", "tournament"),
+    [
+        *((profile, False, False) for profile in PROFILES),
+        ("gke-l4", True, False),
+        ("gke-l4", False, True),
+        ("gke-l4", True, True),
+    ],
+)
 def test_the_same_bytes_twice_in_ascii(name: str, profile: str, fan_out: bool, tournament: bool, tmp_path: Path):
-    one, two = (compile_pipeline(name, profile=profile, out=tmp_path / part, fan_out=fan_out,
-                                 tournament=tournament).read_bytes() for part in "ab")
+    one, two = (
+        compile_pipeline(
+            name, profile=profile, out=tmp_path / part, fan_out=fan_out, tournament=tournament
+        ).read_bytes()
+        for part in "ab"
+    )
     assert one == two
     assert one.isascii()
 
@@ -47,8 +57,14 @@ def test_training_gets_the_nodes_and_the_rest_none_of_them(profile: str, fan_out
             continue
         assert resources["resourceCpuRequest"] == wanted.cpu
         assert resources["resourceMemoryLimit"] == wanted.memory
-        assert node["emptyDirMounts"] == [{"medium": "Memory", "mountPath": "/dev/shm", "volumeName": "shared-memory",
-                                           "sizeLimit": wanted.shared_memory}]
+        assert node["emptyDirMounts"] == [
+            {
+                "medium": "Memory",
+                "mountPath": "/dev/shm",
+                "volumeName": "shared-memory",
+                "sizeLimit": wanted.shared_memory,
+            }
+        ]
         accelerator = {"resourceType": wanted.accelerator, "resourceCount": str(wanted.count)}
         assert resources.get("accelerator", {}).items() >= (accelerator if wanted.count else {}).items()
         assert node.get("nodeSelector", {}).get("labels", {}) == dict(wanted.selector)
@@ -64,8 +80,9 @@ def test_accelerators_are_tolerated_and_spot_is_chosen():
 def test_every_step_runs_in_the_image_that_was_asked_for(tmp_path: Path):
     executors, _ = documents("none", tmp_path, image="here/cpu@sha256:1", training_image="here/gpu@sha256:2")
     for name, executor in executors.items():
-        assert executor["container"]["image"] == \
-            ("here/gpu@sha256:2" if name in TRAINING else "here/cpu@sha256:1"), name
+        assert executor["container"]["image"] == ("here/gpu@sha256:2" if name in TRAINING else "here/cpu@sha256:1"), (
+            name
+        )
 
 
 @pytest.mark.parametrize(("fan_out", "count"), [(False, 13), (True, 14)])
@@ -94,15 +111,21 @@ def test_a_tournament_has_three_rungs_and_two_cuts(tmp_path: Path):
     assert not earlier["confirm"]
     assert all(list(earlier[name]) == ["componentInputArtifact"] for name in ("rung 2", "rung 3"))
     executors, _ = documents("gke-t4", tmp_path, tournament=True)
-    assert {name for name, each in executors.items() if each["container"].get("resources")} == \
-        {"exec-pretrain", "exec-finetune", *(f"exec-finetune-{number}" for number in (2, 3, 4))}
+    assert {name for name, each in executors.items() if each["container"].get("resources")} == {
+        "exec-pretrain",
+        "exec-finetune",
+        *(f"exec-finetune-{number}" for number in (2, 3, 4)),
+    }
 
 
 def test_a_fan_out_decodes_in_a_loop_of_its_own(tmp_path: Path):
     path = compile_pipeline("transfer", out=tmp_path, fan_out=True)
     spec = next(yaml.safe_load_all(path.read_text()))
-    loops = {name: list(spec["components"][task["componentRef"]["name"]]["dag"]["tasks"])
-             for name, task in spec["root"]["dag"]["tasks"].items() if "parameterIterator" in task}
+    loops = {
+        name: list(spec["components"][task["componentRef"]["name"]]["dag"]["tasks"])
+        for name, task in spec["root"]["dag"]["tasks"].items()
+        if "parameterIterator" in task
+    }
     assert sorted(loops.values()) == [["decode"], ["finetune"], ["finetune-2"], ["pretrain"]]
     assert not any("preprocess" in name for name in spec["components"])
 
@@ -118,9 +141,13 @@ def test_each_component_is_a_file_of_its_own(tmp_path: Path):
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
 
 
-@pytest.mark.parametrize(("name", "profile", "words"), [
-    ("transfr", "none", "pipeline 'transfr' is not one of transfer"),
-    ("transfer", "k80", "profile 'k80' is not one of none, gpu, gke-t4")])
+@pytest.mark.parametrize(
+    ("name", "profile", "words"),
+    [
+        ("transfr", "none", "pipeline 'transfr' is not one of transfer"),
+        ("transfer", "k80", "profile 'k80' is not one of none, gpu, gke-t4"),
+    ],
+)
 def test_an_unknown_name_is_refused_with_the_known_ones(name: str, profile: str, words: str, tmp_path: Path):
     with pytest.raises(RefusedError, match=words):
         compile_pipeline(name, profile=profile, out=tmp_path)

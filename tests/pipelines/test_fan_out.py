@@ -31,9 +31,16 @@ def digits(folder: Path, first: int, last: int) -> Path:
 
 
 def config(folder: Path, **more: Any) -> Config:
-    return Config.model_validate({
-        "target": {"data": str(folder / "target")}, "image_size": 16, "strategies": ["full"], "confirm_seeds": 2,
-        "source": [{"data": str(folder / "source")}, {"init": "random", "name": "nothing"}]} | more)
+    return Config.model_validate(
+        {
+            "target": {"data": str(folder / "target")},
+            "image_size": 16,
+            "strategies": ["full"],
+            "confirm_seeds": 2,
+            "source": [{"data": str(folder / "source")}, {"init": "random", "name": "nothing"}],
+        }
+        | more
+    )
 
 
 def names(result: RunResult, *, cached: bool) -> set[str]:
@@ -56,21 +63,28 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunResult]:
     bench = Bench(tmp_path_factory.mktemp("fan_out"))
     digits(bench.folder / "target", 0, 400)
     digits(bench.folder / "source", 300, 500)
-    return [bench.run(config(bench.folder, **more), fail="refused=plan", real="data")
-            for more in ({}, {"shards": SHARDS}, {"shards": SHARDS})]
+    return [
+        bench.run(config(bench.folder, **more), fail="refused=plan", real="data")
+        for more in ({}, {"shards": SHARDS}, {"shards": SHARDS})
+    ]
 
 
 def test_any_number_of_shards_makes_the_same_datasets_bit_for_bit(runs: list[RunResult]):
     plain, sharded, _ = runs
     one = datasets(plain, "preprocess", "preprocess-2")
     assert one.keys() == {"target", "source", "nothing"}
-    assert all({"images.npy", "labels.npy", "ledger.json", "page.html", "samples.jsonl", "manifest.json"} == set(files)
-               for files in one.values())
+    assert all(
+        {"images.npy", "labels.npy", "ledger.json", "page.html", "samples.jsonl", "manifest.json"} == set(files)
+        for files in one.values()
+    )
     assert datasets(sharded, "merge", "merge-sources") == one
     told = {label: json.loads(files["manifest.json"]) for label, files in one.items()}
     assert [told[label]["image_shape"] for label in one] == [[3, 16, 16]] * 3
-    assert {label: len(manifest["dropped"]) for label, manifest in told.items()} == \
-        {"target": 1, "source": 1, "nothing": 0}
+    assert {label: len(manifest["dropped"]) for label, manifest in told.items()} == {
+        "target": 1,
+        "source": 1,
+        "nothing": 0,
+    }
     assert told["source"]["leaked"]
 
 

@@ -34,8 +34,14 @@ def test_what_plan_lists_is_put_in_line_before_select(tmp_path: Path):
     watch = Watch(tmp_path, ["fingerprint", "plan", "select", "report"])
     watch.tell("plan", "done", ["finetune-a", "finetune-b"], {})
     watch.poll()
-    assert [step.name for step in watch.of("waiting")] == \
-        ["fingerprint", "plan", "finetune-a", "finetune-b", "select", "report"]
+    assert [step.name for step in watch.of("waiting")] == [
+        "fingerprint",
+        "plan",
+        "finetune-a",
+        "finetune-b",
+        "select",
+        "report",
+    ]
 
 
 def test_the_course_of_a_step(tmp_path: Path):
@@ -82,8 +88,18 @@ def draw(tmp_path: Path, *, terminal: bool) -> str:
 
 
 def candidate(name: str, **more: Any) -> Candidate:
-    return Candidate(name=name, source="s", strategy=None if name == "control" else Full(), head=Head(), longest=1300,
-                     training=Training(epochs=13), control=Control(), cross_validate=False, seed=0, **more)
+    return Candidate(
+        name=name,
+        source="s",
+        strategy=None if name == "control" else Full(),
+        head=Head(),
+        longest=1300,
+        training=Training(epochs=13),
+        control=Control(),
+        cross_validate=False,
+        seed=0,
+        **more,
+    )
 
 
 def test_the_time_left_counts_rungs_that_are_not_listed_yet(tmp_path: Path):
@@ -95,8 +111,14 @@ def test_the_time_left_counts_rungs_that_are_not_listed_yet(tmp_path: Path):
     forecast.listed("rung1", first)
     assert forecast.left(watch, now) is None
     for name in ("rung1-c0", "rung1-c1"):
-        tell(tmp_path, name, STARTED | {"time": now - 10}, progress(0, 100) | {"time": now - 10},
-             progress(100, 100), {"event": "finished", "time": now})
+        tell(
+            tmp_path,
+            name,
+            STARTED | {"time": now - 10},
+            progress(0, 100) | {"time": now - 10},
+            progress(100, 100),
+            {"event": "finished", "time": now},
+        )
     watch.poll()
     assert forecast.left(watch, now) == pytest.approx((400 + 600 + 900 + 1.5 * 1300) / 200 * 10)
     forecast.listed("rung2", [candidate("c0", until=400), candidate("c1", until=400)])
@@ -122,9 +144,14 @@ def test_heads_on_cached_features_take_no_time_and_a_capped_control_less(tmp_pat
 
 def test_a_step_that_goes_on_is_paced_from_there(tmp_path: Path):
     now, watch = time.time(), Watch(tmp_path, ["full"])
-    tell(tmp_path, "full", STARTED | {"time": now - 20}, progress(0, 1000) | {"time": now - 15},
-         progress(800, 1000) | {"time": now - 10, "message": f"fold 2 of 10, {events.GOES_ON}"},
-         progress(900, 1000) | {"time": now})
+    tell(
+        tmp_path,
+        "full",
+        STARTED | {"time": now - 20},
+        progress(0, 1000) | {"time": now - 15},
+        progress(800, 1000) | {"time": now - 10, "message": f"fold 2 of 10, {events.GOES_ON}"},
+        progress(900, 1000) | {"time": now},
+    )
     watch.poll()
     assert watch.steps["full"].left(now) == pytest.approx(10, rel=0.01)
 

@@ -37,9 +37,23 @@ def test_a_run_leaves_its_folder(two_runs):
     result, _ = two_runs
     assert (result.status, result.exit_code, result.message) == ("succeeded", 0, "")
     assert names(result) == {
-        "fingerprint", "preprocess-target", "preprocess-one", "preprocess-two", "pretrain-one", "pretrain-two", "plan",
-        *(f"finetune-{name}" for name in CANDIDATES), "select", "confirm-one-full-seed1", "confirm-control-seed1",
-        "evaluate", "export-onnx", "gate", "release", "report"}
+        "fingerprint",
+        "preprocess-target",
+        "preprocess-one",
+        "preprocess-two",
+        "pretrain-one",
+        "pretrain-two",
+        "plan",
+        *(f"finetune-{name}" for name in CANDIDATES),
+        "select",
+        "confirm-one-full-seed1",
+        "confirm-control-seed1",
+        "evaluate",
+        "export-onnx",
+        "gate",
+        "release",
+        "report",
+    }
     written = json.loads((result.out / "run.json").read_text())
     assert written == result.run
     assert {"pipeline", "task", "status", "seconds", "steps", "selected"} <= written.keys()
@@ -100,10 +114,12 @@ def test_data_that_moved_but_did_not_change_is_not_trained_on_again(bench: Bench
 def test_a_damaged_cached_artifact_is_made_again(bench: Bench):
     config = bench.config(delta=0.02)
     assert {"evaluate", "gate"} <= names(bench.run(config), cached=False)
-    for harm in (lambda folder: (folder / "manifest.json").unlink(),
-                 lambda folder: (folder / "manifest.json").write_text("{"),
-                 lambda folder: (folder / "content.txt").unlink(),
-                 lambda folder: (folder / "content.txt").write_text("2 other bytes")):
+    for harm in (
+        lambda folder: (folder / "manifest.json").unlink(),
+        lambda folder: (folder / "manifest.json").write_text("{"),
+        lambda folder: (folder / "content.txt").unlink(),
+        lambda folder: (folder / "content.txt").write_text("2 other bytes"),
+    ):
         harm(max((bench.folder / "cache" / "artifacts").glob("*/evaluate/metrics")))
         result = bench.run(config)
         assert names(result, cached=False) == UNCACHED | {"evaluate"}
@@ -123,8 +139,11 @@ def test_a_refused_step_ends_the_run_and_a_rerun_goes_on_from_there(bench: Bench
     result = bench.run(config, fail="refused=select")
     assert (result.status, result.exit_code) == ("refused", 2)
     assert result.message == "refused: select: refused as the test asked for"
-    assert result.run["error"] == {"step": "select", "kind": "refused",
-                                   "message": "select: refused as the test asked for"}
+    assert result.run["error"] == {
+        "step": "select",
+        "kind": "refused",
+        "message": "select: refused as the test asked for",
+    }
     assert "finetune-one-feature" in names(result, cached=False)
     again = bench.run(config)
     assert again.status == "succeeded"
@@ -140,8 +159,11 @@ def test_a_bug_keeps_its_traceback_and_further_steps_from_starting(bench: Bench)
     marker = json.loads((result.out / "logs" / "finetune-one-staged.error.json").read_text())
     assert (marker["kind"], marker["step"]) == ("bug", "finetune-one-staged")
     assert "_work" in marker["traceback"]
-    told = [json.loads(line) for path in (result.out / "logs").glob("*.events.jsonl")
-            for line in path.read_text().splitlines()]
+    told = [
+        json.loads(line)
+        for path in (result.out / "logs").glob("*.events.jsonl")
+        for line in path.read_text().splitlines()
+    ]
     failed = next(event["time"] for event in told if event["event"] == "failed")
     begun = {event["step"]: event["time"] for event in told if event["event"] == "started"}
     assert "select" not in begun
@@ -160,14 +182,24 @@ def _as_from_a_terminal() -> None:
 
 
 def test_ctrl_c_stops_the_steps_and_says_how_to_go_on(tmp_path: Path):
-    code = ("import sys; sys.path[:0] = [sys.argv[1]]; from pathlib import Path; from bench import config_of\n"
-            "from graftline.pipelines.local import run_local; folder = Path(sys.argv[2])\n"
-            "sys.exit(run_local('transfer', config_of(folder), out=folder / 'run').exit_code)")
-    environment = os.environ | {"PYTHONPATH": str(STANDIN), "GRAFTLINE_CACHE": str(tmp_path / "cache"),
-                                "STANDIN_FAIL": "slow=pretrain-one"}
-    process = subprocess.Popen([sys.executable, "-c", code, str(STANDIN.parent), str(tmp_path)], text=True,
-                               stdout=subprocess.PIPE, env=environment, start_new_session=True,
-                               preexec_fn=_as_from_a_terminal)
+    code = (
+        "import sys; sys.path[:0] = [sys.argv[1]]; from pathlib import Path; from bench import config_of\n"
+        "from graftline.pipelines.local import run_local; folder = Path(sys.argv[2])\n"
+        "sys.exit(run_local('transfer', config_of(folder), out=folder / 'run').exit_code)"
+    )
+    environment = os.environ | {
+        "PYTHONPATH": str(STANDIN),
+        "GRAFTLINE_CACHE": str(tmp_path / "cache"),
+        "STANDIN_FAIL": "slow=pretrain-one",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(STANDIN.parent), str(tmp_path)],
+        text=True,
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=_as_from_a_terminal,
+    )
     events = tmp_path / "run" / "logs" / "pretrain-one.events.jsonl"
     until = time.time() + 30
     while not (events.exists() and '"progress"' in events.read_text()) and time.time() < until:
@@ -210,16 +242,30 @@ def test_another_source_or_another_torch_is_another_library(tmp_path: Path, monk
 
 
 def test_the_end_names_the_best_of_all(tmp_path: Path):
-    run = {"selected": {"source": "one", "strategy": "full"}, "test": {"accuracy": 0.9}, "control": {"accuracy": 0.7},
-           "baselines": {"majority": 0.1, "forest": 0.95}, "best": "forest",
-           "gate": {"verdict": "hold", "reasons": ["a"]},
-           "transfer_gain": {"value": 0.2, "low": 0.1, "high": 0.3, "seeds": 3, "verdict": "positive",
-                             "method": "", "reasons": []}}
+    run = {
+        "selected": {"source": "one", "strategy": "full"},
+        "test": {"accuracy": 0.9},
+        "control": {"accuracy": 0.7},
+        "baselines": {"majority": 0.1, "forest": 0.95},
+        "best": "forest",
+        "gate": {"verdict": "hold", "reasons": ["a"]},
+        "transfer_gain": {
+            "value": 0.2,
+            "low": 0.1,
+            "high": 0.3,
+            "seeds": 3,
+            "verdict": "positive",
+            "method": "",
+            "reasons": [],
+        },
+    }
     assert outcome.lines(run, tmp_path) == [
         "chosen   one / full, 90.0% on test; control 70.0%, majority 10.0%, forest 95.0%",
         "gain     +20.0 points [+10.0, +30.0] over 3 seeds: positive",
         "best     forest scores higher on test than the transfer",
-        "gate     hold", "         a"]
+        "gate     hold",
+        "         a",
+    ]
 
 
 def test_the_cache_stands_where_it_is_told_to(monkeypatch, tmp_path):
@@ -239,14 +285,27 @@ def test_a_tournament_trains_rung_by_rung_and_is_found_in_the_cache(tmp_path: Pa
     first, second = bench.run(config), bench.run(config)
     assert first.status == "succeeded", first.message
     assert {name for name in names(first) if name.startswith(("rung", "halve"))} == {
-        "rung1-one-full", "rung1-one-staged", "rung1-one-feature", "halve-1", "rung2-one-full", "rung2-one-staged",
-        "halve-2", "rung3-one-full", "rung3-control"}
-    until = {step: Candidate.model_validate_json(received(first, step)["candidate"]).until
-             for step in ("rung1-one-full", "rung2-one-full", "rung3-one-full")}
+        "rung1-one-full",
+        "rung1-one-staged",
+        "rung1-one-feature",
+        "halve-1",
+        "rung2-one-full",
+        "rung2-one-staged",
+        "halve-2",
+        "rung3-one-full",
+        "rung3-control",
+    }
+    until = {
+        step: Candidate.model_validate_json(received(first, step)["candidate"]).until
+        for step in ("rung1-one-full", "rung2-one-full", "rung3-one-full")
+    }
     assert list(until.values()) == [10, 30, None]
     artifacts = min((tmp_path / "cache" / "artifacts").iterdir())
-    shown = {path.read_text().splitlines()[1] for path in artifacts.rglob("content.txt")
-             if path.read_text().startswith("{") and '"name":"one-full"' in path.read_text()}
+    shown = {
+        path.read_text().splitlines()[1]
+        for path in artifacts.rglob("content.txt")
+        if path.read_text().startswith("{") and '"name":"one-full"' in path.read_text()
+    }
     assert shown >= {"10", "10 30", "10 30 end"}
     assert names(second, cached=False) == UNCACHED
 

@@ -4,8 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 Tasks = dict[str, dict[str, Any]]
-NEVER_EMPTY = {("fingerprint", "Output"), ("plan", "Output"), ("select", "Output"), ("merge-sources", "Output"),
-               ("halve", "Output"), ("halve-2", "Output")}
+NEVER_EMPTY = {
+    ("fingerprint", "Output"),
+    ("plan", "Output"),
+    ("select", "Output"),
+    ("merge-sources", "Output"),
+    ("halve", "Output"),
+    ("halve-2", "Output"),
+}
 """Lists that hold at least one item by their steps' contracts: sources or shards, candidates, later rungs,
 confirmations."""
 
@@ -13,8 +19,9 @@ confirmations."""
 def traps(spec: dict[str, Any]) -> list[str]:
     """Returns each trap found in a compiled pipeline (its first YAML document), in words."""
     components = spec["components"]
-    found = [f"importer: {name}" for name, executor in spec["deploymentSpec"]["executors"].items()
-             if "importer" in executor]
+    found = [
+        f"importer: {name}" for name, executor in spec["deploymentSpec"]["executors"].items() if "importer" in executor
+    ]
     for place, dag in _dags(spec):
         tasks: Tasks = dag["tasks"]
         looping = place.startswith("comp-for-loop")
@@ -24,9 +31,11 @@ def traps(spec: dict[str, Any]) -> list[str]:
                 found += _loop(name, task, tasks, looping)
             found += _policy(name, task)
             found += _inputs(name, task, tasks, iterator, looping)
-        found += [f"OneOf on an artifact: {place}.{name}"
-                  for name, output in dag.get("outputs", {}).get("artifacts", {}).items()
-                  if len(output.get("artifactSelectors", [])) > 1]
+        found += [
+            f"OneOf on an artifact: {place}.{name}"
+            for name, output in dag.get("outputs", {}).get("artifacts", {}).items()
+            if len(output.get("artifactSelectors", [])) > 1
+        ]
         assert all(task["componentRef"]["name"] in components for task in tasks.values())
     return found
 

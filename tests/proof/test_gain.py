@@ -11,8 +11,9 @@ from graftline.proof.gain import paired_difference, transfer_gain, verdict_of
 from graftline.proof.intervals import bonett_price
 
 
-def sides(*, seeds: int, n: int, chosen: float, control: float, seed_sd: float = 0.0,
-          random: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def sides(
+    *, seeds: int, n: int, chosen: float, control: float, seed_sd: float = 0.0, random: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Right answers by a probit model: a sample's difficulty is shared, each seed is a little better or worse."""
     rng = np.random.default_rng(random)
     difficulty = rng.normal(size=n)
@@ -23,11 +24,20 @@ def sides(*, seeds: int, n: int, chosen: float, control: float, seed_sd: float =
     return side(chosen), side(control)
 
 
-@pytest.mark.parametrize(("low", "high", "verdict"), [
-    (0.011, 0.2, "positive"), (0.01, 0.2, "undecided"), (-0.2, -0.011, "negative"), (-0.2, -0.01, "undecided"),
-    (-0.01, 0.01, "none"), (-0.011, 0.01, "undecided"), (-0.005, 0.011, "undecided"), (-0.5, 0.5, "undecided"),
-    (float("nan"), float("nan"), "undecided"),
-])
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.011, 0.2, "positive"),
+        (0.01, 0.2, "undecided"),
+        (-0.2, -0.011, "negative"),
+        (-0.2, -0.01, "undecided"),
+        (-0.01, 0.01, "none"),
+        (-0.011, 0.01, "undecided"),
+        (-0.005, 0.011, "undecided"),
+        (-0.5, 0.5, "undecided"),
+        (float("nan"), float("nan"), "undecided"),
+    ],
+)
 def test_verdict_is_the_definition(low: float, high: float, verdict: str) -> None:
     assert verdict_of(low, high, 0.01) == verdict
 
@@ -52,8 +62,9 @@ def test_interval_holds_the_estimate_and_has_width(data: st.DataObject) -> None:
     assert found.value == pytest.approx(first.mean() - second.mean())
 
 
-@pytest.mark.parametrize(("n", "skill", "seed_sd"), [(400, 1.2, 0.0), (400, 1.2, 0.1), (1000, 1.2, 0.3),
-                                                     (100, 2.5, 0.2)])
+@pytest.mark.parametrize(
+    ("n", "skill", "seed_sd"), [(400, 1.2, 0.0), (400, 1.2, 0.1), (1000, 1.2, 0.3), (100, 2.5, 0.2)]
+)
 def test_three_seeds_cover_the_truth(n: int, skill: float, seed_sd: float) -> None:
     """95% wanted, at least 92% asked: with spread among seeds or without, and with few discordant pairs."""
     spread = np.sqrt(2 + seed_sd**2)
@@ -108,10 +119,16 @@ def test_same_seed_same_interval() -> None:
     assert paired_difference(*pair, seed=4) == paired_difference(*pair, seed=4)
 
 
-def gain(chosen: float, control: float, *, seeds: int = 3, n: int = 2000, converged: bool = True,
-         labels: int = 100) -> tuple[str, list[str]]:
-    found = transfer_gain(*sides(seeds=seeds, n=n, chosen=chosen, control=control), delta=0.01, seed=0,
-                          converged=converged, labels_per_class=labels)
+def gain(
+    chosen: float, control: float, *, seeds: int = 3, n: int = 2000, converged: bool = True, labels: int = 100
+) -> tuple[str, list[str]]:
+    found = transfer_gain(
+        *sides(seeds=seeds, n=n, chosen=chosen, control=control),
+        delta=0.01,
+        seed=0,
+        converged=converged,
+        labels_per_class=labels,
+    )
     return found.verdict, found.reasons
 
 
@@ -140,8 +157,9 @@ def test_one_seed_under_50_labels_decides_nothing(chosen: float, control: float)
 
 
 def test_one_seed_says_these_two_models() -> None:
-    found = transfer_gain(*sides(seeds=1, n=2000, chosen=2.0, control=0.5), delta=0.01, seed=0, converged=True,
-                          labels_per_class=50)
+    found = transfer_gain(
+        *sides(seeds=1, n=2000, chosen=2.0, control=0.5), delta=0.01, seed=0, converged=True, labels_per_class=50
+    )
     assert found.seeds == 1
     assert found.method.startswith("these two models")
     assert "these two models" in found.reasons[-1]
@@ -149,8 +167,10 @@ def test_one_seed_says_these_two_models() -> None:
 
 def test_a_longer_delta_needs_a_larger_gain() -> None:
     pair = sides(seeds=3, n=2000, chosen=2.0, control=0.5)
-    verdicts = [transfer_gain(*pair, delta=delta, seed=0, converged=True, labels_per_class=99).verdict
-                for delta in (0.0, 0.1, 0.3, 0.49)]
+    verdicts = [
+        transfer_gain(*pair, delta=delta, seed=0, converged=True, labels_per_class=99).verdict
+        for delta in (0.0, 0.1, 0.3, 0.49)
+    ]
     assert verdicts[0] == "positive"
     assert verdicts[-1] == "none"
     assert verdicts == sorted(verdicts, key=["positive", "undecided", "none"].index)

@@ -3,14 +3,7 @@ import pytest
 
 from graftline.config import Gate
 from graftline.evaluation import Figure, Gain
-from graftline.proof.gate import (
-    Finding,
-    baseline_findings,
-    class_findings,
-    conclude,
-    floor_findings,
-    gain_findings,
-)
+from graftline.proof.gate import Finding, baseline_findings, class_findings, conclude, floor_findings, gain_findings
 
 
 def judgements(findings: list[Finding]) -> list[str]:
@@ -25,10 +18,15 @@ def test_the_worst_finding_decides_and_stands_first() -> None:
     assert conclude([])[0] == "hold"
 
 
-@pytest.mark.parametrize(("low", "value", "high", "judgement"), [
-    (0.80, 0.85, 0.899, "reject"), (0.80, 0.85, 0.90, "hold"), (0.85, 0.90, 0.95, "promote"),
-    (0.7, 0.899, 0.95, "hold"),
-])
+@pytest.mark.parametrize(
+    ("low", "value", "high", "judgement"),
+    [
+        (0.80, 0.85, 0.899, "reject"),
+        (0.80, 0.85, 0.90, "hold"),
+        (0.85, 0.90, 0.95, "promote"),
+        (0.7, 0.899, 0.95, "hold"),
+    ],
+)
 def test_floors(low: float, value: float, high: float, judgement: str) -> None:
     figures = {"accuracy": Figure(value=value, low=low, high=high), "macro_f1": Figure(value=value, low=low, high=high)}
     assert judgements(floor_findings(Gate(min_accuracy=0.9), figures)) == [judgement]
@@ -36,10 +34,15 @@ def test_floors(low: float, value: float, high: float, judgement: str) -> None:
     assert floor_findings(Gate(), figures) == []
 
 
-@pytest.mark.parametrize("figures", [
-    {}, {"accuracy": Figure(value=0.99)}, {"accuracy": Figure(value=float("nan"), low=0.9, high=1.0)},
-    {"accuracy": Figure(value=0.99, low=0.9, high=float("nan"))},
-])
+@pytest.mark.parametrize(
+    "figures",
+    [
+        {},
+        {"accuracy": Figure(value=0.99)},
+        {"accuracy": Figure(value=float("nan"), low=0.9, high=1.0)},
+        {"accuracy": Figure(value=0.99, low=0.9, high=float("nan"))},
+    ],
+)
 def test_what_is_missing_or_not_a_number_never_promotes(figures: dict[str, Figure]) -> None:
     assert judgements(floor_findings(Gate(min_accuracy=0.5), figures)) == ["hold"]
     assert judgements(floor_findings(Gate(max_ece=0.5), {"ece": Figure(value=float("nan"))})) == ["hold"]
@@ -93,8 +96,9 @@ def test_a_file_no_better_than_the_majority_class_holds() -> None:
     assert judgements(baseline_findings(good, {}, 0.01)) == ["hold"]
 
 
-@pytest.mark.parametrize(("verdict", "judgement"), [
-    ("positive", "promote"), ("none", "hold"), ("negative", "hold"), ("undecided", "hold")])
+@pytest.mark.parametrize(
+    ("verdict", "judgement"), [("positive", "promote"), ("none", "hold"), ("negative", "hold"), ("undecided", "hold")]
+)
 def test_a_positive_gain_can_be_asked_for(verdict: str, judgement: str) -> None:
     gain = Gain(value=0.1, low=0.0, high=0.2, seeds=3, verdict=verdict, method="", reasons=[])
     assert judgements(gain_findings(True, gain)) == [judgement]

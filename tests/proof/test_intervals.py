@@ -5,23 +5,29 @@ from hypothesis import strategies as st
 from graftline.proof.intervals import bonett_price, holm, wilson
 
 
-@pytest.mark.parametrize(("successes", "n", "low", "high"), [
-    (0, 10, 0.0, 0.2775),  # Brown, Cai and DasGupta 2001
-    (10, 10, 0.7225, 1.0),
-    (81, 263, 0.2553, 0.3662),  # Newcombe 1998, table I, method 3
-    (15, 148, 0.0624, 0.1605),
-    (0, 20, 0.0, 0.1611),
-    (1, 29, 0.0061, 0.1718),
-])
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [
+        (0, 10, 0.0, 0.2775),  # Brown, Cai and DasGupta 2001
+        (10, 10, 0.7225, 1.0),
+        (81, 263, 0.2553, 0.3662),  # Newcombe 1998, table I, method 3
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
 def test_wilson_gives_published_intervals(successes: int, n: int, low: float, high: float) -> None:
     assert wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
 
 
-@pytest.mark.parametrize(("first", "second", "n", "low", "high"), [
-    (1, 7, 21, -0.5084, -0.0134),  # pairs of Bentur et al. 2009; -6/23 +- 1.96 sqrt((10/23 - (6/23)^2) / 23)
-    (6, 16, 161, -0.1195, -0.0032),  # pairs of Cavo et al. 2012, likewise
-    (0, 0, 98, -0.0277, 0.0277),  # nothing differs: 0 +- 1.96 sqrt(2) / 100
-])
+@pytest.mark.parametrize(
+    ("first", "second", "n", "low", "high"),
+    [
+        (1, 7, 21, -0.5084, -0.0134),  # pairs of Bentur et al. 2009; -6/23 +- 1.96 sqrt((10/23 - (6/23)^2) / 23)
+        (6, 16, 161, -0.1195, -0.0032),  # pairs of Cavo et al. 2012, likewise
+        (0, 0, 98, -0.0277, 0.0277),  # nothing differs: 0 +- 1.96 sqrt(2) / 100
+    ],
+)
 def test_bonett_price_gives_known_intervals(first: int, second: int, n: int, low: float, high: float) -> None:
     assert bonett_price(first, second, n) == pytest.approx((low, high), abs=5e-5)
 

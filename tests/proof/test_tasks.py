@@ -34,13 +34,16 @@ def errors(n: int, seeds: int, spread: float, random: int) -> tuple[Array, Array
     return side(1.0), side(1.2), Truth(labels, ["x"], np.ones(1), np.ones(1))
 
 
-def answers(n: int, seeds: int, random: int, *, better: float = 1.5, worse: float = 1.2, k: int = 3
-            ) -> tuple[Array, Array, Truth]:
+def answers(
+    n: int, seeds: int, random: int, *, better: float = 1.5, worse: float = 1.2, k: int = 3
+) -> tuple[Array, Array, Truth]:
     rng = np.random.default_rng(random)
     labels = (rng.random((n, k)) < 0.2).astype(np.float32)
     hard = rng.normal(size=(n, k))
-    first, second = (np.stack([q * labels + 0.6 * hard + 0.8 * rng.normal(size=(n, k)) for _ in range(seeds)])
-                     for q in (better, worse))
+    first, second = (
+        np.stack([q * labels + 0.6 * hard + 0.8 * rng.normal(size=(n, k)) for _ in range(seeds)])
+        for q in (better, worse)
+    )
     return first, second, truth(labels)
 
 
@@ -72,8 +75,7 @@ def test_the_gain_in_average_precision_covers_the_truth(seeds: int) -> None:
     first, second, labels = answers(40_000, 1, 999)
     expected = multilabel.score(first[0], labels) - multilabel.score(second[0], labels)
     assert 0.09 < expected < 0.12
-    found = [multilabel.difference(*answers(120, seeds, i, k=2), seed=i)
-             for i in range(100 // seeds)]
+    found = [multilabel.difference(*answers(120, seeds, i, k=2), seed=i) for i in range(100 // seeds)]
     assert np.mean([f.low <= expected <= f.high for f in found]) >= (0.90 if seeds > 1 else 0.88)
 
 
@@ -134,8 +136,9 @@ def test_outputs_of_far_units_count_alike() -> None:
     wide = np.concatenate([labels.labels, 1e4 * labels.labels + 1e6], axis=1)
     both = Truth(wide, ["a", "b"], wide.std(0), wide.std(0))
     alone = Truth(labels.labels, ["a"], np.ones(1), labels.labels.std(0))
-    found = regression.difference(*(np.concatenate([side, 1e4 * side + 1e6], axis=2) for side in (first, second)), both,
-                                  seed=0)
+    found = regression.difference(
+        *(np.concatenate([side, 1e4 * side + 1e6], axis=2) for side in (first, second)), both, seed=0
+    )
     assert found.value == pytest.approx(regression.difference(first, second, alone, seed=0).value)
 
 
@@ -149,16 +152,28 @@ def test_no_label_at_all_decides_nothing() -> None:
     assert all("ap_low" not in row for row in rows)
 
 
-@pytest.mark.parametrize(("measure", "words"), [
-    ("rmse", "at least +0.050 deviations with 95% confidence, above the 0.01"),
-    ("macro_ap", "at least +5.0 points with 95% confidence, above the 1 "), ("accuracy", "at least +5.0 points")])
+@pytest.mark.parametrize(
+    ("measure", "words"),
+    [
+        ("rmse", "at least +0.050 deviations with 95% confidence, above the 0.01"),
+        ("macro_ap", "at least +5.0 points with 95% confidence, above the 1 "),
+        ("accuracy", "at least +5.0 points"),
+    ],
+)
 def test_verdicts_are_said_in_the_measures_unit(measure: str, words: str) -> None:
-    found = judged(Difference(0.1, 0.05, 0.15, "m"), measure=measure, seeds=3, delta=0.01, converged=True,
-                   fewest=(100, "labels"))
+    found = judged(
+        Difference(0.1, 0.05, 0.15, "m"), measure=measure, seeds=3, delta=0.01, converged=True, fewest=(100, "labels")
+    )
     assert found.verdict == "positive"
     assert words in found.reasons[0]
-    few = judged(Difference(0.1, 0.05, 0.15, "m"), measure=measure, seeds=1, delta=0.01, converged=True,
-                 fewest=(49, "training images"))
+    few = judged(
+        Difference(0.1, 0.05, 0.15, "m"),
+        measure=measure,
+        seeds=1,
+        delta=0.01,
+        converged=True,
+        fewest=(49, "training images"),
+    )
     assert few.verdict == "undecided"
     assert "one seed with 49 training images (under 50)" in few.reasons[1]
 

@@ -24,8 +24,9 @@ def make(folder: Path, classes: int = 3, *, seeds: tuple[int, ...] = (4, 11)) ->
     rng = np.random.default_rng(0)
     labels = np.arange(30) % classes
     logits = {s: (rng.normal(size=(30, classes)) + 2 * np.eye(classes)[labels]).astype(np.float32) for s in seeds}
-    predictions = Predictions(labels, logits, {s: -v for s, v in logits.items()},
-                              {"majority": np.zeros(30, np.int64), "forest": labels})
+    predictions = Predictions(
+        labels, logits, {s: -v for s, v in logits.items()}, {"majority": np.zeros(30, np.int64), "forest": labels}
+    )
     folder.mkdir()
     write_predictions(folder, predictions)
     names = [f"c{i}" for i in range(classes)]
@@ -33,11 +34,25 @@ def make(folder: Path, classes: int = 3, *, seeds: tuple[int, ...] = (4, 11)) ->
     figure = Figure(value=0.9, low=0.8, high=0.95)
     test = {"accuracy": figure, "loss": Figure(value=0.3)}
     gain = Gain(value=0.1, low=0.05, high=0.15, seeds=2, verdict="positive", method="m", reasons=[])
-    manifest.write(folder, Evaluation(
-        classes=names, dataset_digest="d", chosen=side, control=side, test=test,
-        per_class=[], confusion=[[1] * classes] * classes, control_test={"accuracy": figure},
-        baselines={"forest": figure}, best="chosen", gain=gain, equal_cost=None,
-        calibration=Calibration(temperature=2.0, ece_before=0.1, ece_after=0.05, fitted_on="v"), examples=30))
+    manifest.write(
+        folder,
+        Evaluation(
+            classes=names,
+            dataset_digest="d",
+            chosen=side,
+            control=side,
+            test=test,
+            per_class=[],
+            confusion=[[1] * classes] * classes,
+            control_test={"accuracy": figure},
+            baselines={"forest": figure},
+            best="chosen",
+            gain=gain,
+            equal_cost=None,
+            calibration=Calibration(temperature=2.0, ece_before=0.1, ece_after=0.05, fitted_on="v"),
+            examples=30,
+        ),
+    )
     return predictions
 
 

@@ -24,7 +24,7 @@ def images(count: int, seed: int, contrast: int = 22) -> tuple[np.ndarray, np.nd
     labels = rng.integers(0, 2, count)
     pixels = rng.integers(0, 180, (count, *tiny_onnx.STORED))
     for i, label in enumerate(labels):
-        pixels[i, :, 4 * label:4 * label + 4] += contrast
+        pixels[i, :, 4 * label : 4 * label + 4] += contrast
     return pixels.astype(np.uint8), labels.astype(np.int64)
 
 
@@ -34,16 +34,47 @@ def make_dataset(folder: Path, sizes: dict[str, int] | None = None, *, contrast:
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", pixels)
     np.save(folder / "labels.npy", labels)
-    return manifest.write(folder, DatasetManifest(
-        label="tiny", format="idx", classes=tiny_onnx.CLASSES, sizes=sizes, image_shape=tiny_onnx.STORED, mean=[0.4],
-        std=[0.2], dropped=[], seed=0, ledger="sha256:0", fingerprint="tiny", digest="sha256:tiny"))
+    return manifest.write(
+        folder,
+        DatasetManifest(
+            label="tiny",
+            format="idx",
+            classes=tiny_onnx.CLASSES,
+            sizes=sizes,
+            image_shape=tiny_onnx.STORED,
+            mean=[0.4],
+            std=[0.2],
+            dropped=[],
+            seed=0,
+            ledger="sha256:0",
+            fingerprint="tiny",
+            digest="sha256:tiny",
+        ),
+    )
 
 
-def make_checkpoint(folder: Path, data: Path, name: str, *, strategy: str = "full", seed: int = 0, steps: int = 40,
-                    row: Row | None = None, poison: bool = False, digest: str | None = "its own") -> CheckpointManifest:
+def make_checkpoint(
+    folder: Path,
+    data: Path,
+    name: str,
+    *,
+    strategy: str = "full",
+    seed: int = 0,
+    steps: int = 40,
+    row: Row | None = None,
+    poison: bool = False,
+    digest: str | None = "its own",
+) -> CheckpointManifest:
     """Trains an mlp; `poison` puts a NaN into it, a row that is not ok leaves it out."""
-    row = row or Row(source="pixels", strategy=strategy, presentations=steps * 60, train_seconds=0.1,
-                     converged=True if strategy == "control" else None, trained_parameters=1, learning_rate=1e-2)
+    row = row or Row(
+        source="pixels",
+        strategy=strategy,
+        presentations=steps * 60,
+        train_seconds=0.1,
+        converged=True if strategy == "control" else None,
+        trained_parameters=1,
+        learning_rate=1e-2,
+    )
     opened = dataset.read(data)
     network = None
     if row.status == "ok":
@@ -60,7 +91,17 @@ def make_checkpoint(folder: Path, data: Path, name: str, *, strategy: str = "ful
         if poison:
             next(network.parameters()).data.fill_(float("nan"))
     made = CheckpointManifest(
-        name=name, backbone="mlp", small=Small(widths=[16]), head=Head(), classes=tiny_onnx.CLASSES, input=CONTRACT,
-        strategy=strategy, seed=seed, dataset_digest=opened.manifest.digest if digest == "its own" else digest,
-        config="{}", licence="none", row=row)
+        name=name,
+        backbone="mlp",
+        small=Small(widths=[16]),
+        head=Head(),
+        classes=tiny_onnx.CLASSES,
+        input=CONTRACT,
+        strategy=strategy,
+        seed=seed,
+        dataset_digest=opened.manifest.digest if digest == "its own" else digest,
+        config="{}",
+        licence="none",
+        row=row,
+    )
     return checkpoint.write(folder, made, network)

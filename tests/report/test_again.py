@@ -9,10 +9,14 @@ from graftline.report.again import to_yaml
 CONFIGS = [
     {"target": {"data": "x"}},
     {"target": {"data": "x"}, "source": {}},
-    {"target": {"data": "x", "classes": ["no", "1", "\u00fc: {a}"]},
-     "source": [{"name": "a"}, {"data": "b"}],
-     "strategies": ["zero", {"partial": {"freeze": 8, "carry": "top.3"}}, "full", {"structure": {"width": 0.5}}],
-     "finetune": {"epochs": 3, "learning_rate": 1e-5}, "gate": {"min_accuracy": 0.9}, "delta": 0.02},
+    {
+        "target": {"data": "x", "classes": ["no", "1", "\u00fc: {a}"]},
+        "source": [{"name": "a"}, {"data": "b"}],
+        "strategies": ["zero", {"partial": {"freeze": 8, "carry": "top.3"}}, "full", {"structure": {"width": 0.5}}],
+        "finetune": {"epochs": 3, "learning_rate": 1e-5},
+        "gate": {"min_accuracy": 0.9},
+        "delta": 0.02,
+    },
 ]
 
 

@@ -74,17 +74,32 @@ def changed(run: Run, **evaluation: object) -> Run:
 
 def test_first_screen_answers(run: Run, html: Reader) -> None:
     found = run.evaluation
-    for text in ("Transfer helped.", "Did transfer help?", "What is best on the test images?",
-                 "Is the ONNX file the same model?", "May it ship?", "Yes: promoted.",
-                 f"{100 * found.gain.value:+.1f} points", f"{100 * found.test['accuracy'].value:.1f}%",
-                 f"all {found.examples:,} test images"):
+    for text in (
+        "Transfer helped.",
+        "Did transfer help?",
+        "What is best on the test images?",
+        "Is the ONNX file the same model?",
+        "May it ship?",
+        "Yes: promoted.",
+        f"{100 * found.gain.value:+.1f} points",
+        f"{100 * found.test['accuracy'].value:.1f}%",
+        f"all {found.examples:,} test images",
+    ):
         assert text in html.text
 
 
 def test_page_holds_each_section(html: Reader) -> None:
     ids = [value for _, name, value in html.attributes if name == "id"]
-    assert [i for i in ids if "-" not in i] == ["path", "candidates", "curves", "test", "samples", "data", "costs",
-                                                "again"]
+    assert [i for i in ids if "-" not in i] == [
+        "path",
+        "candidates",
+        "curves",
+        "test",
+        "samples",
+        "data",
+        "costs",
+        "again",
+    ]
     assert "builtin:digits/scanned" in html.text
     assert "diverged: loss became NaN in epoch 2, batch 7" in html.text
     assert html.tags.count("svg") == 7  # gain, comparison, candidates, three curves, reliability
@@ -163,8 +178,9 @@ def test_samples_are_what_the_model_said(run: Run) -> None:
 def test_many_classes(run: Run) -> None:
     """40 classes: a picture in place of the table, the worst classes first, the rest behind a fold."""
     names = [f"class {i}" for i in range(40)]
-    rows = [{"class": name, "precision": 0.5, "recall": i / 40, "f1": 0.5, "examples": 20}
-            for i, name in enumerate(names)]
+    rows = [
+        {"class": name, "precision": 0.5, "recall": i / 40, "f1": 0.5, "examples": 20} for i, name in enumerate(names)
+    ]
     counts = [[int(i == j) * 9 + int(j == 0) for j in range(40)] for i in range(40)]
     wide = changed(run, classes=names, per_class=rows[::-1], confusion=counts)
     html = Reader(page.render(wide))
@@ -176,9 +192,17 @@ def test_many_classes(run: Run) -> None:
 
 def test_no_wrong_answer(run: Run) -> None:
     labels = run.predictions.labels
-    perfect = Run(**{**vars(run), "predictions": type(run.predictions)(
-        labels, {s: (labels[:, None] == range(10)).astype("float32") * 9 for s in run.predictions.chosen},
-        run.predictions.control, run.predictions.baselines)})
+    perfect = Run(
+        **{
+            **vars(run),
+            "predictions": type(run.predictions)(
+                labels,
+                {s: (labels[:, None] == range(10)).astype("float32") * 9 for s in run.predictions.chosen},
+                run.predictions.control,
+                run.predictions.baselines,
+            ),
+        }
+    )
     html = Reader(page.render(perfect))
     assert samples.wrong(perfect) == []
     assert "Most wrongly sure" not in html.text

@@ -26,11 +26,32 @@ def stands(chosen: str, others: list[str]) -> list[Stand]:
             left = "" if place < 3 else f"place {place} of 9, 2 went on" if rung == (2 if place < 4 else 1) else ""
             if through and rung > 1:
                 continue
-            found.append(Stand(name=name, rung=rung, score=0.5 + 0.1 * rung - 0.002 * place, error=0.02,
-                               presentations=ENDS[rung - 1], train_seconds=1.0 * rung, status="ok",
-                               over=rung == 3 or through, left=left))
-    found.append(Stand(name="went-wrong", rung=1, score=None, error=None, presentations=0, train_seconds=0.0,
-                       status="diverged", over=False, left="diverged: loss nan"))
+            found.append(
+                Stand(
+                    name=name,
+                    rung=rung,
+                    score=0.5 + 0.1 * rung - 0.002 * place,
+                    error=0.02,
+                    presentations=ENDS[rung - 1],
+                    train_seconds=1.0 * rung,
+                    status="ok",
+                    over=rung == 3 or through,
+                    left=left,
+                )
+            )
+    found.append(
+        Stand(
+            name="went-wrong",
+            rung=1,
+            score=None,
+            error=None,
+            presentations=0,
+            train_seconds=0.0,
+            status="diverged",
+            over=False,
+            left="diverged: loss nan",
+        )
+    )
     return found
 
 
@@ -70,8 +91,10 @@ def test_no_label_lies_over_another(run: Run) -> None:
     found = race.section(run)
     assert found is not None
     assert found.drawing is not None
-    labels = re.findall(r'<text[^>]*?(?:x="[-\d.]+" y="([-\d.]+)"|translate\([-\d.]+ ([-\d.]+)\))[^>]*>(clean-[^<]*)<',
-                        str(found.drawing))
+    labels = re.findall(
+        r'<text[^>]*?(?:x="[-\d.]+" y="([-\d.]+)"|translate\([-\d.]+ ([-\d.]+)\))[^>]*>(clean-[^<]*)<',
+        str(found.drawing),
+    )
     heights = sorted(float(one or other) for one, other, _ in labels)
     assert len(heights) == 3
     assert all(upper - lower >= 9 for lower, upper in pairwise(heights))
@@ -90,8 +113,10 @@ def test_the_summary_says_how_far_each_came(run: Run) -> None:
 
 
 def test_hostile_names_are_escaped(run: Run) -> None:
-    told = [stand.model_copy(update={"name": HOSTILE[0] if stand.name == "clean-bss" else stand.name})
-            for stand in run.selection.stands]
+    told = [
+        stand.model_copy(update={"name": HOSTILE[0] if stand.name == "clean-bss" else stand.name})
+        for stand in run.selection.stands
+    ]
     hostile = Run(**{**vars(run), "selection": run.selection.model_copy(update={"stands": told})})
     assert HOSTILE[0] not in page.render(hostile)
 

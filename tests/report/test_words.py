@@ -6,14 +6,18 @@ from graftline.evaluation import Figure, Gain, Verdict
 from graftline.report import words
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.9312, "93.1%"), (1.0, "100.0%"), (0.99999, ">99.9%"), (0, "0.0%"),
-                                             (None, "n/a"), (float("nan"), "n/a")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.9312, "93.1%"), (1.0, "100.0%"), (0.99999, ">99.9%"), (0, "0.0%"), (None, "n/a"), (float("nan"), "n/a")],
+)
 def test_percent(value: float | None, text: str) -> None:
     assert words.percent(value) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.09, "+9.0"), (-0.1234, "\N{MINUS SIGN}12.3"), (0.0001, "0.0"),
-                                             (-0.0001, "0.0"), (float("inf"), "n/a")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.09, "+9.0"), (-0.1234, "\N{MINUS SIGN}12.3"), (0.0001, "0.0"), (-0.0001, "0.0"), (float("inf"), "n/a")],
+)
 def test_points(value: float, text: str) -> None:
     assert words.points(value) == text
 
@@ -24,8 +28,9 @@ def test_figures() -> None:
     assert words.figure(Figure(value=0.62101, low=0.5432, high=0.7), "loss") == "0.621 (0.543 to 0.700)"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.44, "0.4 s"), (12.4, "12 s"), (59.6, "1 min"), (200, "3 min 20 s"),
-                                               (7500, "2 h 5 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.44, "0.4 s"), (12.4, "12 s"), (59.6, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
 def test_duration(seconds: float, text: str) -> None:
     assert words.duration(seconds) == text
 
@@ -73,5 +78,6 @@ def test_undecided_for_another_reason_than_its_interval() -> None:
 def test_best_names_what_beats_the_transfer() -> None:
     chosen, control, baselines = Figure(value=0.8), Figure(value=0.7), {"forest": Figure(value=0.85)}
     assert words.best_of("forest", chosen, control, baselines) == (
-        "not the transfer. The random forest has 85.0% of the test images right, the transfer 80.0%.")
+        "not the transfer. The random forest has 85.0% of the test images right, the transfer 80.0%."
+    )
     assert words.best_of("chosen", chosen, control, {}).startswith("the transfer, with 80.0%")

@@ -32,13 +32,21 @@ class Run:
     def confirm(self, seed: int, strategy: str, **more: object) -> None:
         name = f"{'control' if strategy == 'control' else 'pixels-full'}-seed{seed}"
         folder = self.root / f"{name}-{len(self.confirmations)}"
-        make_checkpoint(folder, self.data, name, strategy=strategy, seed=seed,
-                        steps=2 if strategy == "control" else 40, **more)
+        make_checkpoint(
+            folder, self.data, name, strategy=strategy, seed=seed, steps=2 if strategy == "control" else 40, **more
+        )
         self.confirmations.append(folder)
 
     def evaluate(self) -> Evaluation:
-        return evaluate(JOB, dataset=self.data, sources=self.sources, chosen=self.chosen, control=self.control,
-                        confirmations=self.confirmations, out=self.root / "evaluation")
+        return evaluate(
+            JOB,
+            dataset=self.data,
+            sources=self.sources,
+            chosen=self.chosen,
+            control=self.control,
+            confirmations=self.confirmations,
+            out=self.root / "evaluation",
+        )
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +62,11 @@ def test_everything_is_there_and_reads_back(whole: tuple[Run, Evaluation]) -> No
     run, found = whole
     assert manifest.read(run.root / "evaluation", Evaluation, verify=True) == found
     assert found.examples == SIZES["test"]
-    assert set(found.test) == set(found.control_test) == {
-        "accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "loss", "ece"}
+    assert (
+        set(found.test)
+        == set(found.control_test)
+        == {"accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "loss", "ece"}
+    )
     assert all(f.low is not None and f.high is not None and f.low < f.high for f in found.test.values())
     assert np.sum(found.confusion) == found.examples
     assert [line["examples"] for line in found.per_class] == np.sum(found.confusion, 1).tolist()
@@ -68,15 +79,21 @@ def test_figures_are_those_of_the_stored_predictions(whole: tuple[Run, Evaluatio
     stored = read_predictions(run.root / "evaluation")
     accuracy = [float((logits.argmax(1) == stored.labels).mean()) for logits in stored.chosen.values()]
     assert found.chosen.seeds == [0, 1, 2]
-    assert found.chosen.accuracy_by_seed == pytest.approx([
-        (stored.chosen[seed].argmax(1) == stored.labels).mean() for seed in found.chosen.seeds])
+    assert found.chosen.accuracy_by_seed == pytest.approx(
+        [(stored.chosen[seed].argmax(1) == stored.labels).mean() for seed in found.chosen.seeds]
+    )
     assert found.test["accuracy"].value == pytest.approx(found.chosen.accuracy_by_seed[0])
     against = [float((logits.argmax(1) == stored.labels).mean()) for logits in stored.control.values()]
     assert found.gain.value == pytest.approx(np.mean(accuracy) - np.mean(against))
     assert found.baselines["forest"].value == pytest.approx((stored.baselines["forest"] == stored.labels).mean())
-    sizes = {name: figure.value for name, figure in [("chosen", found.test["accuracy"]),
-                                                     ("control", found.control_test["accuracy"]),
-                                                     *found.baselines.items()]}
+    sizes = {
+        name: figure.value
+        for name, figure in [
+            ("chosen", found.test["accuracy"]),
+            ("control", found.control_test["accuracy"]),
+            *found.baselines.items(),
+        ]
+    }
     assert sizes[found.best] == max(sizes.values())
 
 
@@ -111,8 +128,14 @@ def test_a_failed_confirmation_leaves_its_seed_out_and_a_skipped_one_says_nothin
 
 def test_a_zero_candidate_stands_for_every_seed(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    make_checkpoint(run.chosen, run.data, "pixels-zero", strategy="zero", digest="sha256:source",
-                    row=Row(source="pixels", strategy="zero"))
+    make_checkpoint(
+        run.chosen,
+        run.data,
+        "pixels-zero",
+        strategy="zero",
+        digest="sha256:source",
+        row=Row(source="pixels", strategy="zero"),
+    )
     run.confirm(1, "control")
     found = run.evaluate()
     assert found.gain.seeds == 2

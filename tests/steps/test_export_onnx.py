@@ -33,8 +33,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     found = manifest.read(folders.chosen, CheckpointManifest).model_copy(update={"backbone": "cnn", "files": {}})
     network = build("cnn", 10, input=found.input)
     written = checkpoint.write(folders.chosen, found, network)
-    facts = Facts(classes=written.classes, input=written.input, temperature=1.0, backbone="cnn", chosen=written.digest,
-                  dataset_digest="", licence="", graftline="")
+    facts = Facts(
+        classes=written.classes,
+        input=written.input,
+        temperature=1.0,
+        backbone="cnn",
+        chosen=written.digest,
+        dataset_digest="",
+        licence="",
+        graftline="",
+    )
     test = datasets.read(folders.dataset).test
     score(folders, onnx_export.logits_of(onnx_export.served(network, facts), test.images, lambda done, total: None))
     return folders
@@ -50,8 +58,9 @@ def score(folders: Folders, logits: np.ndarray, **changes: object) -> None:
     """Puts logits into the evaluation as those that were tested."""
     evaluated = manifest.read(folders.evaluation, Evaluation)
     before = read_predictions(folders.evaluation)
-    write_predictions(folders.evaluation, Predictions(before.labels, {**before.chosen, 0: logits}, before.control,
-                                                      before.baselines))
+    write_predictions(
+        folders.evaluation, Predictions(before.labels, {**before.chosen, 0: logits}, before.control, before.baselines)
+    )
     manifest.write(folders.evaluation, evaluated.model_copy(update=changes))
 
 
@@ -75,8 +84,13 @@ def test_export_proves_and_says_what_it_is(run: Folders, tmp_path: Path) -> None
     assert sorted(written.files) == ["model.onnx"]
     assert onnx_file.load(out).facts == written.facts
     assert "617 test images" in written.summary()
-    judged = gate(GateJob(gate=Gate(beat_baselines=False), delta=0.01), dataset=run.dataset, onnx=out,
-                  evaluation=run.evaluation, out=tmp_path / "gate")
+    judged = gate(
+        GateJob(gate=Gate(beat_baselines=False), delta=0.01),
+        dataset=run.dataset,
+        onnx=out,
+        evaluation=run.evaluation,
+        out=tmp_path / "gate",
+    )
     assert judged.examples == 617
     assert judged.onnx_digest == written.digest == manifest.digest_file(out / "model.onnx")
 
@@ -93,8 +107,9 @@ def _tampering(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx, "save_model", other)
 
 
-def test_an_exporter_that_changes_weights_is_stopped(run: Folders, tmp_path: Path,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exporter_that_changes_weights_is_stopped(
+    run: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(run.onnx, tmp_path / "onnx")  # what an earlier try left
     _tampering(monkeypatch)
     with pytest.raises(ParityError, match="onnxruntime at batch size 1"):
@@ -109,12 +124,16 @@ def test_another_model_than_the_tested_one_is_stopped(run: Folders, tmp_path: Pa
     assert not (tmp_path / "onnx" / "manifest.json").exists()
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"dataset_digest": "sha256:other"}, "evaluated on dataset sha256:other"),
-    ({"classes": [f"digit {i}" for i in range(9, -1, -1)]}, "classes of checkpoint"),
-])
-def test_artifacts_of_two_runs_are_refused(run: Folders, tmp_path: Path, change: dict[str, object],
-                                           message: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset_digest": "sha256:other"}, "evaluated on dataset sha256:other"),
+        ({"classes": [f"digit {i}" for i in range(9, -1, -1)]}, "classes of checkpoint"),
+    ],
+)
+def test_artifacts_of_two_runs_are_refused(
+    run: Folders, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
     score(run, read_predictions(run.evaluation).chosen[0], **change)
     with pytest.raises(RefusedError, match=message):
         exported(run, tmp_path / "onnx")

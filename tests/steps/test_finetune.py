@@ -28,8 +28,17 @@ def folders(tmp_path: Path) -> Path:
 
 def candidate(strategy: Strategy | None, **changes: Any) -> Candidate:
     training = Training(epochs=12, augment="shift", batch_size=8, learning_rate=3e-3)
-    made = Candidate(name="one", source="source", strategy=strategy, head=Head(), training=training,
-                     control=Control(patience=2), longest=18 * 4, cross_validate=False, seed=0)
+    made = Candidate(
+        name="one",
+        source="source",
+        strategy=strategy,
+        head=Head(),
+        training=training,
+        control=Control(patience=2),
+        longest=18 * 4,
+        cross_validate=False,
+        seed=0,
+    )
     return made.model_copy(update=changes)
 
 
@@ -93,8 +102,9 @@ def test_the_control_carries_nothing(folders: Path) -> None:
 
 
 def test_divergence_is_a_row_and_not_a_failure(folders: Path) -> None:
-    job = candidate(Full(), training=Training(epochs=3, augment="none", learning_rate=1e12, optimizer="sgd",
-                                              batch_size=4))
+    job = candidate(
+        Full(), training=Training(epochs=3, augment="none", learning_rate=1e12, optimizer="sgd", batch_size=4)
+    )
     made = run(folders, job)
     assert made.row.status == "diverged"
     assert "epoch 1" in made.row.reason
@@ -114,10 +124,17 @@ def test_what_diverges_later_keeps_the_last_good_weights(folders: Path) -> None:
     assert all(torch.equal(value, theirs[key]) for key, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("error", [MemoryError("no room"), torch.OutOfMemoryError("CUDA out of memory"),
-                                   RuntimeError("DefaultCPUAllocator: can't allocate memory")])
-def test_lack_of_memory_is_a_row_and_not_a_failure(folders: Path, monkeypatch: pytest.MonkeyPatch,
-                                                   error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("no room"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_lack_of_memory_is_a_row_and_not_a_failure(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def fail(*_: object) -> None:
         raise error
 
@@ -126,8 +143,7 @@ def test_lack_of_memory_is_a_row_and_not_a_failure(folders: Path, monkeypatch: p
     assert (made.row.status, made.row.reason) == ("oom", str(error))
 
 
-def test_one_of_several_that_lacks_memory_ends_all_and_is_a_row(folders: Path,
-                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_of_several_that_lacks_memory_ends_all_and_is_a_row(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 

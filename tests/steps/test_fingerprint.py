@@ -44,15 +44,21 @@ def test_content_and_names_count_time_and_place_do_not(tmp_path: Path) -> None:
     assert len({of_place(str(one)), changed, of_place(str(other))}) == 3
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"target": {"data": "/no/such/place"}}, "/no/such/place: there is no such file or folder"),
-    ({"source": {"data": "/no/such/source"}}, "/no/such/source: there is no such file or folder"),
-    ({"target": {"data": "builtin:digits/dirty"}}, "builtin:digits/dirty: not built in; there are"),
-    ({"target": {"data": "builtin:digits/clean", "format": "jpegs"}}, "format: 'jpegs' is not known; there are auto"),
-    ({"source": {"init": "/no/net.pth"}}, "source.init: '/no/net.pth' is neither random nor DEFAULT nor a file"),
-    ({"source": {"init": "imagenet"}}, "source.init: 'imagenet' is neither random nor DEFAULT"),
-    ({"target": {"data": "s3://bucket/x"}}, "'s3://bucket/x': not a local path, file:// or gs:// URI"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": {"data": "/no/such/place"}}, "/no/such/place: there is no such file or folder"),
+        ({"source": {"data": "/no/such/source"}}, "/no/such/source: there is no such file or folder"),
+        ({"target": {"data": "builtin:digits/dirty"}}, "builtin:digits/dirty: not built in; there are"),
+        (
+            {"target": {"data": "builtin:digits/clean", "format": "jpegs"}},
+            "format: 'jpegs' is not known; there are auto",
+        ),
+        ({"source": {"init": "/no/net.pth"}}, "source.init: '/no/net.pth' is neither random nor DEFAULT nor a file"),
+        ({"source": {"init": "imagenet"}}, "source.init: 'imagenet' is neither random nor DEFAULT"),
+        ({"target": {"data": "s3://bucket/x"}}, "'s3://bucket/x': not a local path, file:// or gs:// URI"),
+    ],
+)
 def test_what_cannot_work_is_refused_first(change: dict[str, Any], message: str) -> None:
     whole = {"source": {"init": "random"}, "target": {"data": "builtin:digits/scanned"}, **change}
     with pytest.raises(RefusedError, match=message):

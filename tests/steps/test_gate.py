@@ -10,14 +10,7 @@ import pytest
 from graftline import dataset, manifest, onnx_file
 from graftline.config import Gate
 from graftline.errors import RefusedError
-from graftline.evaluation import (
-    Calibration,
-    Evaluation,
-    Gain,
-    Predictions,
-    Side,
-    write_predictions,
-)
+from graftline.evaluation import Calibration, Evaluation, Gain, Predictions, Side, write_predictions
 from graftline.jobs import ExportJob, GateJob
 from graftline.metrics.classification import confusion, per_class
 from graftline.onnx_file import Latency, OnnxManifest, Parity
@@ -44,16 +37,40 @@ class Run:
     def write_onnx(self, *, scale: float = 1.0, **changes: str) -> None:
         facts = tiny_onnx.facts(temperature=TEMPERATURE, **{"dataset_digest": self.digest, **changes})
         path = tiny_onnx.write(self.onnx, facts, scale=scale)
-        parity = Parity(examples=1, batch_sizes=[1], max_abs_diff=0, tolerance=0, argmax_agreement=1, ties=0,
-                        probabilities_max_abs_diff=0, tested_max_abs_diff=0)
-        latency = Latency(threads=1, batch_1_ms=1, batch_1_ms_pytorch=1, batch_32_per_second=1,
-                          batch_32_per_second_pytorch=1, rounds=1)
-        manifest.write(self.onnx, OnnxManifest(
-            facts=facts, digest=manifest.digest_file(path), size_bytes=path.stat().st_size, opset=18, producer="test",
-            parity=parity, latency=latency))
+        parity = Parity(
+            examples=1,
+            batch_sizes=[1],
+            max_abs_diff=0,
+            tolerance=0,
+            argmax_agreement=1,
+            ties=0,
+            probabilities_max_abs_diff=0,
+            tested_max_abs_diff=0,
+        )
+        latency = Latency(
+            threads=1,
+            batch_1_ms=1,
+            batch_1_ms_pytorch=1,
+            batch_32_per_second=1,
+            batch_32_per_second_pytorch=1,
+            rounds=1,
+        )
+        manifest.write(
+            self.onnx,
+            OnnxManifest(
+                facts=facts,
+                digest=manifest.digest_file(path),
+                size_bytes=path.stat().st_size,
+                opset=18,
+                producer="test",
+                parity=parity,
+                latency=latency,
+            ),
+        )
 
-    def write_evaluation(self, *, count: int | None = None, forest: str = "guess", verdict: str = "positive",
-                         **changes: object) -> None:
+    def write_evaluation(
+        self, *, count: int | None = None, forest: str = "guess", verdict: str = "positive", **changes: object
+    ) -> None:
         test = dataset.read(self.data).test
         labels = np.array(test.labels)[:count]
         logits = onnx_file.load(tiny_onnx.write(self.root / "honest", tiny_onnx.facts())).run(test.images[:count])[0]
@@ -63,12 +80,22 @@ class Run:
         measured = figures(logits / TEMPERATURE, labels, seed=0)
         side = Side(name="x", seeds=[0], accuracy_by_seed=[0.9], presentations=[1], seconds=[1])
         counts = confusion(logits.argmax(1), labels, 2)
-        values = {"classes": tiny_onnx.CLASSES, "dataset_digest": self.digest, "chosen": side, "control": side,
-                  "test": measured, "per_class": per_class(logits.argmax(1), labels, tiny_onnx.CLASSES),
-                  "confusion": counts.tolist(), "control_test": measured, "baselines": {}, "best": "chosen",
-                  "gain": Gain(value=0.1, low=0.05, high=0.15, seeds=3, verdict=verdict, method="m", reasons=[]),
-                  "equal_cost": None, "examples": len(labels),
-                  "calibration": Calibration(temperature=TEMPERATURE, ece_before=0.1, ece_after=0.1, fitted_on="v")}
+        values = {
+            "classes": tiny_onnx.CLASSES,
+            "dataset_digest": self.digest,
+            "chosen": side,
+            "control": side,
+            "test": measured,
+            "per_class": per_class(logits.argmax(1), labels, tiny_onnx.CLASSES),
+            "confusion": counts.tolist(),
+            "control_test": measured,
+            "baselines": {},
+            "best": "chosen",
+            "gain": Gain(value=0.1, low=0.05, high=0.15, seeds=3, verdict=verdict, method="m", reasons=[]),
+            "equal_cost": None,
+            "examples": len(labels),
+            "calibration": Calibration(temperature=TEMPERATURE, ece_before=0.1, ece_after=0.1, fitted_on="v"),
+        }
         manifest.write(self.evaluation, Evaluation.model_validate({**values, **changes}))
 
     def gate(self, **policy: object) -> GateResult:
@@ -97,13 +124,16 @@ def test_no_floors_promote_too(run: Run) -> None:
     assert run.gate().verdict == "promote"
 
 
-@pytest.mark.parametrize(("policy", "verdict", "reason"), [
-    ({"min_accuracy": 0.99}, "reject", "Accuracy is"),
-    ({"min_accuracy": 0.87}, "hold", "Accuracy is"),
-    ({"min_macro_f1": 0.99}, "reject", "Macro F1 is"),
-    ({"min_class_recall": 0.99}, "reject", "Recall of class"),
-    ({"max_ece": 0.0}, "hold", "The calibration error is"),
-])
+@pytest.mark.parametrize(
+    ("policy", "verdict", "reason"),
+    [
+        ({"min_accuracy": 0.99}, "reject", "Accuracy is"),
+        ({"min_accuracy": 0.87}, "hold", "Accuracy is"),
+        ({"min_macro_f1": 0.99}, "reject", "Macro F1 is"),
+        ({"min_class_recall": 0.99}, "reject", "Recall of class"),
+        ({"max_ece": 0.0}, "hold", "The calibration error is"),
+    ],
+)
 def test_a_floor_that_is_not_held(run: Run, policy: dict[str, float], verdict: str, reason: str) -> None:
     found = run.gate(**policy)
     assert found.verdict == verdict
@@ -149,16 +179,19 @@ def test_another_temperature_is_rejected(run: Run) -> None:
     assert "temperature" in found.reasons[0]
 
 
-@pytest.mark.parametrize(("changes", "reason"), [
-    ({"count": 100}, "counts 100 samples, the test split has 120"),
-    ({"examples": 121}, "counts 121 samples"),
-    ({"dataset_digest": "sha256:other"}, "made on another dataset"),
-    ({"classes": tiny_onnx.CLASSES[::-1]}, "classes of dataset, evaluation and file differ"),
-    ({"per_class": []}, "figures by class"),
-    ({"chosen": Side(name="x", seeds=[5], accuracy_by_seed=[1], presentations=[1], seconds=[1])}, "no answers"),
-    ({"chosen": Side(name="x", accuracy_by_seed=[], presentations=[], seconds=[])}, "no answers"),
-    ({"test": {}}, "does not state accuracy"),
-])
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"count": 100}, "counts 100 samples, the test split has 120"),
+        ({"examples": 121}, "counts 121 samples"),
+        ({"dataset_digest": "sha256:other"}, "made on another dataset"),
+        ({"classes": tiny_onnx.CLASSES[::-1]}, "classes of dataset, evaluation and file differ"),
+        ({"per_class": []}, "figures by class"),
+        ({"chosen": Side(name="x", seeds=[5], accuracy_by_seed=[1], presentations=[1], seconds=[1])}, "no answers"),
+        ({"chosen": Side(name="x", accuracy_by_seed=[], presentations=[], seconds=[])}, "no answers"),
+        ({"test": {}}, "does not state accuracy"),
+    ],
+)
 def test_what_cannot_be_compared_is_held(run: Run, changes: dict[str, object], reason: str) -> None:
     run.write_evaluation(**changes)
     found = run.gate()
@@ -194,11 +227,17 @@ def test_the_whole_way_from_checkpoints_to_a_promoted_file(tmp_path: Path) -> No
         run.confirm(seed, "control")
     run.evaluate()
     (tmp_path / "onnx").mkdir()
-    export_onnx(ExportJob(), dataset=run.data, chosen=run.chosen, evaluation=tmp_path / "evaluation",
-                out=tmp_path / "onnx")
+    export_onnx(
+        ExportJob(), dataset=run.data, chosen=run.chosen, evaluation=tmp_path / "evaluation", out=tmp_path / "onnx"
+    )
     policy = Gate(min_accuracy=0.8, min_class_recall=0.7, require_positive_gain=True)
-    found = gate(GateJob(gate=policy, delta=0.01), dataset=run.data, onnx=tmp_path / "onnx",
-                 evaluation=tmp_path / "evaluation", out=tmp_path / "gate")
+    found = gate(
+        GateJob(gate=policy, delta=0.01),
+        dataset=run.data,
+        onnx=tmp_path / "onnx",
+        evaluation=tmp_path / "evaluation",
+        out=tmp_path / "gate",
+    )
     assert found.verdict == "promote", found.reasons
 
 

@@ -43,8 +43,9 @@ def run(job: Candidate | PretrainJob, folders: Path, out: Path) -> CheckpointMan
 
 
 @pytest.mark.parametrize("name", [pytest.param("finetune", marks=pytest.mark.slow), "pretrain"])
-def test_a_step_of_two_processes_ends_as_one_of_one(name: str, folders: Path, tmp_path: Path,
-                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_of_two_processes_ends_as_one_of_one(
+    name: str, folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv(events.RUN_DIR, str(tmp_path / "run"))
     manifests = []
@@ -65,8 +66,9 @@ def test_a_step_of_two_processes_ends_as_one_of_one(name: str, folders: Path, tm
 
 
 @pytest.mark.slow
-def test_a_refusal_in_a_process_is_one_of_the_step(folders: Path, tmp_path: Path,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_in_a_process_is_one_of_the_step(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     job = job_of("finetune").model_copy(update={"strategy": Partial(carry="nowhere")})
     with pytest.raises(RefusedError, match=r"strategies\.partial\.carry: 'nowhere'"):
@@ -75,16 +77,18 @@ def test_a_refusal_in_a_process_is_one_of_the_step(folders: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_divergence_in_the_processes_is_one_of_the_step(folders: Path, tmp_path: Path,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_divergence_in_the_processes_is_one_of_the_step(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     with pytest.raises(DivergedError, match=r"epoch 1, batch \d"):
         run(job_of("pretrain", learning_rate=1e12), folders, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_where_nothing_is_trained_nothing_is_launched(folders: Path, tmp_path: Path,
-                                                      caplog: pytest.LogCaptureFixture) -> None:
+def test_where_nothing_is_trained_nothing_is_launched(
+    folders: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "graftline")
     empty = artifact(tmp_path / "empty", train=0, val=0, test=0)
     made = pretrain(test_pretrain.job(processes=2), dataset=empty, out=tmp_path / "random")
@@ -99,14 +103,35 @@ def test_where_nothing_is_trained_nothing_is_launched(folders: Path, tmp_path: P
 @pytest.mark.parametrize("name", ["finetune", "pretrain"])
 def test_torchrun_trains_by_the_command_line(name: str, folders: Path, tmp_path: Path) -> None:
     env = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    own = ["--strategy", "full", "--source", str(folders / "sources" / "source")] if name == "finetune" else \
-        ["--backbone", "cnn"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python",
-               sys.executable, "-c", "from graftline.cli import main; main()", name, *own,
-               "--data", str(folders / "data"), "--out", str(tmp_path / "out"),
-               "--set", f"{name}.epochs=2", "--set", f"{name}.batch_size=8"]
-    done = subprocess.run(command, env=env | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
-                          timeout=300)
+    own = (
+        ["--strategy", "full", "--source", str(folders / "sources" / "source")]
+        if name == "finetune"
+        else ["--backbone", "cnn"]
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "--no-python",
+        sys.executable,
+        "-c",
+        "from graftline.cli import main; main()",
+        name,
+        *own,
+        "--data",
+        str(folders / "data"),
+        "--out",
+        str(tmp_path / "out"),
+        "--set",
+        f"{name}.epochs=2",
+        "--set",
+        f"{name}.batch_size=8",
+    ]
+    done = subprocess.run(
+        command, env=env | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("presentations in") == 1
     assert checkpoint.load(tmp_path / "out")[1].row.presentations == 2 * 18
@@ -124,13 +149,16 @@ with events.step("one"):
 """
 
 
-def begun(name: str, job: Candidate | PretrainJob, folders: Path, tmp_path: Path,
-          **env: str) -> subprocess.Popen[bytes]:
+def begun(
+    name: str, job: Candidate | PretrainJob, folders: Path, tmp_path: Path, **env: str
+) -> subprocess.Popen[bytes]:
     """Starts a step of two processes in a process of its own."""
     (tmp_path / "job.json").write_text(job.to_json())
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, name, str(tmp_path / "job.json"), str(folders),
-                             str(tmp_path / "out")], cwd=Path(__file__).parents[2],
-                            env=os.environ | {"OMP_NUM_THREADS": "1", events.RUN_DIR: str(tmp_path / "run"), **env})
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, name, str(tmp_path / "job.json"), str(folders), str(tmp_path / "out")],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"OMP_NUM_THREADS": "1", events.RUN_DIR: str(tmp_path / "run"), **env},
+    )
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 200) -> Any:
@@ -163,12 +191,18 @@ def test_a_step_that_is_told_to_stop_takes_its_processes_along(folders: Path, tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "by", "victim"), [
-    ("finetune", signal.SIGTERM, "step"), ("pretrain", signal.SIGTERM, "step"), ("pretrain", signal.SIGKILL, "step"),
-    ("finetune", signal.SIGKILL, "process")])
+@pytest.mark.parametrize(
+    ("name", "by", "victim"),
+    [
+        ("finetune", signal.SIGTERM, "step"),
+        ("pretrain", signal.SIGTERM, "step"),
+        ("pretrain", signal.SIGKILL, "step"),
+        ("finetune", signal.SIGKILL, "process"),
+    ],
+)
 def test_a_step_broken_off_and_run_again_ends_with_the_same_weights(
-        name: str, by: signal.Signals, victim: str, folders: Path, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    name: str, by: signal.Signals, victim: str, folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     job, states = job_of(name, epochs=60), tmp_path / "states"
     unbroken = run(job, folders, tmp_path / "unbroken").digest

@@ -18,13 +18,18 @@ SHARDS = 2
 
 
 def pets(folder: Path, count: int = 12) -> Path:
-    return folder_of(folder, pictures([f"{label}/{number}.png" for label in ("ants", "bees")
-                                       for number in range(count)]))
+    return folder_of(
+        folder, pictures([f"{label}/{number}.png" for label in ("ants", "bees") for number in range(count)])
+    )
 
 
 def jobs(folder: Path, sources: list[dict[str, Any]], **more: Any) -> Jobs:
-    return jobs_of(Config.model_validate({"target": {"data": str(pets(folder / "target")), **more}, "image_size": 16,
-                                          "source": sources}), {})
+    return jobs_of(
+        Config.model_validate(
+            {"target": {"data": str(pets(folder / "target")), **more}, "image_size": 16, "source": sources}
+        ),
+        {},
+    )
 
 
 def decoded(asked: Jobs, folder: Path) -> list[Path]:
@@ -54,8 +59,12 @@ def test_a_shard_that_is_missing_is_refused(tmp_path: Path) -> None:
     parts = decoded(asked, tmp_path / "parts")
     merge(asked.target, parts, out=tmp_path / "merged")
     with pytest.raises(RefusedError, match=r"more: of 2 shards \[0\] \(counted from 0\) are missing; run them"):
-        merge_sources(asked.sources, [part for part in parts if part.name != "more-1of2"], target=tmp_path / "merged",
-                      out=tmp_path / "sources")
+        merge_sources(
+            asked.sources,
+            [part for part in parts if part.name != "more-1of2"],
+            target=tmp_path / "merged",
+            out=tmp_path / "sources",
+        )
 
 
 def test_shards_of_another_size_than_the_targets_are_refused(tmp_path: Path) -> None:

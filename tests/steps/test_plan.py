@@ -54,10 +54,13 @@ def test_each_source_with_each_strategy_then_the_control(tmp_path: Path) -> None
 
 
 def test_another_network_has_a_control_of_its_own(tmp_path: Path) -> None:
-    found = planned(tmp_path, job(Full()), source(tmp_path / "a"),
-                    source(tmp_path / "b", small=Small(widths=[4, 4])))
+    found = planned(tmp_path, job(Full()), source(tmp_path / "a"), source(tmp_path / "b", small=Small(widths=[4, 4])))
     assert [(each.name, each.opponent) for each in found] == [
-        ("a-full", "a-control"), ("b-full", "b-control"), ("a-control", ""), ("b-control", "")]
+        ("a-full", "a-control"),
+        ("b-full", "b-control"),
+        ("a-control", ""),
+        ("b-control", ""),
+    ]
 
 
 def test_a_student_has_a_control_of_its_own_network(tmp_path: Path) -> None:
@@ -71,8 +74,10 @@ def test_a_student_has_a_control_of_its_own_network(tmp_path: Path) -> None:
 
 
 def test_everything_is_resolved(tmp_path: Path) -> None:
-    found = {each.strategy_name: each
-             for each in planned(tmp_path, job(Zero(), Feature(), Staged(), Full()), source(tmp_path / "a"))}
+    found = {
+        each.strategy_name: each
+        for each in planned(tmp_path, job(Zero(), Feature(), Staged(), Full()), source(tmp_path / "a"))
+    }
     epochs = {name: each.training.epochs for name, each in found.items()}
     assert epochs["full"] == epochs["staged"] == 120
     assert epochs["feature"] == 60
@@ -91,11 +96,18 @@ def test_a_candidate_survives_json(tmp_path: Path) -> None:
         assert Candidate.model_validate_json(each.to_json()) == each
 
 
-@pytest.mark.parametrize(("val", "strategies", "expected"), [
-    (19, [Feature(), Full()], True), (20, [Feature(), Full()], False), (0, [Feature(), Full()], True),
-    (4, [Feature()], False)])
-def test_few_validation_images_and_a_choice_call_for_folds(tmp_path: Path, val: int, strategies: list[Strategy],
-                                                           expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("val", "strategies", "expected"),
+    [
+        (19, [Feature(), Full()], True),
+        (20, [Feature(), Full()], False),
+        (0, [Feature(), Full()], True),
+        (4, [Feature()], False),
+    ],
+)
+def test_few_validation_images_and_a_choice_call_for_folds(
+    tmp_path: Path, val: int, strategies: list[Strategy], expected: bool
+) -> None:
     found = planned(tmp_path, job(*strategies), source(tmp_path / "a"), val=val)
     assert {each.cross_validate for each in found if not each.is_control} == {expected}
     assert not found[-1].cross_validate
@@ -136,15 +148,22 @@ def test_random_weights_leave_structure_and_control(tmp_path: Path) -> None:
 
 
 def test_nothing_to_transfer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match="nothing to transfer; give an init or data, or add 'structure' to the "
-                                           r"strategies \(they are: zero, full\)"):
+    with pytest.raises(
+        RefusedError,
+        match="nothing to transfer; give an init or data, or add 'structure' to the "
+        r"strategies \(they are: zero, full\)",
+    ):
         planned(tmp_path, job(Zero(), Full()), source(tmp_path / "a", strategy="random"))
 
 
 def test_no_training_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="no training images"):
-        plan(job(Full()), sources=[source(tmp_path / "a")], dataset=artifact(tmp_path / "data", train=0),
-             out=tmp_path / "sources")
+        plan(
+            job(Full()),
+            sources=[source(tmp_path / "a")],
+            dataset=artifact(tmp_path / "data", train=0),
+            out=tmp_path / "sources",
+        )
 
 
 @pytest.mark.parametrize("label", ["../a", "a/b", ".hidden", "a\nb", ""])
@@ -174,8 +193,14 @@ def test_rows_of_sources_are_read_not_assumed(tmp_path: Path) -> None:
 
 
 def test_auto_races_the_pool_in_rungs_with_its_controls_aside(tmp_path: Path) -> None:
-    given = PlanJob(strategies=[Auto()], budget=Budget(presentations=40 * 18), head=Head(), control=Control(), seed=3,
-                    training=Training(epochs=13))
+    given = PlanJob(
+        strategies=[Auto()],
+        budget=Budget(presentations=40 * 18),
+        head=Head(),
+        control=Control(),
+        seed=3,
+        training=Training(epochs=13),
+    )
     found = plan(given, sources=[source(tmp_path / "a")], dataset=artifact(tmp_path / "data"), out=tmp_path / "sources")
     names = [each.name for each in found.candidates]
     assert names[:4] == ["a-zero", "a-feature", "a-full", "a-staged"]
@@ -192,27 +217,37 @@ def large(folder: Path, side: int = 96) -> Path:
     """A source that takes any size, by its manifest."""
     made = start()
     size = {"height": side, "width": side}
-    manifest = made.manifest.model_copy(update={
-        "name": folder.name, "backbone": "resnet18", "input": made.manifest.input.model_copy(update=size)})
+    manifest = made.manifest.model_copy(
+        update={"name": folder.name, "backbone": "resnet18", "input": made.manifest.input.model_copy(update=size)}
+    )
     checkpoint.write(folder, manifest, made.network)
     return folder
 
 
 def test_another_resolution_has_a_control_of_its_own(tmp_path: Path) -> None:
-    given = PlanJob(strategies=[Auto()], budget=Budget(), head=Head(), training=Training(epochs=13), control=Control(),
-                    seed=3)
+    given = PlanJob(
+        strategies=[Auto()], budget=Budget(), head=Head(), training=Training(epochs=13), control=Control(), seed=3
+    )
     data = artifact(tmp_path / "data")
     found = plan(given, sources=[large(tmp_path / "a")], dataset=data, out=tmp_path / "sources")
     by_name = {each.name: each for each in [*found.candidates, *found.race.controls]}
     assert [each.name for each in found.race.controls] == ["a-control", "a-control-128px"]
     sides = {name: each.training.resolution for name, each in by_name.items()}
     assert {name: side for name, side in sides.items() if "full" in name or "control" in name} == {
-        "a-full": 96, "a-full-lr3": 96, "a-full-lr0.33": 96, "a-full-large": 128, "a-full-short": 96, "a-control": 96,
-        "a-control-128px": 128}
+        "a-full": 96,
+        "a-full-lr3": 96,
+        "a-full-lr0.33": 96,
+        "a-full-large": 128,
+        "a-full-short": 96,
+        "a-control": 96,
+        "a-control-128px": 128,
+    }
     assert {each.name for each in by_name.values() if each.opponent == "a-control-128px"} == {"a-full-large"}
     assert by_name["a-full-lr3"].recipe[0] == "in the race: a source that is far wants larger steps"
-    assert "carried rate 0.0006: for carried layers: low, so that the source's features last, times 3" \
+    assert (
+        "carried rate 0.0006: for carried layers: low, so that the source's features last, times 3"
         in by_name["a-full-lr3"].recipe
+    )
     assert "4 epochs: an early end" in by_name["a-full-short"].recipe
     by_hand = given.model_copy(update={"training": Training(epochs=13, resolution=64)})
     found = plan(by_hand, sources=[tmp_path / "a"], dataset=data, out=tmp_path / "again")
@@ -220,16 +255,23 @@ def test_another_resolution_has_a_control_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_list_with_a_budget_races_at_three_rates(tmp_path: Path) -> None:
-    given = PlanJob(strategies=[Full()], budget=Budget(), head=Head(), training=Training(epochs=13), control=Control(),
-                    seed=3)
+    given = PlanJob(
+        strategies=[Full()], budget=Budget(), head=Head(), training=Training(epochs=13), control=Control(), seed=3
+    )
     found = plan(given, sources=[source(tmp_path / "a")], dataset=artifact(tmp_path / "data"), out=tmp_path / "sources")
     assert [each.name for each in found.candidates] == ["a-full", "a-full-lr3", "a-full-lr0.33"]
     assert found.race.passes == 5 * 13
 
 
 def test_a_budget_that_pays_for_no_tournament_is_refused(tmp_path: Path) -> None:
-    given = PlanJob(strategies=[Full(), Feature()], budget=Budget(presentations=20), head=Head(), training=Training(),
-                    control=Control(), seed=3)
+    given = PlanJob(
+        strategies=[Full(), Feature()],
+        budget=Budget(presentations=20),
+        head=Head(),
+        training=Training(),
+        control=Control(),
+        seed=3,
+    )
     with pytest.raises(RefusedError, match=r"budget: 20 presentations are too few .* 4 candidates .* at least 72, or"):
         plan(given, sources=[source(tmp_path / "a")], dataset=artifact(tmp_path / "data"), out=tmp_path / "sources")
 
@@ -237,5 +279,9 @@ def test_a_budget_that_pays_for_no_tournament_is_refused(tmp_path: Path) -> None
 def test_a_race_needs_validation_images(tmp_path: Path) -> None:
     given = PlanJob(strategies=[Full()], budget=Budget(), head=Head(), training=Training(), control=Control(), seed=3)
     with pytest.raises(RefusedError, match="budget: tiny has no validation images"):
-        plan(given, sources=[source(tmp_path / "a")], dataset=artifact(tmp_path / "data", val=0),
-             out=tmp_path / "sources")
+        plan(
+            given,
+            sources=[source(tmp_path / "a")],
+            dataset=artifact(tmp_path / "data", val=0),
+            out=tmp_path / "sources",
+        )

@@ -41,10 +41,17 @@ def test_writes_a_whole_artifact(tmp_path: Path) -> None:
     assert told.fingerprint == "sha256:f"
     assert ledger.read(tmp_path / "out").digest == told.ledger
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "images.npy", "labels.npy", "ledger.json", "manifest.json", "page.html", "samples.jsonl"]
+        "images.npy",
+        "labels.npy",
+        "ledger.json",
+        "manifest.json",
+        "page.html",
+        "samples.jsonl",
+    ]
     assert list(tmp_path.glob(".*")) == []
-    for sample, image, label in zip(dataset.read_samples(tmp_path / "out"), found.train.images, found.train.labels,
-                                    strict=False):
+    for sample, image, label in zip(
+        dataset.read_samples(tmp_path / "out"), found.train.images, found.train.labels, strict=False
+    ):
         pixels = np.asarray(Image.open(place / sample.key)).transpose(2, 0, 1)
         assert np.array_equal(image, pixels)
         assert told.classes[label] == sample.label == sample.key.split("/")[0]
@@ -59,11 +66,18 @@ def test_mean_and_deviation_are_those_of_the_training_split(tmp_path: Path) -> N
 
 def test_equal_data_make_an_equal_artifact_whatever_the_files_are_called(tmp_path: Path) -> None:
     files = many()
-    renamed = {f"{name.split('/')[0]}/z{99 - int(name.split('/')[1].split('.')[0])}.dat": content
-               for name, content in reversed(files.items())}
+    renamed = {
+        f"{name.split('/')[0]}/z{99 - int(name.split('/')[1].split('.')[0])}.dat": content
+        for name, content in reversed(files.items())
+    }
     one = preprocess(job(folder_of(tmp_path / "pets", files)), out=tmp_path / "one")
-    for number, place in enumerate((zip_of(tmp_path / "a.zip", renamed), tar_of(tmp_path / "b.tar.gz", renamed),
-                                    folder_of(tmp_path / "c", renamed))):
+    for number, place in enumerate(
+        (
+            zip_of(tmp_path / "a.zip", renamed),
+            tar_of(tmp_path / "b.tar.gz", renamed),
+            folder_of(tmp_path / "c", renamed),
+        )
+    ):
         other = preprocess(job(place), out=tmp_path / f"other{number}")
         assert (other.digest, other.ledger, other.identity) == (one.digest, one.ledger, one.identity)
         assert other.files["images.npy"] == one.files["images.npy"]
@@ -84,20 +98,27 @@ def test_one_changed_pixel_or_label_changes_the_digest(tmp_path: Path) -> None:
     assert len({one.digest, two.digest, three.digest}) == 3
 
 
-@pytest.mark.parametrize(("sizes", "asked", "stored"), [
-    ([(12, 10)], None, (3, 10, 12)), ([(64, 64)], None, (3, 64, 64)), ([(65, 65)], None, (3, 224, 224)),
-    ([(12, 10), (12, 11)], None, (3, 224, 224)), ([(12, 10)], 32, (3, 32, 32)),
-    ([(400, 300), (90, 120)], 48, (3, 48, 48)),
-])
-def test_image_sizes(tmp_path: Path, sizes: list[tuple[int, int]], asked: int | None,
-                     stored: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize(
+    ("sizes", "asked", "stored"),
+    [
+        ([(12, 10)], None, (3, 10, 12)),
+        ([(64, 64)], None, (3, 64, 64)),
+        ([(65, 65)], None, (3, 224, 224)),
+        ([(12, 10), (12, 11)], None, (3, 224, 224)),
+        ([(12, 10)], 32, (3, 32, 32)),
+        ([(400, 300), (90, 120)], 48, (3, 48, 48)),
+    ],
+)
+def test_image_sizes(
+    tmp_path: Path, sizes: list[tuple[int, int]], asked: int | None, stored: tuple[int, int, int]
+) -> None:
     files = {f"{'ab'[number // 6]}/{number}.png": png(number, sizes[number % len(sizes)]) for number in range(12)}
     assert preprocess(job(folder_of(tmp_path / "p", files), asked), out=tmp_path / "out").image_shape == stored
 
 
-@pytest.mark.parametrize(("modes", "channels"), [
-    (["L"], 1), (["1", "L", "LA", "I;16"], 1), (["L", "RGB"], 3), (["P"], 3),
-])
+@pytest.mark.parametrize(
+    ("modes", "channels"), [(["L"], 1), (["1", "L", "LA", "I;16"], 1), (["L", "RGB"], 3), (["P"], 3)]
+)
 def test_channels_are_one_where_all_are_grey(tmp_path: Path, modes: list[str], channels: int) -> None:
     for number in range(12):
         path = tmp_path / "p" / "ab"[number % 2] / f"{number}.png"
@@ -112,8 +133,11 @@ def test_channels_are_one_where_all_are_grey(tmp_path: Path, modes: list[str], c
 def dirty(tmp_path: Path, good: int) -> Path:
     files = many(good)
     photo = png(99, (200, 200), "JPEG")
-    files |= {"ants/half.jpg": photo[:len(photo) // 2], "ants/page.jpg": b"<!DOCTYPE html><p>Not found",
-              "bees/nothing.png": b""}
+    files |= {
+        "ants/half.jpg": photo[: len(photo) // 2],
+        "ants/page.jpg": b"<!DOCTYPE html><p>Not found",
+        "bees/nothing.png": b"",
+    }
     return folder_of(tmp_path / "pets", files)
 
 
@@ -121,14 +145,19 @@ def test_unreadable_files_are_counted_listed_and_dropped(tmp_path: Path) -> None
     told = preprocess(job(dirty(tmp_path, 40), image_size=16), out=tmp_path / "out")
     assert sum(told.sizes.values()) == 80
     assert {fault.file: fault.why.split(" (")[0] for fault in told.dropped} == {
-        "ants/half.jpg": "damaged: image file is truncated", "ants/page.jpg": "not an image of a known kind",
-        "bees/nothing.png": "an empty file"}
+        "ants/half.jpg": "damaged: image file is truncated",
+        "ants/page.jpg": "not an image of a known kind",
+        "bees/nothing.png": "an empty file",
+    }
 
 
 def test_too_many_unreadable_files_are_refused_by_count_and_reason(tmp_path: Path) -> None:
     place = dirty(tmp_path, 20)
-    with pytest.raises(RefusedError, match=r"3 of 43 files cannot be used, more than max_dropped 0.05 "
-                                           r"allows: ants/half.jpg \(damaged: .*; ants/page.jpg \(not an image"):
+    with pytest.raises(
+        RefusedError,
+        match=r"3 of 43 files cannot be used, more than max_dropped 0.05 "
+        r"allows: ants/half.jpg \(damaged: .*; ants/page.jpg \(not an image",
+    ):
         preprocess(job(place), out=tmp_path / "out")
     assert preprocess(job(place, max_dropped=0.1), out=tmp_path / "out").dropped
 
@@ -189,8 +218,11 @@ def test_source_images_in_the_targets_test_split_leave(tmp_path: Path, target_mo
                 grey.convert(mode).save(path)
     preprocess(job(tmp_path / "target"), out=tmp_path / "t")
     told = preprocess(job(tmp_path / "source"), out=tmp_path / "s", target=tmp_path / "t")
-    tested = {int(sample.key.split("target")[1].split(".")[0]) for sample in dataset.read_samples(tmp_path / "t")
-              if sample.split == "test"}
+    tested = {
+        int(sample.key.split("target")[1].split(".")[0])
+        for sample in dataset.read_samples(tmp_path / "t")
+        if sample.split == "test"
+    }
     shared = {number for number in tested if number >= 20}
     assert shared
     assert told.leaked == len(shared)

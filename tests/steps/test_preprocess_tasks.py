@@ -24,14 +24,21 @@ NAMES = [f"{number:03}.png" for number in range(60)]
 
 def data(folder: Path, rows: Sequence[Sequence[object]], *header: str) -> Path:
     folder_of(folder, pictures(NAMES))
-    (folder / "labels.csv").write_text(csv_of([(name, *row) for name, row in zip(NAMES, rows, strict=True)],
-                                              ("path", *header)))
+    (folder / "labels.csv").write_text(
+        csv_of([(name, *row) for name, row in zip(NAMES, rows, strict=True)], ("path", *header))
+    )
     return folder
 
 
 def job(place: Path, task: Predicted, **options: Any) -> PreprocessJob:
-    return PreprocessJob(label="made", data=Data(data=str(place), near_duplicates=False, **options), image_size=None,
-                         seed=0, fingerprint="sha256:f", task=task)
+    return PreprocessJob(
+        label="made",
+        data=Data(data=str(place), near_duplicates=False, **options),
+        image_size=None,
+        seed=0,
+        fingerprint="sha256:f",
+        task=task,
+    )
 
 
 def test_numbers(tmp_path: Path) -> None:
@@ -48,15 +55,17 @@ def test_numbers(tmp_path: Path) -> None:
     samples = dataset.read_samples(tmp_path / "out")
     for sample, row in zip(samples, rows, strict=True):
         assert np.array_equal(row, values[NAMES.index(sample.key)].astype(np.float32))
-    lines = "".join(sorted(f'["{sample.sha256}",{json.dumps(numbers_of(sample.label)).replace(" ", "")}]\n'
-                           for sample in samples))
+    lines = "".join(
+        sorted(f'["{sample.sha256}",{json.dumps(numbers_of(sample.label)).replace(" ", "")}]\n' for sample in samples)
+    )
     assert told.digest == digest_text(lines)
 
 
 def test_several_labels(tmp_path: Path) -> None:
     texts = ["cat|dog", "dog", "[]", "cat", "dog", "owl|dog"] * 10
-    told = preprocess(job(data(tmp_path / "in", [(text,) for text in texts], "label"), "multilabel"),
-                      out=tmp_path / "out")
+    told = preprocess(
+        job(data(tmp_path / "in", [(text,) for text in texts], "label"), "multilabel"), out=tmp_path / "out"
+    )
     found = dataset.read(tmp_path / "out")
     assert (told.task, told.classes) == ("multilabel", ["cat", "dog", "owl"])
     assert {label: sum(counts.values()) for label, counts in told.counts.items()} == {"cat": 20, "dog": 40, "owl": 10}
@@ -80,22 +89,31 @@ def test_a_picture_with_two_truths_is_told_and_stays_in_one_split(tmp_path: Path
 def test_a_number_far_from_all_others_is_named(tmp_path: Path) -> None:
     values = [(float(number % 7),) for number in range(60)]
     place = data(tmp_path / "in", values, "label")
-    (place / "labels.csv").write_text(csv_of(
-        [(name, -9999 if row == 10 else row % 7, "train" if row % 5 else "test") for row, name in enumerate(NAMES)],
-        ("path", "label", "split")))
+    (place / "labels.csv").write_text(
+        csv_of(
+            [(name, -9999 if row == 10 else row % 7, "train" if row % 5 else "test") for row, name in enumerate(NAMES)],
+            ("path", "label", "split"),
+        )
+    )
     told = preprocess(job(place, "regression"), out=tmp_path / "out")
     assert [each for each in told.warnings if "such as -9999 of '010.png'; where that stands for a missing" in each]
 
 
-@pytest.mark.parametrize(("values", "why"), [
-    ([3.0] * 59 + [4.0], "'label' is the same in all|no test image"),
-    ([1.0] * 60, "all 60 images have the same label"),
-])
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ([3.0] * 59 + [4.0], "'label' is the same in all|no test image"),
+        ([1.0] * 60, "all 60 images have the same label"),
+    ],
+)
 def test_numbers_that_teach_nothing(tmp_path: Path, values: list[float], why: str) -> None:
     place = data(tmp_path / "in", [(value,) for value in values], "label")
-    (place / "labels.csv").write_text(csv_of(
-        [(name, value, "test" if value == 4 else "train") for name, value in zip(NAMES, values, strict=True)],
-        ("path", "label", "split")))
+    (place / "labels.csv").write_text(
+        csv_of(
+            [(name, value, "test" if value == 4 else "train") for name, value in zip(NAMES, values, strict=True)],
+            ("path", "label", "split"),
+        )
+    )
     with pytest.raises(RefusedError, match=why):
         preprocess(job(place, "regression"), out=tmp_path / "out")
 

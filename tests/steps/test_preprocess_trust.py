@@ -38,35 +38,48 @@ def test_images_that_are_too_small_are_dropped_and_enlarged_ones_counted(tmp_pat
     place = folder_of(tmp_path / "pets", files)
     told = preprocess(job(place, image_size=16), out=tmp_path / "out")
     assert [(fault.file, fault.why) for fault in told.dropped] == [
-        ("ants/dot.png", "too small: 7x30 pixels; min_side asks for 8")]
+        ("ants/dot.png", "too small: 7x30 pixels; min_side asks for 8")
+    ]
     assert "40 images are smaller than that and were enlarged" in told.notes
     assert told.original_sides == [10] * 5
 
 
 def test_near_duplicates_stand_in_one_split(tmp_path: Path) -> None:
     names = [f"{label}/{number}.jpg" for label in ("ants", "bees") for number in range(15)]
-    files = scenes(names) | {name.replace(".jpg", "_copy.jpg"): content
-                             for name, content in scenes(names, brightness=0.9, quality=60).items()}
+    files = scenes(names) | {
+        name.replace(".jpg", "_copy.jpg"): content
+        for name, content in scenes(names, brightness=0.9, quality=60).items()
+    }
     told = preprocess(job(folder_of(tmp_path / "pets", files), image_size=80), out=tmp_path / "out")
     found = splits_of(tmp_path / "out")
     assert all(found[name] == found[name.replace(".jpg", "_copy.jpg")] for name in names)
     assert "near duplicates: 60 pictures in 30 sets; each stays in one split" in told.notes
     apart = preprocess(job(tmp_path / "pets", image_size=80, near_duplicates=False), out=tmp_path / "apart")
     assert apart.digest == told.digest
-    assert any(splits_of(tmp_path / "apart")[name] != splits_of(tmp_path / "apart")[name.replace(".jpg", "_copy.jpg")]
-               for name in names)
+    assert any(
+        splits_of(tmp_path / "apart")[name] != splits_of(tmp_path / "apart")[name.replace(".jpg", "_copy.jpg")]
+        for name in names
+    )
 
 
 def test_a_trained_copy_of_a_tested_image_is_left_out_and_reported(tmp_path: Path) -> None:
-    names = [f"{split}/{label}/{number}.jpg" for split in ("train", "val", "test") for label in ("ants", "bees")
-             for number in range(12)]
-    files = scenes(names) | {"train/ants/copy.jpg": photograph(names.index("test/ants/3.jpg"), 0.9, 60),
-                             "train/bees/same.jpg": photograph(names.index("test/bees/5.jpg"))}
+    names = [
+        f"{split}/{label}/{number}.jpg"
+        for split in ("train", "val", "test")
+        for label in ("ants", "bees")
+        for number in range(12)
+    ]
+    files = scenes(names) | {
+        "train/ants/copy.jpg": photograph(names.index("test/ants/3.jpg"), 0.9, 60),
+        "train/bees/same.jpg": photograph(names.index("test/bees/5.jpg")),
+    }
     told = preprocess(job(folder_of(tmp_path / "pets", files), image_size=80), out=tmp_path / "out")
     assert told.sizes == {"train": 24, "val": 24, "test": 24}
     assert {"train/ants/copy.jpg", "train/bees/same.jpg"}.isdisjoint(splits_of(tmp_path / "out"))
-    assert any("left out of train: 2 images that test has too (1 the same, 1 nearly the same" in warning
-               for warning in told.warnings)
+    assert any(
+        "left out of train: 2 images that test has too (1 the same, 1 nearly the same" in warning
+        for warning in told.warnings
+    )
 
 
 def test_a_near_copy_of_a_tested_image_leaves_the_source(tmp_path: Path) -> None:
@@ -80,8 +93,9 @@ def test_a_near_copy_of_a_tested_image_leaves_the_source(tmp_path: Path) -> None
 
 
 def test_groups_by_their_names_stay_together(tmp_path: Path) -> None:
-    names = [f"{label}/p{patient}_{number}.png" for label in ("ill", "well") for patient in range(12)
-             for number in range(3)]
+    names = [
+        f"{label}/p{patient}_{number}.png" for label in ("ill", "well") for patient in range(12) for number in range(3)
+    ]
     place = folder_of(tmp_path / "scans", pictures(names))
     told = preprocess(job(place, group_pattern=r"^(p\d+)_"), out=tmp_path / "out")
     assert not any("group_pattern" in warning for warning in told.warnings)

@@ -14,8 +14,9 @@ from tests.training.tiny import CLASSES, artifact
 
 def job(init: str = "random", **training: object) -> PretrainJob:
     options = Training(**{"epochs": 12, "batch_size": 8, "learning_rate": 3e-3, **training})  # type: ignore[arg-type]
-    return PretrainJob(label="tiny", init=init, backbone="cnn", small=Small(widths=[8, 12]), head=Head(),
-                       training=options, seed=0)
+    return PretrainJob(
+        label="tiny", init=init, backbone="cnn", small=Small(widths=[8, 12]), head=Head(), training=options, seed=0
+    )
 
 
 def test_it_trains_on_the_sources_data_and_counts_its_cost(tmp_path: Path) -> None:

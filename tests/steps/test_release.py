@@ -37,9 +37,15 @@ def test_release_is_whole_and_says_where_it_comes_from(run: Folders, tmp_path: P
     assert written.name == "digits-scanned"
     assert written.gate.verdict == "promote"
     assert not written.int8.kept
-    assert sorted(written.files) == ["MODEL_CARD.md", "labels.txt", "model.onnx", "sample.safetensors",
-                                     "serving/digits-scanned/1/model.onnx", "serving/digits-scanned/config.pbtxt",
-                                     "serving/digits-scanned/labels.txt"]
+    assert sorted(written.files) == [
+        "MODEL_CARD.md",
+        "labels.txt",
+        "model.onnx",
+        "sample.safetensors",
+        "serving/digits-scanned/1/model.onnx",
+        "serving/digits-scanned/config.pbtxt",
+        "serving/digits-scanned/labels.txt",
+    ]
 
 
 def test_the_same_run_gives_the_same_version(run: Folders, tmp_path: Path) -> None:
@@ -88,11 +94,14 @@ def test_only_a_promoted_file_is_released(tmp_path: Path) -> None:
     assert not (tmp_path / "release").exists()
 
 
-@pytest.mark.parametrize(("part", "change", "message"), [
-    ("chosen", {"digest": "sha256:other"}, "checkpoint is .*, expected sha256:other"),
-    ("gate", {"onnx_digest": "sha256:other"}, "ONNX file that the gate judged is sha256:other"),
-    ("evaluation", {"dataset_digest": "sha256:other"}, "dataset of the evaluation is sha256:other"),
-])
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("chosen", {"digest": "sha256:other"}, "checkpoint is .*, expected sha256:other"),
+        ("gate", {"onnx_digest": "sha256:other"}, "ONNX file that the gate judged is sha256:other"),
+        ("evaluation", {"dataset_digest": "sha256:other"}, "dataset of the evaluation is sha256:other"),
+    ],
+)
 def test_artifacts_of_two_runs_are_refused(tmp_path: Path, part: str, change: dict[str, str], message: str) -> None:
     run = write_run(tmp_path / "run")
     file = run.root / part / "manifest.json"

@@ -80,8 +80,15 @@ def test_the_gain_is_positive_where_the_transfer_is_better(runs: dict[str, Folde
 @pytest.mark.parametrize("task", TASKS)
 def test_the_gain_turns_around_with_the_sides(runs: dict[str, Folders], tmp_path: Path, task: str) -> None:
     run = runs[task]
-    found = evaluate(EvaluateJob(delta=0.01, seed=0), dataset=run.dataset, sources=run.sources, chosen=run.control,
-                     control=run.chosen, confirmations=[], out=tmp_path / "e")
+    found = evaluate(
+        EvaluateJob(delta=0.01, seed=0),
+        dataset=run.dataset,
+        sources=run.sources,
+        chosen=run.control,
+        control=run.chosen,
+        confirmations=[],
+        out=tmp_path / "e",
+    )
     assert found.gain.value < 0
     assert found.gain.high < 0
     assert found.best == "control"
@@ -105,8 +112,10 @@ def test_the_file_is_the_same_model(runs: dict[str, Folders], task: str) -> None
 def test_another_model_is_not_exported(copy: dict[str, Folders], task: str) -> None:
     run = copy[task]
     stored = read_predictions(run.evaluation)
-    write_predictions(run.evaluation, Predictions(stored.labels, {**stored.chosen, 0: stored.chosen[1]},
-                                                  stored.control, stored.baselines))
+    write_predictions(
+        run.evaluation,
+        Predictions(stored.labels, {**stored.chosen, 0: stored.chosen[1]}, stored.control, stored.baselines),
+    )
     manifest.write(run.evaluation, evaluated_unchecked(run))
     with pytest.raises(ParityError, match="s that `evaluate` scored"):
         export_onnx_again(run)
@@ -128,16 +137,19 @@ def export_onnx_again(run: Folders) -> None:
     export_onnx(ExportJob(), **run.paths("dataset", "chosen", "evaluation"), out=run.root / "again")
 
 
-@pytest.mark.parametrize(("task", "policy", "verdict", "reason"), [
-    ("regression", {"max_rmse": 0.9, "require_positive_gain": True}, "promote", "RMSE is"),
-    ("regression", {"max_rmse": 0.01}, "reject", "clearly over the ceiling 0.01"),
-    ("regression", {"min_accuracy": 0.1}, "hold", "The file has no accuracy"),
-    ("regression", {"min_class_recall": 0.1}, "hold", "The file has no recall"),
-    ("multilabel", {"min_macro_ap": 0.5, "min_class_recall": 0.2, "max_ece": 0.9}, "promote", "Macro average"),
-    ("multilabel", {"min_macro_ap": 0.999}, "reject", "clearly under the floor 0.999"),
-    ("multilabel", {"max_rmse": 1}, "hold", "The file has no RMSE"),
-    ("multilabel", {"min_class_recall": 1.0}, "reject", "Recall of class"),
-])
+@pytest.mark.parametrize(
+    ("task", "policy", "verdict", "reason"),
+    [
+        ("regression", {"max_rmse": 0.9, "require_positive_gain": True}, "promote", "RMSE is"),
+        ("regression", {"max_rmse": 0.01}, "reject", "clearly over the ceiling 0.01"),
+        ("regression", {"min_accuracy": 0.1}, "hold", "The file has no accuracy"),
+        ("regression", {"min_class_recall": 0.1}, "hold", "The file has no recall"),
+        ("multilabel", {"min_macro_ap": 0.5, "min_class_recall": 0.2, "max_ece": 0.9}, "promote", "Macro average"),
+        ("multilabel", {"min_macro_ap": 0.999}, "reject", "clearly under the floor 0.999"),
+        ("multilabel", {"max_rmse": 1}, "hold", "The file has no RMSE"),
+        ("multilabel", {"min_class_recall": 1.0}, "reject", "Recall of class"),
+    ],
+)
 def test_floors(copy: dict[str, Folders], task: str, policy: dict[str, float], verdict: str, reason: str) -> None:
     found = judge(copy[task], Gate.model_validate(policy))
     assert isinstance(found, GateResult)
@@ -147,16 +159,23 @@ def test_floors(copy: dict[str, Folders], task: str, policy: dict[str, float], v
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_worse_file_fewer_samples_and_invented_figures_are_never_promoted(copy: dict[str, Folders],
-                                                                           task: str) -> None:
+def test_a_worse_file_fewer_samples_and_invented_figures_are_never_promoted(
+    copy: dict[str, Folders], task: str
+) -> None:
     run = copy[task]
     honest, stored = evaluated_unchecked(run), read_predictions(run.evaluation)
     name = honest.gain.measure
 
     def verdict(found: Evaluation, chosen: np.ndarray | None = None) -> GateResult:
-        write_predictions(run.evaluation, Predictions(
-            stored.labels, {**stored.chosen, 0: stored.chosen[0] if chosen is None else chosen}, stored.control,
-            stored.baselines))
+        write_predictions(
+            run.evaluation,
+            Predictions(
+                stored.labels,
+                {**stored.chosen, 0: stored.chosen[0] if chosen is None else chosen},
+                stored.control,
+                stored.baselines,
+            ),
+        )
         manifest.write(run.evaluation, found)
         judged = judge(run, Gate())
         assert isinstance(judged, GateResult)
@@ -175,8 +194,15 @@ def test_answers_that_are_no_numbers_stop_the_run(runs: dict[str, Folders], tmp_
     run = runs["regression"]
     make_checkpoint(tmp_path / "bad", dataset.read(run.dataset), "bad", strategy="full", steps=1, poison=True)
     with pytest.raises(DivergedError, match="bad: 160 of 160 samples"):
-        evaluate(EvaluateJob(delta=0.01, seed=0), dataset=run.dataset, sources=run.sources, chosen=tmp_path / "bad",
-                 control=run.control, confirmations=[], out=tmp_path / "e")
+        evaluate(
+            EvaluateJob(delta=0.01, seed=0),
+            dataset=run.dataset,
+            sources=run.sources,
+            chosen=tmp_path / "bad",
+            control=run.control,
+            confirmations=[],
+            out=tmp_path / "e",
+        )
 
 
 def test_a_checkpoint_of_another_task_is_refused(runs: dict[str, Folders], tmp_path: Path) -> None:
@@ -185,15 +211,23 @@ def test_a_checkpoint_of_another_task_is_refused(runs: dict[str, Folders], tmp_p
     found = json.loads((tmp_path / "chosen" / "manifest.json").read_text())
     (tmp_path / "chosen" / "manifest.json").write_text(json.dumps({**found, "task": "classification"}))
     with pytest.raises(RefusedError, match="was made for classification, the dataset is for multilabel"):
-        evaluate(EvaluateJob(delta=0.01, seed=0), dataset=run.dataset, sources=run.sources, chosen=tmp_path / "chosen",
-                 control=run.control, confirmations=[], out=tmp_path / "e")
+        evaluate(
+            EvaluateJob(delta=0.01, seed=0),
+            dataset=run.dataset,
+            sources=run.sources,
+            chosen=tmp_path / "chosen",
+            control=run.control,
+            confirmations=[],
+            out=tmp_path / "e",
+        )
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_release_verifies_serves_and_predicts(runs: dict[str, Folders], tmp_path: Path, task: str) -> None:
     run, out = runs[task], tmp_path / "release"
-    release_step(ReleaseJob(store=None, delta=0.01), **run.paths("dataset", "onnx", "evaluation", "gate", "chosen"),
-                 out=out)
+    release_step(
+        ReleaseJob(store=None, delta=0.01), **run.paths("dataset", "onnx", "evaluation", "gate", "chosen"), out=out
+    )
     assert "8 stored images give the stored outputs" in list(release.verify(out))[-1]
     served = next(out.glob("serving/*/config.pbtxt")).read_text()
     card = (out / "MODEL_CARD.md").read_text()
@@ -226,8 +260,10 @@ def test_the_page_and_the_summary(runs: dict[str, Folders], tmp_path: Path, task
     assert "weight decay 0.05: few images." in html.text.replace("Weight", "weight")
     assert "accuracy" not in html.text.lower().replace("builtin", "")
     assert found["task"] == task
-    figures = {"regression": {"rmse", "mae", "r2"},
-               "multilabel": {"macro_ap", "micro_ap", "macro_f1", "exact", "loss", "ece"}}[task]
+    figures = {
+        "regression": {"rmse", "mae", "r2"},
+        "multilabel": {"macro_ap", "micro_ap", "macro_f1", "exact", "loss", "ece"},
+    }[task]
     assert set(found["test"]) == figures | {"examples"}
     assert figures < set(found["control"])
     assert found["control"]["converged"] is True

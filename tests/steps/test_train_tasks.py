@@ -21,8 +21,20 @@ from graftline.training.validation import outputs, score
 from tests.formats.tiny_tables import csv_of
 
 SIDE = 16
-TRAINING = Training(epochs=8, augment="none", batch_size=16, learning_rate=3e-3, mixup=0, cutmix=0, ema=0, patience=0,
-                    label_smoothing=0, weight_decay=0, precision="fp32", layout="contiguous")
+TRAINING = Training(
+    epochs=8,
+    augment="none",
+    batch_size=16,
+    learning_rate=3e-3,
+    mixup=0,
+    cutmix=0,
+    ema=0,
+    patience=0,
+    label_smoothing=0,
+    weight_decay=0,
+    precision="fp32",
+    layout="contiguous",
+)
 
 
 def numbers(folder: Path, count: int, seed: int) -> Data:
@@ -33,7 +45,7 @@ def numbers(folder: Path, count: int, seed: int) -> Data:
     for number in range(count):
         place, light = int(draw.integers(0, SIDE - 3)), int(draw.integers(100, 256))
         image = draw.integers(0, 60, (SIDE, SIDE), dtype=np.uint8)
-        image[:, place:place + 3] = light
+        image[:, place : place + 3] = light
         Image.fromarray(image).save(folder / f"{number}.png")
         rows.append((f"{number}.png", 1000 + place / 10, -light))
     (folder / "labels.csv").write_text(csv_of(rows, ("path", "x", "light")))
@@ -50,9 +62,9 @@ def labels(folder: Path, count: int, seed: int) -> Data:
         held = [name for name in ("lying", "standing") if draw.random() < 0.5]
         place = int(draw.integers(0, SIDE - 3))
         if "standing" in held:
-            image[:, place:place + 3] = 200
+            image[:, place : place + 3] = 200
         if "lying" in held:
-            image[place:place + 3] = 200
+            image[place : place + 3] = 200
         Image.fromarray(image).save(folder / f"{number}.png")
         rows.append((f"{number}.png", str(held).replace("'", '"')))
     (folder / "labels.csv").write_text(csv_of(rows, ("path", "label")))
@@ -64,22 +76,50 @@ MADE = {"regression": numbers, "multilabel": labels}
 
 @pytest.mark.parametrize("task", ["regression", "multilabel"])
 def test_every_training_learns_it_and_its_checkpoint_says_it(task: Predicted, tmp_path: Path) -> None:
-    whole = PreprocessJob(label="bars", data=MADE[task](tmp_path / "raw", 200, 0), image_size=None, seed=0,
-                          fingerprint="", task=task)
+    whole = PreprocessJob(
+        label="bars", data=MADE[task](tmp_path / "raw", 200, 0), image_size=None, seed=0, fingerprint="", task=task
+    )
     target = preprocess(whole, out=tmp_path / "target")
-    preprocess(whole.model_copy(update={"data": MADE[task](tmp_path / "other", 120, 1), "label": "old"}),
-               out=tmp_path / "source", target=tmp_path / "target")
-    source = pretrain(PretrainJob(label="old", init="random", backbone="cnn", small=Small(widths=[8, 16]), head=Head(),
-                                  training=TRAINING, seed=0), dataset=tmp_path / "source", out=tmp_path / "old")
+    preprocess(
+        whole.model_copy(update={"data": MADE[task](tmp_path / "other", 120, 1), "label": "old"}),
+        out=tmp_path / "source",
+        target=tmp_path / "target",
+    )
+    source = pretrain(
+        PretrainJob(
+            label="old",
+            init="random",
+            backbone="cnn",
+            small=Small(widths=[8, 16]),
+            head=Head(),
+            training=TRAINING,
+            seed=0,
+        ),
+        dataset=tmp_path / "source",
+        out=tmp_path / "old",
+    )
     assert (source.task, source.classes) == (task, target.classes)
-    jobs = plan(PlanJob(strategies=[Feature(), Full()], head=Head(), training=TRAINING,
-                        control=Control(patience=3, max_presentations=800), seed=0),
-                sources=[tmp_path / "old"], dataset=tmp_path / "target", out=tmp_path / "sources").candidates
+    jobs = plan(
+        PlanJob(
+            strategies=[Feature(), Full()],
+            head=Head(),
+            training=TRAINING,
+            control=Control(patience=3, max_presentations=800),
+            seed=0,
+        ),
+        sources=[tmp_path / "old"],
+        dataset=tmp_path / "target",
+        out=tmp_path / "sources",
+    ).candidates
     assert [job.strategy_name for job in jobs] == ["feature", "full", "control"]
     assert jobs[0].cross_validate
     for job in jobs:
-        done = finetune(job.model_copy(update={"cross_validate": job.strategy_name == "feature"}),
-                        sources=tmp_path / "sources", dataset=tmp_path / "target", out=tmp_path / job.name)
+        done = finetune(
+            job.model_copy(update={"cross_validate": job.strategy_name == "feature"}),
+            sources=tmp_path / "sources",
+            dataset=tmp_path / "target",
+            out=tmp_path / job.name,
+        )
         _check(done, tmp_path / job.name, tmp_path / "target", task)
 
 

@@ -16,8 +16,13 @@ NET, SIDE = "shufflenet_v2_x0_5", 32
 
 def trained(what: str) -> tuple[Trained, dict[str, torch.Tensor]]:
     source = start(NET, side=SIDE)
-    given = task("bitfit", source, classes=["red", "green", "blue"], options=BitFit(train=what),
-                 training=Training(epochs=2, augment="none", batch_size=8))
+    given = task(
+        "bitfit",
+        source,
+        classes=["red", "green", "blue"],
+        options=BitFit(train=what),
+        training=Training(epochs=2, augment="none", batch_size=8),
+    )
     return train(given), source.network.state_dict()
 
 
@@ -49,8 +54,11 @@ def test_biases_of_attention_and_of_recurrent_units_are_biases(biases: str) -> N
     part: nn.Module = nn.MultiheadAttention(8, 2) if biases == "in_proj_bias" else nn.GRU(8, 8)
     network = Network(nn.Sequential(part), nn.Linear(8, 2), 8)
     thaw_only(network, "biases", "made")
-    assert {name for name, weight in part.named_parameters() if weight.requires_grad} == {
-        name for name, _ in part.named_parameters() if "bias" in name} >= {biases}
+    assert (
+        {name for name, weight in part.named_parameters() if weight.requires_grad}
+        == {name for name, _ in part.named_parameters() if "bias" in name}
+        >= {biases}
+    )
 
 
 def test_a_table_of_position_biases_is_no_bias() -> None:

@@ -33,5 +33,8 @@ def test_a_head_of_another_shape_stays_behind() -> None:
 def test_backbone_weights_are_the_sources() -> None:
     source = start()
     found = carried(task("full", source)).network.state_dict()
-    assert all(torch.equal(found[key], value) for key, value in source.network.state_dict().items()
-               if key.startswith("backbone."))
+    assert all(
+        torch.equal(found[key], value)
+        for key, value in source.network.state_dict().items()
+        if key.startswith("backbone.")
+    )

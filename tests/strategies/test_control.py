@@ -15,8 +15,9 @@ from tests.training.tiny import start, task
 
 def given(*, longest: int = 18 * 12, control: Control | None = None, **changes: Any) -> Task:
     training = Training(epochs=1, augment="none", batch_size=8)
-    return task("control", start(), training=training, longest=longest, control=control or Control(patience=3),
-                **changes)
+    return task(
+        "control", start(), training=training, longest=longest, control=control or Control(patience=3), **changes
+    )
 
 
 def test_it_shows_at_least_as_many_images_as_the_longest_candidate() -> None:
@@ -34,14 +35,19 @@ def test_it_tries_each_rate_and_goes_on_with_the_best_on_validation() -> None:
     assert seen == list(range(seen[0], seen[0] * (len(seen) + 1), seen[0]))
 
 
-@pytest.mark.parametrize(("scores", "next_rate"), [
-    ({0.001: 0.5, 0.003: 0.6, 0.01: 0.7}, [pytest.approx(0.03)]),
-    ({0.001: 0.7, 0.003: 0.6, 0.01: -math.inf}, [pytest.approx(0.001 / 3)]),
-    ({0.001: 0.5, 0.003: 0.7, 0.01: 0.6}, []),
-    ({0.001: 0.5, 0.003: 0.7, 0.01: 0.7}, []),
-], ids=["highest", "lowest", "inner", "no better than the next"])
-def test_where_the_best_rate_is_an_outermost_one_it_looks_further(scores: dict[float, float],
-                                                                  next_rate: list[float]) -> None:
+@pytest.mark.parametrize(
+    ("scores", "next_rate"),
+    [
+        ({0.001: 0.5, 0.003: 0.6, 0.01: 0.7}, [pytest.approx(0.03)]),
+        ({0.001: 0.7, 0.003: 0.6, 0.01: -math.inf}, [pytest.approx(0.001 / 3)]),
+        ({0.001: 0.5, 0.003: 0.7, 0.01: 0.6}, []),
+        ({0.001: 0.5, 0.003: 0.7, 0.01: 0.7}, []),
+    ],
+    ids=["highest", "lowest", "inner", "no better than the next"],
+)
+def test_where_the_best_rate_is_an_outermost_one_it_looks_further(
+    scores: dict[float, float], next_rate: list[float]
+) -> None:
     best = max(reversed(scores), key=lambda rate: scores[rate])
     assert control._beyond(best, scores) == next_rate
 
@@ -98,7 +104,8 @@ def test_confirmations_use_the_rate_that_was_found() -> None:
     trained = train(given(control_rate=3e-3))
     assert trained.learning_rate == 3e-3
     assert [note for note in trained.notes if note.startswith("rate")] == [
-        note for note in trained.notes if note.startswith("rate 0.003")]
+        note for note in trained.notes if note.startswith("rate 0.003")
+    ]
 
 
 def test_without_a_validation_split_a_fifth_of_train_is_held_out() -> None:

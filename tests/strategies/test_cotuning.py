@@ -46,8 +46,10 @@ def reference(train: np.ndarray, labels: np.ndarray, held: np.ndarray, held_labe
 
 
 def test_the_strengths_are_the_authors() -> None:
-    assert pytest.approx([1e4, 3e3, 1e3, 3e2, 1e2, 3e1, 1e1, 3.0, 1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4,
-                          1e-4]) == STRENGTHS
+    assert (
+        pytest.approx([1e4, 3e3, 1e3, 3e2, 1e2, 3e1, 1e1, 3.0, 1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4])
+        == STRENGTHS
+    )
 
 
 @pytest.mark.parametrize("sources", [12, 200])  # 200: more source classes than images

@@ -25,8 +25,14 @@ OTHER = ["red", "green", "blue"]
 SIDES = {"cnn": 16, "rnn": 16, "shufflenet_v2_x0_5": 32, "mobilenet_v3_small": 32}
 
 
-def given(backbone: str = "cnn", *, options: Delta | None = None, a_class: int = 6, small: Small | None = None,
-          **training: Any) -> Task:
+def given(
+    backbone: str = "cnn",
+    *,
+    options: Delta | None = None,
+    a_class: int = 6,
+    small: Small | None = None,
+    **training: Any,
+) -> Task:
     source = start(backbone, side=SIDES[backbone], small=small or Small(widths=[8, 12]))
     made = Training(**{"epochs": 2, "augment": "none", "batch_size": 8, **training})
     return task("delta", source, classes=OTHER, a_class=a_class, options=options or Delta(), training=made)
@@ -56,11 +62,14 @@ def test_channels_weigh_what_the_loss_says_with_their_filters_zeroed() -> None:
             np.testing.assert_allclose(found[name].numpy(), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("backbone", "names", "short"), [
-    ("shufflenet_v2_x0_5", ["stage2.1", "stage4.3"], True),
-    ("mobilenet_v3_small", ["features.0", "features.4"], True),  # activations in place
-    ("rnn", ["gru1", "gru2"], False),
-])
+@pytest.mark.parametrize(
+    ("backbone", "names", "short"),
+    [
+        ("shufflenet_v2_x0_5", ["stage2.1", "stage4.3"], True),
+        ("mobilenet_v3_small", ["features.0", "features.4"], True),  # activations in place
+        ("rnn", ["gru1", "gru2"], False),
+    ],
+)
 def test_the_short_way_gives_what_the_long_way_gives(backbone: str, names: list[str], short: bool) -> None:
     task_ = given(backbone)
     network = converged_head(task_, head_iterations(18)).start.network.eval()
@@ -116,12 +125,15 @@ def test_distances_are_the_authors_as_a_mean_over_images() -> None:
     assert found.requires_grad
 
 
-@pytest.mark.parametrize(("unit", "shape", "expected"), [
-    (nn.Sequential(nn.Conv2d(3, 8, 1)), (2, 8, 4, 4), 1),
-    (nn.TransformerEncoderLayer(8, 2, 8), (2, 5, 8), 2),
-    (nn.Linear(8, 8), (2, 4, 4, 8), 3),  # Swin keeps images as rows, columns, channels
-    (nn.Linear(8, 8), (2, 8), 1),
-])
+@pytest.mark.parametrize(
+    ("unit", "shape", "expected"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 8, 1)), (2, 8, 4, 4), 1),
+        (nn.TransformerEncoderLayer(8, 2, 8), (2, 5, 8), 2),
+        (nn.Linear(8, 8), (2, 4, 4, 8), 3),  # Swin keeps images as rows, columns, channels
+        (nn.Linear(8, 8), (2, 8), 1),
+    ],
+)
 def test_where_the_channels_are(unit: nn.Module, shape: tuple[int, ...], expected: int) -> None:
     assert channels.axis(unit, torch.empty(shape)) == expected
 
@@ -133,7 +145,8 @@ def test_in_half_precision_both_networks_run_in_it_and_distances_in_32_bits() ->
         with torch.autocast("cpu", torch.bfloat16):
             features = own.backbone(images)
         found = near_maps(source, mine, theirs, {"conv2": torch.full((12,), 1 / 12)})(
-            Batch(images, features, features, features))
+            Batch(images, features, features, features)
+        )
         assert mine["conv2"].dtype == theirs["conv2"].dtype == torch.bfloat16
     assert found.dtype == torch.float32
 
@@ -147,15 +160,20 @@ def far(task_: Task) -> float:
 
 
 def test_a_strong_pull_keeps_the_maps_near_the_sources() -> None:
-    free, held = (far(given(options=Delta(strength=strength), epochs=10, learning_rate=3e-3))
-                  for strength in (0.0, 100.0))
+    free, held = (
+        far(given(options=Delta(strength=strength), epochs=10, learning_rate=3e-3)) for strength in (0.0, 100.0)
+    )
     assert held < 0.1 * free
 
 
 def test_parts_of_a_batch_add_up_to_the_whole() -> None:
     options = Delta(strength=1.0)
-    whole, parts = (train(given(options=options, epochs=1, optimizer="sgd", learning_rate=1e-2, micro_batch=size))
-                    .network.state_dict() for size in (None, 4))
+    whole, parts = (
+        train(
+            given(options=options, epochs=1, optimizer="sgd", learning_rate=1e-2, micro_batch=size)
+        ).network.state_dict()
+        for size in (None, 4)
+    )
     for key, value in whole.items():
         torch.testing.assert_close(parts[key], value, atol=1e-5, rtol=1e-4)
 

@@ -49,11 +49,14 @@ def test_other_tasks_match_too() -> None:
     with torch.no_grad():
         said = teacher(images)
     several = matching(teacher, 2.0, Objective("multilabel"))(batch(logits, images))
-    torch.testing.assert_close(several, 4 * functional.binary_cross_entropy((logits / 2).sigmoid(),
-                                                                            (said / 2).sigmoid()))
+    torch.testing.assert_close(
+        several, 4 * functional.binary_cross_entropy((logits / 2).sigmoid(), (said / 2).sigmoid())
+    )
     numbers = Objective("regression", (0.0,) * 3, (1.0, 2.0, 4.0))
-    torch.testing.assert_close(matching(teacher, 2.0, numbers)(batch(logits, images)),
-                               ((logits - said) / torch.tensor([1.0, 2.0, 4.0])).square().mean())
+    torch.testing.assert_close(
+        matching(teacher, 2.0, numbers)(batch(logits, images)),
+        ((logits - said) / torch.tensor([1.0, 2.0, 4.0])).square().mean(),
+    )
 
 
 def test_the_teacher_is_what_full_trains(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,12 +95,17 @@ def test_a_narrower_copy_and_a_named_student() -> None:
     assert (named.backbone, named.architecture) == ("cnn", {})
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (Distill(student="mlp"), r"the student has [\d,]+ parameters, its teacher [\d,]+; expected a smaller student"),
-    (Distill(student="resnet99"), "no student for the source's input .*'resnet99' is not known"),
-    (Distill(student="resnet18"), r"no student for the source's input \(1 x 16 x 16\): .* takes 3 channels")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Distill(student="mlp"), r"the student has [\d,]+ parameters, its teacher [\d,]+; expected a smaller student"),
+        (Distill(student="resnet99"), "no student for the source's input .*'resnet99' is not known"),
+        (Distill(student="resnet18"), r"no student for the source's input \(1 x 16 x 16\): .* takes 3 channels"),
+    ],
+)
 def test_students_that_cannot_be_are_refused_before_the_teacher_is_trained(
-        monkeypatch: pytest.MonkeyPatch, options: Distill, message: str) -> None:
+    monkeypatch: pytest.MonkeyPatch, options: Distill, message: str
+) -> None:
     monkeypatch.setattr(distill.full, "train", lambda *_: pytest.fail("trained"))
     with pytest.raises(RefusedError, match=message):
         distill.train(given(options))
@@ -114,9 +122,18 @@ def test_the_control_has_the_students_network_and_both_manifests_say_so(tmp_path
     data = artifact(tmp_path / "data")
 
     def candidate(strategy: Distill | None, student: Distill | None = None) -> Candidate:
-        return Candidate(name="one", source="source", strategy=strategy, student=student, head=Head(),
-                         training=Training(epochs=2, augment="shift", batch_size=8), longest=72,
-                         control=Control(patience=2), cross_validate=False, seed=0)
+        return Candidate(
+            name="one",
+            source="source",
+            strategy=strategy,
+            student=student,
+            head=Head(),
+            training=Training(epochs=2, augment="shift", batch_size=8),
+            longest=72,
+            control=Control(patience=2),
+            cross_validate=False,
+            seed=0,
+        )
 
     for job, folder in ((candidate(Distill()), "student"), (candidate(None, Distill()), "control")):
         found = finetune(job, sources=tmp_path / "sources", dataset=data, out=tmp_path / folder)

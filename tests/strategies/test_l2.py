@@ -20,15 +20,22 @@ def test_the_articles_minimum_is_found_with_lambda_over_n() -> None:
     """At the minimum, sum_i grad loss_i + 2 n lambda w = 0 for every weight, the biases among them."""
     strength = 0.05
     training = Training(optimizer="gd", learning_rate=0.3, schedule="constant", epochs=400, augment="none")
-    given = task("l2", start(small=SMOOTH), a_class=2, classes=OTHER, training=training,
-                 options=L2(strength=strength, decoupled=False))
+    given = task(
+        "l2",
+        start(small=SMOOTH),
+        a_class=2,
+        classes=OTHER,
+        training=training,
+        options=L2(strength=strength, decoupled=False),
+    )
     trained = train(given)
     n = len(given.train)
     network, places = trained.network.eval(), np.arange(n)
     logits = network(prepare(given.train.images(places), trained.contract))
     total = functional.cross_entropy(logits, given.train.targets(places), reduction="sum")
-    for weight, gradient in zip(network.parameters(), torch.autograd.grad(total, list(network.parameters())),
-                                strict=True):
+    for weight, gradient in zip(
+        network.parameters(), torch.autograd.grad(total, list(network.parameters())), strict=True
+    ):
         lambda_article = n * strength
         torch.testing.assert_close(gradient, -2 * lambda_article * weight, atol=2e-3, rtol=2e-3)
     assert f"over a sum of {n}, as in the articles, it is {n * strength:g}" in trained.notes[-1]
@@ -42,7 +49,8 @@ def test_decoupled_it_is_the_optimizers_decay_and_takes_the_place_of_the_trainin
 
 
 def test_decoupled_decay_shrinks_kernels_by_rate_times_strength_and_leaves_biases(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     before: dict[str, torch.Tensor] = {}
     made = Loop.__init__
 
@@ -61,10 +69,10 @@ def test_decoupled_decay_shrinks_kernels_by_rate_times_strength_and_leaves_biase
         torch.testing.assert_close(value, before[key] * (1 - rate * 5.0) if value.dim() > 1 else before[key])
 
 
-@pytest.mark.parametrize(("optimizer", "words"), [
-    ("adamw", "decay 0.01 beside the gradient"),
-    ("sgd", "decay 0.01 in the gradient: sgd has no decoupled one"),
-])
+@pytest.mark.parametrize(
+    ("optimizer", "words"),
+    [("adamw", "decay 0.01 beside the gradient"), ("sgd", "decay 0.01 in the gradient: sgd has no decoupled one")],
+)
 def test_the_row_says_which_decay_it_was(optimizer: str, words: str) -> None:
     training = Training(optimizer=optimizer, epochs=1, augment="none")
     assert train(task("l2", start(), training=training)).notes[-1] == words

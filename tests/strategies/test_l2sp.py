@@ -18,10 +18,10 @@ NOTHING = Batch(torch.empty(0), torch.empty(0), torch.empty(0), torch.empty(0))
 
 
 def given(backbone: str = "cnn", *, classes: list[str] = OTHER, weight_decay: float = 0.0, **options: float) -> Task:
-    training = Training(epochs=5, augment="none", batch_size=8, optimizer="sgd", learning_rate=3e-3,
-                        weight_decay=weight_decay)
-    return task("l2sp", start(backbone, side=32), classes=classes, options=L2SP(**options),
-                training=training)
+    training = Training(
+        epochs=5, augment="none", batch_size=8, optimizer="sgd", learning_rate=3e-3, weight_decay=weight_decay
+    )
+    return task("l2sp", start(backbone, side=32), classes=classes, options=L2SP(**options), training=training)
 
 
 def moved(task_: Task) -> float:

@@ -67,8 +67,9 @@ def test_merged_is_the_plain_network_and_says_the_same(backbone: str) -> None:
 
 def test_what_is_frozen_is_bit_identical_and_the_count_is_adapters_and_head() -> None:
     source = start("mobilenet_v2", side=32, channels=3)
-    given = task("lora", source, classes=OTHER, training=Training(epochs=1, augment="none", batch_size=8),
-                 options=Lora(rank=2))
+    given = task(
+        "lora", source, classes=OTHER, training=Training(epochs=1, augment="none", batch_size=8), options=Lora(rank=2)
+    )
     trained = lora.train(given)
     names = {f"backbone.{name}.weight" for name in adaptable(source.network, given.contract)}
     before, after = source.network.state_dict(), trained.network.state_dict()

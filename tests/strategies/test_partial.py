@@ -21,14 +21,17 @@ def frozen(network: torch.nn.Module) -> set[str]:
     return {key.split(".")[1] for key, weight in network.named_parameters() if not weight.requires_grad}
 
 
-@pytest.mark.parametrize(("options", "expected"), [
-    ({}, {"conv1", "conv2"}),
-    ({"freeze": 1}, {"conv1"}),
-    ({"freeze": 0}, set()),
-    ({"freeze": "conv3"}, {"conv1", "conv2", "conv3"}),
-    ({"carry": "conv1"}, {"conv1"}),
-    ({"carry": 3, "freeze": 3}, {"conv1", "conv2", "conv3"}),
-])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {"conv1", "conv2"}),
+        ({"freeze": 1}, {"conv1"}),
+        ({"freeze": 0}, set()),
+        ({"freeze": "conv3"}, {"conv1", "conv2", "conv3"}),
+        ({"carry": "conv1"}, {"conv1"}),
+        ({"carry": 3, "freeze": 3}, {"conv1", "conv2", "conv3"}),
+    ],
+)
 def test_layers_freeze_by_count_or_name(options: dict[str, Any], expected: set[str]) -> None:
     assert frozen(train(given(**options)).network) == expected
 
@@ -42,8 +45,11 @@ def test_layers_that_are_not_carried_are_drawn_anew_and_named() -> None:
 @pytest.mark.parametrize("option", ["carry", "freeze"])
 @pytest.mark.parametrize("value", ["conv9", 5])
 def test_an_unknown_layer_is_refused_with_the_names(option: str, value: int | str) -> None:
-    with pytest.raises(RefusedError, match=rf"strategies.partial.{option}: {value!r}; expected a count from 0 to 4 or "
-                                           "one of the backbone's layers, from the input: conv1, conv2, conv3, conv4"):
+    with pytest.raises(
+        RefusedError,
+        match=rf"strategies.partial.{option}: {value!r}; expected a count from 0 to 4 or "
+        "one of the backbone's layers, from the input: conv1, conv2, conv3, conv4",
+    ):
         train(given(**{option: value}))
 
 

@@ -22,10 +22,15 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def candidates(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Candidate]]:
     root = tmp_path_factory.mktemp("hymenoptera")
-    config = Config.model_validate({
-        "source": {"init": str(shared_data / "weights" / "mobilenet_v2.pth"), "name": "imagenet"},
-        "target": {"data": str(shared_data / "hymenoptera.zip")}, "image_size": 96,
-        "strategies": ["zero", "feature", "staged"], "finetune": {"epochs": 6}})
+    config = Config.model_validate(
+        {
+            "source": {"init": str(shared_data / "weights" / "mobilenet_v2.pth"), "name": "imagenet"},
+            "target": {"data": str(shared_data / "hymenoptera.zip")},
+            "image_size": 96,
+            "strategies": ["zero", "feature", "staged"],
+            "finetune": {"epochs": 6},
+        }
+    )
     jobs = jobs_of(config, {})
     preprocess(jobs.target, out=root / "target")
     preprocess(jobs.sources[0].preprocess, out=root / "empty", target=root / "target")
@@ -43,7 +48,8 @@ def accuracy(root: Path, job: Candidate) -> float:
 
 # At 96 pixels these weights give .86 (at 160 .93), by scikit-learn's logistic regression as well.
 @pytest.mark.parametrize(("strategy", "least"), [("zero", 0.75), ("feature", 0.82), ("staged", 0.82)])
-def test_imagenet_weights_tell_ants_from_bees(candidates: tuple[Path, dict[str, Candidate]], strategy: str,
-                                              least: float) -> None:
+def test_imagenet_weights_tell_ants_from_bees(
+    candidates: tuple[Path, dict[str, Candidate]], strategy: str, least: float
+) -> None:
     root, jobs = candidates
     assert accuracy(root, jobs[strategy]) >= least

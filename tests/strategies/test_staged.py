@@ -29,18 +29,30 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str], list[flo
 
 def test_layers_join_from_the_top_at_decayed_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = watch(monkeypatch)
-    given = task("staged", SOURCE, classes=OTHER, options=Staged(stages=2, decay=0.5),
-                 training=Training(epochs=4, augment="none", batch_size=8))
+    given = task(
+        "staged",
+        SOURCE,
+        classes=OTHER,
+        options=Staged(stages=2, decay=0.5),
+        training=Training(epochs=4, augment="none", batch_size=8),
+    )
     staged.train(given)
     assert [(name, layers) for name, layers, _ in seen] == [
-        ("stage 1", {"conv3", "conv4", "out"}), ("stage 2", {"conv1", "conv2", "conv3", "conv4", "out"})]
+        ("stage 1", {"conv3", "conv4", "out"}),
+        ("stage 2", {"conv1", "conv2", "conv3", "conv4", "out"}),
+    ]
     assert seen[0][2] == pytest.approx([2e-4, 2e-4])
     assert seen[1][2] == pytest.approx([2e-4, 2e-4, 1e-4])
 
 
 def test_the_head_converges_first_and_everything_counts() -> None:
-    given = task("staged", SOURCE, classes=OTHER, options=Staged(stages=3),
-                 training=Training(epochs=5, augment="none", batch_size=8))
+    given = task(
+        "staged",
+        SOURCE,
+        classes=OTHER,
+        options=Staged(stages=3),
+        training=Training(epochs=5, augment="none", batch_size=8),
+    )
     trained = staged.train(given)
     assert [point.stage for point in trained.history] == ["head"] + ["stage 1"] * 2 + ["stage 2"] * 2 + ["stage 3"]
     head = trained.history[0].presentations
@@ -50,8 +62,13 @@ def test_the_head_converges_first_and_everything_counts() -> None:
 
 @pytest.mark.parametrize(("stages", "epochs"), [(8, 3), (3, 1)])
 def test_more_stages_than_layers_or_epochs(stages: int, epochs: int) -> None:
-    given = task("staged", SOURCE, classes=OTHER, options=Staged(stages=stages),
-                 training=Training(epochs=epochs, augment="none", batch_size=8))
+    given = task(
+        "staged",
+        SOURCE,
+        classes=OTHER,
+        options=Staged(stages=stages),
+        training=Training(epochs=epochs, augment="none", batch_size=8),
+    )
     trained = staged.train(given)
     assert all(weight.requires_grad for weight in trained.network.parameters())
     assert trained.presentations == trained.history[0].presentations + epochs * 18

@@ -119,8 +119,12 @@ def test_the_trained_network_is_plain_and_says_what_the_stochastic_one_said(monk
 
 
 def test_training_depends_on_it() -> None:
-    heads = [train(Task(**{**vars(given(epochs=1)), "options": StochNorm(probability=probability)}))
-             .network.state_dict()["head.out.weight"] for probability in (0.0, 0.5)]
+    heads = [
+        train(Task(**{**vars(given(epochs=1)), "options": StochNorm(probability=probability)})).network.state_dict()[
+            "head.out.weight"
+        ]
+        for probability in (0.0, 0.5)
+    ]
     assert not torch.equal(*heads)
 
 

@@ -60,8 +60,11 @@ def test_hidden_layers_come_along_where_they_fit() -> None:
     theirs = source.network.state_dict()
     found = of(source, MIXED)
     ours = found.network.state_dict()
-    assert all(torch.equal(ours[f"head.hidden{n}.{part}"], theirs[f"head.hidden{n}.{part}"])
-               for n in (1, 2) for part in ("weight", "bias"))
+    assert all(
+        torch.equal(ours[f"head.hidden{n}.{part}"], theirs[f"head.hidden{n}.{part}"])
+        for n in (1, 2)
+        for part in ("weight", "bias")
+    )
     assert found.surgery.kept == ["three", "one"]
     other = of(source, MIXED, head=Head(hidden=[7, 6]))  # rows behind other units would mean nothing
     assert torch.equal(other.network.state_dict()["head.hidden1.weight"], theirs["head.hidden1.weight"])
@@ -82,8 +85,9 @@ def test_an_architectures_own_single_layer_gives_rows_too() -> None:
     manifest = start().manifest.model_copy(update={"backbone": "mobilenet_v2", "input": made, "source_head": True})
     source = Start(network.eval(), manifest)
     found = of(source, MIXED, head=Head())
-    assert torch.equal(found.network.state_dict()["head.out.weight"][[0, 2]],
-                       network.state_dict()["head.1.weight"][[2, 0]])
+    assert torch.equal(
+        found.network.state_dict()["head.out.weight"][[0, 2]], network.state_dict()["head.1.weight"][[2, 0]]
+    )
     assert found.transferred.dropped == []
 
 
@@ -103,15 +107,19 @@ def test_a_head_fitted_anew_keeps_no_row_and_says_so() -> None:
 
 
 def test_a_retrain_with_new_classes_keeps_the_old_ones_better_than_a_new_head() -> None:
-    first = full.train(task("full", start(), a_class=12, training=Training(epochs=25, augment="none", batch_size=8,
-                                                                          learning_rate=5e-3)))
+    first = full.train(
+        task(
+            "full", start(), a_class=12, training=Training(epochs=25, augment="none", batch_size=8, learning_rate=5e-3)
+        )
+    )
     manifest = start().manifest
     few = Training(epochs=1, augment="none", batch_size=12, learning_rate=2e-4)
     # The same pictures in both; the source knows two of three classes, in the other case none of them by name.
     known = Start(first.network.eval(), manifest)
     strange = Start(first.network.eval(), manifest.model_copy(update={"classes": ["a", "b", "c"]}))
-    kept, anew = (task("full", each, training=few, classes=["one", "two", "seven"], val=20)
-                  for each in (known, strange))
+    kept, anew = (
+        task("full", each, training=few, classes=["one", "two", "seven"], val=20) for each in (known, strange)
+    )
     with_rows, without = (on_old(full.train(given), given) for given in (kept, anew))
     assert with_rows > 0.9
     assert with_rows > without + 0.2
@@ -125,8 +133,15 @@ def on_old(trained: Trained, given: Task) -> float:
 
 def test_from_a_checkpoint_folder_to_a_manifest_that_lists_the_classes(tmp_path: Path) -> None:
     def job(init: str) -> PretrainJob:
-        return PretrainJob(label="source", init=init, backbone="cnn", small=Small(widths=[8, 12]), head=Head(), seed=0,
-                           training=Training(epochs=20, batch_size=8, learning_rate=5e-3, augment="none"))
+        return PretrainJob(
+            label="source",
+            init=init,
+            backbone="cnn",
+            small=Small(widths=[8, 12]),
+            head=Head(),
+            seed=0,
+            training=Training(epochs=20, batch_size=8, learning_rate=5e-3, augment="none"),
+        )
 
     pretrain(job("random"), dataset=artifact(tmp_path / "first", train=12), out=tmp_path / "model")
     empty = artifact(tmp_path / "empty", train=0, val=0, test=0)
@@ -135,10 +150,20 @@ def test_from_a_checkpoint_folder_to_a_manifest_that_lists_the_classes(tmp_path:
     made = {}
     for strategy in (Full(), Feature()):
         training = Training(epochs=1, batch_size=12, learning_rate=2e-4, augment="none")
-        candidate = Candidate(name=strategy.name, source="source", strategy=strategy, head=Head(), training=training,
-                              control=Control(), longest=18, cross_validate=False, seed=0)
-        made[strategy.name] = finetune(candidate, sources=tmp_path / "sources", dataset=again,
-                                       out=tmp_path / strategy.name)
+        candidate = Candidate(
+            name=strategy.name,
+            source="source",
+            strategy=strategy,
+            head=Head(),
+            training=training,
+            control=Control(),
+            longest=18,
+            cross_validate=False,
+            seed=0,
+        )
+        made[strategy.name] = finetune(
+            candidate, sources=tmp_path / "sources", dataset=again, out=tmp_path / strategy.name
+        )
     full_ = made["full"]
     assert (full_.classes_kept, full_.classes_new, full_.classes_dropped) == (["one", "two"], ["seven"], ["three"])
     assert any("rows of 2 classes kept by name" in note for note in full_.row.notes)

@@ -40,11 +40,11 @@ def test_all_views_are_fitted_and_counted(hidden: bool, monkeypatch: pytest.Monk
     given = made(start(), 3, hidden=hidden)
     trained = STRATEGIES["feature"](given)
     count = len(given.train)
-    (features, labels), = seen
+    ((features, labels),) = seen
     assert features.shape[0] == labels.shape[0] == 3 * count
-    assert torch.equal(labels[:count], labels[count:2 * count])
+    assert torch.equal(labels[:count], labels[count : 2 * count])
     assert torch.equal(features[:count], feature.features_of(given, feature.carried(given), given.train))
-    assert not torch.equal(features[count:2 * count], features[2 * count:])
+    assert not torch.equal(features[count : 2 * count], features[2 * count :])
     assert trained.presentations % (3 * count) == 0
     assert 0 < trained.presentations <= presentations(Feature(views=3), given.training, count)
     assert trained.notes[0].endswith(", 3 views")
@@ -61,8 +61,10 @@ def test_views_are_drawn_by_the_seed_and_asked_of_the_pool_once(monkeypatch: pyt
     cross_validate(STRATEGIES["feature"], given, given.train.whole())
     assert len(source._kept) == kept
     other_seed = STRATEGIES["feature"](replace(given, seed=1))
-    assert any(not torch.equal(one, other) for one, other in
-               zip(first.network.parameters(), other_seed.network.parameters(), strict=True))
+    assert any(
+        not torch.equal(one, other)
+        for one, other in zip(first.network.parameters(), other_seed.network.parameters(), strict=True)
+    )
 
 
 def test_folds_hold_out_images_not_views() -> None:

@@ -39,8 +39,10 @@ def test_the_ends_are_the_probe_and_the_fine_tune_and_the_middle_their_mean() ->
 def test_the_ends_keep_their_own_statistics_and_all_between_get_new_ones() -> None:
     given = task("wise", SHUFFLE, classes=OTHER)
     network = converged_head(given, 5).start.network
-    ends = Ends(wise._copied(network), {key: value + 0.1 if value.is_floating_point() else value
-                                        for key, value in network.state_dict().items()})
+    ends = Ends(
+        wise._copied(network),
+        {key: value + 0.1 if value.is_floating_point() else value for key, value in network.state_dict().items()},
+    )
     for alpha, state in ((0.0, ends.probe), (1.0, ends.tuned)):
         put(given, network, ends, alpha)
         assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
@@ -70,10 +72,13 @@ def test_the_grid_and_its_order() -> None:
     assert [abs(alpha - 0.5) for alpha in ALPHAS] == sorted(abs(alpha - 0.5) for alpha in ALPHAS)
 
 
-@pytest.mark.parametrize(("scores", "wanted"), [
-    ({0.2: 0.9}, 0.2), ({0.0: 0.9, 0.9: 0.9}, 0.9), ({}, 0.5), ({0.1: 0.8, 0.3: 0.8, 1.0: 0.7}, 0.3)])
+@pytest.mark.parametrize(
+    ("scores", "wanted"),
+    [({0.2: 0.9}, 0.2), ({0.0: 0.9, 0.9: 0.9}, 0.9), ({}, 0.5), ({0.1: 0.8, 0.3: 0.8, 1.0: 0.7}, 0.3)],
+)
 def test_the_best_on_validation_wins_and_of_equals_the_one_nearest_the_middle(
-        monkeypatch: pytest.MonkeyPatch, scores: dict[float, float], wanted: float) -> None:
+    monkeypatch: pytest.MonkeyPatch, scores: dict[float, float], wanted: float
+) -> None:
     asked = iter(ALPHAS)
     monkeypatch.setattr(wise, "score", lambda *_: Score(0.5, scores.get(next(asked), 0.5), 0.1, 1.0))
     _, trained = run(Wise())

@@ -26,15 +26,21 @@ def test_synonyms_add_up() -> None:
     given = task("zero", source, classes=["ant", "bee"])
     images = prepare(given.val.images(np.arange(len(given.val))), given.contract)
     chances = source.network(images).softmax(1)
-    torch.testing.assert_close(train(given).predict(given.val).exp(),
-                               torch.stack([chances[:, 0] + chances[:, 2], chances[:, 1]], 1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        train(given).predict(given.val).exp(),
+        torch.stack([chances[:, 0] + chances[:, 2], chances[:, 1]], 1),
+        atol=1e-5,
+        rtol=1e-4,
+    )
 
 
 def test_a_class_without_a_namesake_is_named_and_never_predicted() -> None:
     given = task("zero", start(), classes=["one", "two", "four"])
     trained = train(given)
-    assert trained.notes == ["2 of 3 classes matched by name",
-                             "never predicted, for no source class is called so: four"]
+    assert trained.notes == [
+        "2 of 3 classes matched by name",
+        "never predicted, for no source class is called so: four",
+    ]
     assert not (trained.predict(given.val).argmax(1) == 2).any()
 
 
@@ -62,9 +68,21 @@ def test_a_source_without_classes_is_not_applicable() -> None:
 def test_it_comes_back_from_a_checkpoint(tmp_path: Path) -> None:
     given = task("zero", start(), classes=["red", "green"])
     trained = train(given)
-    manifest = CheckpointManifest(name="zero", backbone="cnn", small=trained.small, head=trained.head,
-                                  mapped_from=trained.mapped_from, classes=["red", "green"], input=trained.contract,
-                                  strategy="zero", seed=0, dataset_digest=None, config="{}", licence="test", row=Row())
+    manifest = CheckpointManifest(
+        name="zero",
+        backbone="cnn",
+        small=trained.small,
+        head=trained.head,
+        mapped_from=trained.mapped_from,
+        classes=["red", "green"],
+        input=trained.contract,
+        strategy="zero",
+        seed=0,
+        dataset_digest=None,
+        config="{}",
+        licence="test",
+        row=Row(),
+    )
     checkpoint.write(tmp_path / "zero", manifest, trained.network)
     again, _ = checkpoint.load(tmp_path / "zero")
     images = prepare(given.val.images(np.arange(len(given.val))), given.contract)

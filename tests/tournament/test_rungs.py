@@ -69,8 +69,9 @@ def test_what_a_source_cannot_serve_does_not_race() -> None:
     assert {type(entry.strategy) for entry in POOL if not applies(entry, other)} == {Zero, CoTuning}
 
 
-@pytest.mark.parametrize(("side", "raced"), [(0, []), (32, []), (96, [128]), (128, [160, 96]), (160, [224, 96]),
-                                             (224, [288, 160])])
+@pytest.mark.parametrize(
+    ("side", "raced"), [(0, []), (32, []), (96, [128]), (128, [160, 96]), (160, [224, 96]), (224, [288, 160])]
+)
 def test_resolutions_race_where_the_network_takes_them(side: int, raced: list[int]) -> None:
     source = Traits(shared_classes=False, source_head=False, batch_norm=True, side=side)
     assert [entry.side(side) for entry in POOL if entry.zoom != 1 and applies(entry, source)] == raced

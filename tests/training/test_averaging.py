@@ -67,8 +67,11 @@ def test_the_averaged_weights_are_kept_and_validation_sees_them() -> None:
     run = loop(net, ema=0.9)
     points = fit(run, train, val, 4)
     assert run.average is not None
-    assert all(torch.equal(value, run.average.values[key]) for key, value in net.state_dict().items()
-               if value.is_floating_point())
+    assert all(
+        torch.equal(value, run.average.values[key])
+        for key, value in net.state_dict().items()
+        if value.is_floating_point()
+    )
     again = run.record(0.0, val)
     assert again.val_loss == points[-1].val_loss
     plain = network()

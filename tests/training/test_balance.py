@@ -38,7 +38,7 @@ def test_weights_are_n_over_k_times_the_classs_count() -> None:
 def test_the_weighted_loss_is_the_mean_of_weight_times_loss(loss: str) -> None:
     logits, labels = torch.randn(5, 3, generator=Generator().manual_seed(0)), torch.tensor([0, 0, 1, 2, 2])
     weights = torch.tensor([0.5, 2.0, 3.0])
-    each = [weights[label] * LOSSES[loss](logits[n:n + 1], labels[n:n + 1], 0.1) for n, label in enumerate(labels)]
+    each = [weights[label] * LOSSES[loss](logits[n : n + 1], labels[n : n + 1], 0.1) for n, label in enumerate(labels)]
     torch.testing.assert_close(weighted_loss(loss, logits, labels, 0.1, weights), torch.stack(each).mean())
     shares = functional.one_hot(labels, 3).float()
     torch.testing.assert_close(weighted_loss(loss, logits, shares, 0.1, weights), torch.stack(each).mean())

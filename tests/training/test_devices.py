@@ -17,16 +17,19 @@ def test_draws_follow_seed_and_purpose_and_leave_no_trace() -> None:
     assert torch.equal(torch.rand(1), outside)
 
 
-@pytest.mark.parametrize(("error", "expected"), [
-    (MemoryError(), True),
-    (torch.OutOfMemoryError("CUDA out of memory"), True),
-    (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"), True),
-    (torch.AcceleratorError("CUDA error: out of memory", 2), True),
-    (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
-    (RuntimeError("CUDA error: device-side assert triggered"), False),
-    (RuntimeError("shapes differ"), False),
-    (ValueError("can't allocate memory"), False),
-])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"), True),
+        (torch.AcceleratorError("CUDA error: out of memory", 2), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
+        (RuntimeError("shapes differ"), False),
+        (ValueError("can't allocate memory"), False),
+    ],
+)
 def test_lack_of_memory_is_told_from_bugs(error: Exception, expected: bool) -> None:
     assert is_out_of_memory(error) is expected
 

@@ -111,9 +111,14 @@ def test_loss_of_classes(name: str, weights: Tensor | None, labels: Tensor) -> N
     assert loss(torch.empty(6, 3, device=CUDA), labels.to(CUDA), 0.1).device == CUDA
 
 
-@pytest.mark.parametrize(("name", "objective"), [
-    ("cross_entropy", Objective("multilabel")), ("mse", Objective("regression", (1.0, 2.0), (3.0, 4.0))),
-    ("huber", Objective("regression", (1.0, 2.0), (3.0, 4.0)))])
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [
+        ("cross_entropy", Objective("multilabel")),
+        ("mse", Objective("regression", (1.0, 2.0), (3.0, 4.0))),
+        ("huber", Objective("regression", (1.0, 2.0), (3.0, 4.0))),
+    ],
+)
 def test_loss_of_labels_and_numbers(name: str, objective: Objective) -> None:
     values = torch.empty(6, 2, device=CUDA)
     assert training_loss(name, objective, None)(values, values.clone(), 0.1).device == CUDA
@@ -125,14 +130,20 @@ WAYS: dict[str, Way] = {
     "l2": lambda net: (None, [lambda batch: squared_norm(net.parameters())]),
     "l2sp": lambda net: (None, [near_source(net, ["backbone.conv1.weight"], 0.1, 0.1)]),
     "bss": lambda net: (None, [lambda batch: shrinkage(batch.features, 1)]),
-    "distill": lambda net: (matching(there(1).eval(), 2.0, Objective()), [])}
+    "distill": lambda net: (matching(there(1).eval(), 2.0, Objective()), []),
+}
 
 
 @pytest.mark.usefixtures("forward")
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("training", [
-    {"augment": "crop"}, {"augment": "shift", "precision": "bf16", "mixup": 0.2, "cutmix": 1.0},
-    {"balance": "weights", "micro_batch": 5, "label_smoothing": 0.1}])
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"augment": "crop"},
+        {"augment": "shift", "precision": "bf16", "mixup": 0.2, "cutmix": 1.0},
+        {"balance": "weights", "micro_batch": 5, "label_smoothing": 0.1},
+    ],
+)
 def test_a_step_to_its_loss(way: str, training: dict[str, Any]) -> None:
     net, train = there(), Samples([split(4)])
     criterion, penalties = WAYS[way](net)
@@ -146,8 +157,9 @@ def test_maps_of_two_networks() -> None:
     net, source = there(), there(1).eval()
     weights = {"conv1": torch.rand(8).to(CUDA)}
     with tapped(net, ["conv1"]) as own, tapped(source, ["conv1"]) as theirs:
-        made = Stepper(net, Training(precision="bf16"), CONTRACT, CUDA,
-                       penalties=[near_maps(source, own, theirs, weights)])
+        made = Stepper(
+            net, Training(precision="bf16"), CONTRACT, CUDA, penalties=[near_maps(source, own, theirs, weights)]
+        )
         assert made._parts(Samples([split(4)]), EVERY, generator(), 1.0).device == CUDA
 
 
@@ -175,8 +187,15 @@ def test_a_state_from_disk_goes_to_where_each_optimizer_keeps_it(optimizer: str)
         first.epoch(Samples([split(4)]), constant)
         cell = state_of(first)
     net = there()
-    later = Loop(net, [group([net], 1e-3)], Training(optimizer=optimizer), CONTRACT, seed=0, device=CUDA,  # type: ignore[arg-type]
-                 meter=Meter(1))
+    later = Loop(
+        net,
+        [group([net], 1e-3)],
+        Training(optimizer=optimizer),
+        CONTRACT,
+        seed=0,
+        device=CUDA,  # type: ignore[arg-type]
+        meter=Meter(1),
+    )
     restore(later, cell)
     kept = {"gd": set(), "sgd": {"momentum_buffer"}, "rmsprop": {"step", "square_avg", "momentum_buffer"}}
     own = "cpu" if optimizer == "rmsprop" else "cuda"  # it alone is not fused, and counts on the CPU

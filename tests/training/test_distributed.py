@@ -38,8 +38,13 @@ with distributed.joined():
 
 BREAKS = 4
 WAYS: dict[str, dict[str, Any]] = {
-    "plain": {}, "parts": {"micro_batch": 2}, "penalty": {"l2": 0.01}, "gd": {"optimizer": "gd"},
-    "mixed": {"mixup": 0.2, "ema": 0.5}, "short of memory": {}}
+    "plain": {},
+    "parts": {"micro_batch": 2},
+    "penalty": {"l2": 0.01},
+    "gd": {"optimizer": "gd"},
+    "mixed": {"mixup": 0.2, "ema": 0.5},
+    "short of memory": {},
+}
 
 
 def trained(way: str) -> dict[str, Tensor]:
@@ -50,10 +55,16 @@ def trained(way: str) -> dict[str, Tensor]:
     if way == "short of memory" and not ranks.first():
         run.stepper.criterion = _short
     points = fit(run, every.subset(every.rows[:23]), Samples([split(2, seed=3)]), 2)
-    numbers = {"loss": torch.tensor([point.train_loss for point in points]), "batches": run.generator.get_state(),
-               "drawn": torch.get_rng_state(), "micro_batch": torch.tensor(run.stepper.micro_batch or 0)}
-    return {key: value.detach().clone(memory_format=torch.contiguous_format)
-            for key, value in (net.state_dict() | numbers).items()}
+    numbers = {
+        "loss": torch.tensor([point.train_loss for point in points]),
+        "batches": run.generator.get_state(),
+        "drawn": torch.get_rng_state(),
+        "micro_batch": torch.tensor(run.stepper.micro_batch or 0),
+    }
+    return {
+        key: value.detach().clone(memory_format=torch.contiguous_format)
+        for key, value in (net.state_dict() | numbers).items()
+    }
 
 
 def _short(batch: Batch) -> Tensor:
@@ -95,8 +106,15 @@ def staged(saves: Mortal) -> Trained:
     training = Training(epochs=3, augment="shift", batch_size=5, mixup=0.2, ema=0.9, patience=2)
     journal = Journal(saves, every=0.0)
     try:
-        return STRATEGIES["staged"](task("staged", start("cnn", head=Head(hidden=[16], dropout=0.2)),
-                                         classes=["red", "two", "blue"], training=training, journal=journal))
+        return STRATEGIES["staged"](
+            task(
+                "staged",
+                start("cnn", head=Head(hidden=[16], dropout=0.2)),
+                classes=["red", "two", "blue"],
+                training=training,
+                journal=journal,
+            )
+        )
     finally:
         journal.close()
 
@@ -116,8 +134,10 @@ def came_to(folder: Path, lives: int, made: Trained, saves: Mortal) -> None:
     curve = [point.model_dump(exclude={"seconds"}) for point in made.history]
     told = {"kept": lives + saves.kept, "shown": made.presentations, "curve": curve}
     (folder / f"after-{lives}.{ranks.first()}.json").write_text(json.dumps(told))
-    save_file({key: value.contiguous() for key, value in made.network.state_dict().items()},
-              folder / f"after-{lives}.{ranks.first()}.safetensors")
+    save_file(
+        {key: value.contiguous() for key, value in made.network.state_dict().items()},
+        folder / f"after-{lives}.{ranks.first()}.safetensors",
+    )
 
 
 def fetching(folder: Path) -> None:
@@ -142,10 +162,21 @@ def started(function: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Runs a function of this module in two processes of gloo."""
     program = PROGRAM.replace("FUNCTION", function)
     env = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python",
-               sys.executable, "-c", program, str(folder)]
-    return subprocess.run(command, text=True, capture_output=True, env=env | {"OMP_NUM_THREADS": "1"}, timeout=300,
-                          check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "--no-python",
+        sys.executable,
+        "-c",
+        program,
+        str(folder),
+    ]
+    return subprocess.run(
+        command, text=True, capture_output=True, env=env | {"OMP_NUM_THREADS": "1"}, timeout=300, check=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -182,11 +213,18 @@ def test_one_process_fetches_for_all(ends: Path) -> None:
     assert [(ends / f"fetched.{name}").read_text() for name in (True, False)] == ["fetched by True"] * 2
 
 
-@pytest.mark.parametrize(("images", "many", "bounds"), [
-    (8, 2, [(0, 4, 0.5), (4, 8, 0.5)]), (7, 2, [(0, 3, 3 / 7), (3, 7, 4 / 7)]), (3, 2, [(0, 3, 0.5), (0, 3, 0.5)]),
-    (9, 4, [(0, 2, 2 / 9), (2, 4, 2 / 9), (4, 6, 2 / 9), (6, 9, 3 / 9)])])
-def test_shares_cover_a_batch_and_weigh_one(images: int, many: int, bounds: list[tuple[int, int, float]],
-                                            monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("images", "many", "bounds"),
+    [
+        (8, 2, [(0, 4, 0.5), (4, 8, 0.5)]),
+        (7, 2, [(0, 3, 3 / 7), (3, 7, 4 / 7)]),
+        (3, 2, [(0, 3, 0.5), (0, 3, 0.5)]),
+        (9, 4, [(0, 2, 2 / 9), (2, 4, 2 / 9), (4, 6, 2 / 9), (6, 9, 3 / 9)]),
+    ],
+)
+def test_shares_cover_a_batch_and_weigh_one(
+    images: int, many: int, bounds: list[tuple[int, int, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(distributed, "count", lambda: many)
     found = []
     for rank in range(many):
@@ -215,8 +253,9 @@ def test_alone_nothing_is_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
     assert distributed.processes(3) == 1
 
 
-def test_only_the_first_process_writes_and_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                  capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_the_first_process_writes_and_speaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for rank, there in ((0, True), (1, False)):
         monkeypatch.setenv("WORLD_SIZE", "2")
         monkeypatch.setenv("RANK", str(rank))
@@ -229,8 +268,9 @@ def test_only_the_first_process_writes_and_speaks(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("many", [2, 3])
 @pytest.mark.parametrize("at_once", [None, 1, 2, 3, 5])
-def test_where_processes_meet_each_has_as_many_parts(many: int, at_once: int | None,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_processes_meet_each_has_as_many_parts(
+    many: int, at_once: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.SyncBatchNorm(2))
     monkeypatch.setattr(distributed, "count", lambda: many)
     for images in range(1, 30):

@@ -27,8 +27,10 @@ def norms(module: nn.Module) -> int:
     return sum(isinstance(part, nn.BatchNorm2d) for part in module.modules())
 
 
-@pytest.mark.parametrize(("name", "left"), [("mobilenet_v2", 0), ("resnet18", 0), ("mobilenet_v3_small", 0),
-                                            ("shufflenet_v2_x1_0", 0), ("densenet121", 62)])
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [("mobilenet_v2", 0), ("resnet18", 0), ("mobilenet_v3_small", 0), ("shufflenet_v2_x1_0", 0), ("densenet121", 62)],
+)
 def test_a_folded_network_says_the_same(name: str, left: int) -> None:
     backbone, contract = normed(name)
     before = copy.deepcopy(backbone.state_dict())

@@ -62,8 +62,9 @@ def test_running_statistics_of_frozen_layers_of_a_real_network_stand_still() -> 
     before = {key: value.clone() for key, value in network.state_dict().items()}
     train_mode(network)
     network(torch.randn(4, 3, 32, 32))
-    moved = {key for key, value in network.state_dict().items()
-             if "running" in key and not torch.equal(value, before[key])}
+    moved = {
+        key for key, value in network.state_dict().items() if "running" in key and not torch.equal(value, before[key])
+    }
     frozen = {f"{name}.{key}" for name, module in every[:half] for key in module.state_dict()}
     assert moved
     assert not {key.removeprefix("backbone.") for key in moved} & frozen

@@ -45,5 +45,12 @@ def test_a_hidden_head_takes_the_configured_optimizer(optimizer: str) -> None:
 def test_a_hidden_head_that_diverges_says_so() -> None:
     features, labels = blobs(60, 10)
     with pytest.raises(DivergedError, match=r"head: loss \S+ in epoch \d+"):
-        fit_head(new_head(10, 3, Head(hidden=[16])), features, labels,
-                 Training(optimizer="sgd", learning_rate=1e12), iterations=20, seed=0, meter=Meter(1))
+        fit_head(
+            new_head(10, 3, Head(hidden=[16])),
+            features,
+            labels,
+            Training(optimizer="sgd", learning_rate=1e12),
+            iterations=20,
+            seed=0,
+            meter=Meter(1),
+        )

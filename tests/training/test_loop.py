@@ -120,8 +120,10 @@ def test_channels_last_changes_nothing_but_the_speed() -> None:
     inputs = prepare(images, CONTRACT)
     outs = [each(x) for each, x in ((plain, inputs), (net, inputs.contiguous(memory_format=torch.channels_last)))]
     torch.testing.assert_close(outs[0], outs[1], atol=1e-5, rtol=1e-4)
-    gradients = [torch.autograd.grad(nn.functional.cross_entropy(out, train.targets(every)), list(each.parameters()))
-                 for out, each in zip(outs, (plain, net), strict=True)]
+    gradients = [
+        torch.autograd.grad(nn.functional.cross_entropy(out, train.targets(every)), list(each.parameters()))
+        for out, each in zip(outs, (plain, net), strict=True)
+    ]
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
 

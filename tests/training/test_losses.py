@@ -43,8 +43,7 @@ def test_the_articles_lambda_is_n_times_ours() -> None:
     n, l2 = 7, 0.03
     features, labels = torch.randn(n, 5), torch.randint(0, 3, (n,))
     weight = torch.randn(3, 5, requires_grad=True)
-    article = (functional.cross_entropy(features @ weight.T, labels, reduction="sum")
-               + n * l2 * squared_norm([weight]))
+    article = functional.cross_entropy(features @ weight.T, labels, reduction="sum") + n * l2 * squared_norm([weight])
     ours = cross_entropy(features @ weight.T, labels) + l2 * squared_norm([weight])
     (theirs,), (mine,) = torch.autograd.grad(article, [weight]), torch.autograd.grad(ours, [weight])
     torch.testing.assert_close(theirs, n * mine)

@@ -39,11 +39,18 @@ def test_a_pasted_box_is_the_other_images_and_the_rest_its_own() -> None:
     assert torch.equal(found, expected)
 
 
-@pytest.mark.parametrize(("share", "down", "along", "expected"), [
-    (0.75, 0.5, 0.5, (2, 6, 2, 6)), (0.75, 0.0, 1.0, (0, 2, 6, 8)), (1.0, 0.5, 0.5, (4, 4, 4, 4)),
-    (0.0, 0.5, 0.5, (0, 8, 0, 8))])
+@pytest.mark.parametrize(
+    ("share", "down", "along", "expected"),
+    [
+        (0.75, 0.5, 0.5, (2, 6, 2, 6)),
+        (0.75, 0.0, 1.0, (0, 2, 6, 8)),
+        (1.0, 0.5, 0.5, (4, 4, 4, 4)),
+        (0.0, 0.5, 0.5, (0, 8, 0, 8)),
+    ],
+)
 def test_a_box_has_the_share_that_is_left_and_is_cut_off_at_the_edge(
-        share: float, down: float, along: float, expected: tuple[int, int, int, int]) -> None:
+    share: float, down: float, along: float, expected: tuple[int, int, int, int]
+) -> None:
     assert box_of(8, 8, share, down, along) == expected
 
 

@@ -44,8 +44,11 @@ class Steps:
         loss.backward()  # type: ignore[no-untyped-call]
         for number, weight in enumerate(self.net.parameters()):
             if self.bend and setting.precision == "bf16" and number == 3 and weight.grad is not None:
-                weight.grad += self.bend * weight.grad.norm() * torch.nn.functional.normalize(
-                    torch.randn_like(weight.grad).flatten(), dim=0).view(weight.shape)
+                weight.grad += (
+                    self.bend
+                    * weight.grad.norm()
+                    * torch.nn.functional.normalize(torch.randn_like(weight.grad).flatten(), dim=0).view(weight.shape)
+                )
         return loss.detach()
 
 
@@ -58,9 +61,15 @@ def chosen(steps: Steps, *among: Setting) -> Setting:
     return probe.choose(steps.net, list(steps.net.parameters()), steps, list(among), inputs=INPUTS)
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [
-    ({USUAL: 0.03, HALF: 0.01, PLAIN: 0.03}, HALF), ({USUAL: 0.03, HALF: 0.028, PLAIN: 0.028}, USUAL),
-    ({USUAL: 0.01, HALF: 0.03, PLAIN: 0.03}, USUAL), ({USUAL: 0.03, HALF: 0.02, PLAIN: 0.01}, PLAIN)])
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({USUAL: 0.03, HALF: 0.01, PLAIN: 0.03}, HALF),
+        ({USUAL: 0.03, HALF: 0.028, PLAIN: 0.028}, USUAL),
+        ({USUAL: 0.01, HALF: 0.03, PLAIN: 0.03}, USUAL),
+        ({USUAL: 0.03, HALF: 0.02, PLAIN: 0.01}, PLAIN),
+    ],
+)
 def test_the_fastest_is_taken_where_it_is_clearly_faster(seconds: dict[Setting, float], expected: Setting) -> None:
     assert chosen(Steps(net(), seconds), USUAL, PLAIN, HALF) == expected
 
@@ -76,10 +85,20 @@ def test_a_precision_whose_gradients_point_elsewhere_is_not_taken() -> None:
     assert chosen(Steps(net(), fast), USUAL, HALF) == HALF
 
 
-@pytest.mark.parametrize(("other", "loss", "expected"), [
-    ([1.0, 0.0], 1.0, True), ([1.0, 0.4], 1.0, True), ([1.0, 0.6], 1.0, False), ([1.2, 0.0], 1.0, False),
-    ([1.0, 0.0], 1.05, False), ([float("nan"), 0.0], 1.0, False), ([1.0, 0.0], float("nan"), False),
-    ([0.0, 0.0], 1.0, False), ([-1.0, 0.0], 1.0, False)])
+@pytest.mark.parametrize(
+    ("other", "loss", "expected"),
+    [
+        ([1.0, 0.0], 1.0, True),
+        ([1.0, 0.4], 1.0, True),
+        ([1.0, 0.6], 1.0, False),
+        ([1.2, 0.0], 1.0, False),
+        ([1.0, 0.0], 1.05, False),
+        ([float("nan"), 0.0], 1.0, False),
+        ([1.0, 0.0], float("nan"), False),
+        ([0.0, 0.0], 1.0, False),
+        ([-1.0, 0.0], 1.0, False),
+    ],
+)
 def test_agreement_is_of_direction_length_and_loss(other: list[float], loss: float, expected: bool) -> None:
     one, another = ((value, list(torch.tensor(parts).split(1))) for value, parts in ((1.0, [1.0, 0.0]), (loss, other)))
     assert probe.agree(one, another) is expected
@@ -148,15 +167,23 @@ def loop(network: Network, **training: Any) -> Loop:
     return Loop(network, [group([network], 1e-3)], options, contract(side=40), seed=0, device=CPU, meter=Meter(1))
 
 
-@pytest.mark.parametrize(("side", "training", "expected"), [
-    (40, {}, True), (40, {"epochs": 5}, False), (40, {"layout": "contiguous", "precision": "fp32"}, False),
-    (16, {}, False)])
-def test_only_long_trainings_of_no_tiny_network_are_probed(monkeypatch: pytest.MonkeyPatch, side: int,
-                                                           training: dict[str, Any], expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("side", "training", "expected"),
+    [
+        (40, {}, True),
+        (40, {"epochs": 5}, False),
+        (40, {"layout": "contiguous", "precision": "fp32"}, False),
+        (16, {}, False),
+    ],
+)
+def test_only_long_trainings_of_no_tiny_network_are_probed(
+    monkeypatch: pytest.MonkeyPatch, side: int, training: dict[str, Any], expected: bool
+) -> None:
     asked = []
 
-    def choose(network: Network, trained: list[nn.Parameter], step: probe.Step, among: list[Setting], *,
-               inputs: Tensor) -> Setting:
+    def choose(
+        network: Network, trained: list[nn.Parameter], step: probe.Step, among: list[Setting], *, inputs: Tensor
+    ) -> Setting:
         asked.append(among)
         return among[0]
 

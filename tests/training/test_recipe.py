@@ -14,18 +14,46 @@ from graftline.training.recipe.choices import CHOICES
 from graftline.training.recipe.facts import Facts
 from tests.training import tiny
 
-STRATEGIES: list[Strategy | None] = [None, Zero(), Feature(), Feature(views=4), Partial(), Staged(), Full(),
-                                     Structure(), L2SP(), CoTuning()]
+STRATEGIES: list[Strategy | None] = [
+    None,
+    Zero(),
+    Feature(),
+    Feature(views=4),
+    Partial(),
+    Staged(),
+    Full(),
+    Structure(),
+    L2SP(),
+    CoTuning(),
+]
 BACKBONES = ["mobilenet_v2", "cnn", "mlp", "vit_b_16", "timm/convnext_nano", "timm/vit_tiny_patch16_224"]
 BY_HAND: dict[str, Any] = {
-    "epochs": 77, "learning_rate": 0.02, "carried_rate": 0.003, "weight_decay": 0.2, "augment": "flip", "mixup": 0.3,
-    "cutmix": 0.4, "label_smoothing": 0.05, "ema": 0.9, "patience": 4, "balance": "sampler", "resolution": 48}
+    "epochs": 77,
+    "learning_rate": 0.02,
+    "carried_rate": 0.003,
+    "weight_decay": 0.2,
+    "augment": "flip",
+    "mixup": 0.3,
+    "cutmix": 0.4,
+    "label_smoothing": 0.05,
+    "ema": 0.9,
+    "patience": 4,
+    "balance": "sampler",
+    "resolution": 48,
+}
 
 facts = st.builds(
-    Facts, images=st.integers(1, 2_000_000), image_shape=st.sampled_from([(1, 16, 16), (3, 96, 96), (3, 224, 160)]),
-    backbone=st.sampled_from(BACKBONES), carried=st.booleans(), classes=st.integers(1, 1_000),
-    ratio=st.floats(1, 1_000), val=st.integers(0, 5_000), side=st.sampled_from([0, 32, 224]),
-    task=st.sampled_from(["classification", "multilabel", "regression"]))
+    Facts,
+    images=st.integers(1, 2_000_000),
+    image_shape=st.sampled_from([(1, 16, 16), (3, 96, 96), (3, 224, 160)]),
+    backbone=st.sampled_from(BACKBONES),
+    carried=st.booleans(),
+    classes=st.integers(1, 1_000),
+    ratio=st.floats(1, 1_000),
+    val=st.integers(0, 5_000),
+    side=st.sampled_from([0, 32, 224]),
+    task=st.sampled_from(["classification", "multilabel", "regression"]),
+)
 optimizers = st.sampled_from(["adamw", "adam", "sgd", "gd", "rmsprop"])
 
 
@@ -59,8 +87,9 @@ def test_one_setting_by_hand_leaves_the_others_to_the_recipe(found: Facts, name:
 
 
 @given(facts, st.integers(1, 2_000_000), optimizers, st.booleans(), st.booleans())
-def test_more_images_never_take_more_epochs_nor_fewer_steps_than_a_tenth(found: Facts, more: int, optimizer: str,
-                                                                        small: bool, drawn: bool) -> None:
+def test_more_images_never_take_more_epochs_nor_fewer_steps_than_a_tenth(
+    found: Facts, more: int, optimizer: str, small: bool, drawn: bool
+) -> None:
     low, high = sorted((found.images, more))
     few, many = (recipe.epochs(images, optimizer, small=small, drawn=drawn) for images in (low, high))
     assert many <= few
@@ -82,13 +111,23 @@ def test_head_iterations(images: int, expected: int) -> None:
     assert recipe.head_iterations(images) == expected
 
 
-@pytest.mark.parametrize(("backbone", "optimizer", "expected"), [
-    ("mobilenet_v2", "adamw", (1e-3, 2e-4)), ("cnn", "adamw", (1e-3, 3e-4)), ("vit_b_16", "adamw", (1e-3, 3e-5)),
-    ("timm/mobilevit_s", "adamw", (1e-3, 2e-4)), ("mobilenet_v2", "sgd", (1e-2, 2e-3)),
-    ("mobilenet_v2", "gd", (1e-2, 2e-3))])
+@pytest.mark.parametrize(
+    ("backbone", "optimizer", "expected"),
+    [
+        ("mobilenet_v2", "adamw", (1e-3, 2e-4)),
+        ("cnn", "adamw", (1e-3, 3e-4)),
+        ("vit_b_16", "adamw", (1e-3, 3e-5)),
+        ("timm/mobilevit_s", "adamw", (1e-3, 2e-4)),
+        ("mobilenet_v2", "sgd", (1e-2, 2e-3)),
+        ("mobilenet_v2", "gd", (1e-2, 2e-3)),
+    ],
+)
 def test_carried_layers_learn_slower(backbone: str, optimizer: str, expected: tuple[float, float]) -> None:
-    training, _ = recipe.resolve(Training(optimizer=optimizer), Full(),  # type: ignore[arg-type]
-                                 Facts(400, (3, 96, 96), backbone))
+    training, _ = recipe.resolve(
+        Training(optimizer=optimizer),
+        Full(),  # type: ignore[arg-type]
+        Facts(400, (3, 96, 96), backbone),
+    )
     found = recipe.rates(training)
     assert (found.new, found.carried) == pytest.approx(expected)
 
@@ -119,11 +158,18 @@ def test_values_are_not_cropped_away() -> None:
     assert _resolved(task="regression").augment == "shift"
 
 
-@pytest.mark.parametrize(("images", "backbone", "task", "expected"), [
-    (19_999, "resnet18", "classification", (0, 0)), (20_000, "resnet18", "classification", (0.1, 1)),
-    (20_000, "cnn", "classification", (0, 0)), (20_000, "resnet18", "regression", (0.1, 0))])
-def test_images_are_mixed_from_bits_medium_regime_on(images: int, backbone: str, task: str,
-                                                     expected: tuple[float, float]) -> None:
+@pytest.mark.parametrize(
+    ("images", "backbone", "task", "expected"),
+    [
+        (19_999, "resnet18", "classification", (0, 0)),
+        (20_000, "resnet18", "classification", (0.1, 1)),
+        (20_000, "cnn", "classification", (0, 0)),
+        (20_000, "resnet18", "regression", (0.1, 0)),
+    ],
+)
+def test_images_are_mixed_from_bits_medium_regime_on(
+    images: int, backbone: str, task: str, expected: tuple[float, float]
+) -> None:
     found = _resolved(training=Training(epochs=100), images=images, backbone=backbone, task=task)
     assert (found.mixup, found.cutmix) == expected
 
@@ -132,11 +178,20 @@ def test_cutmix_waits_for_long_trainings() -> None:
     assert _resolved(images=50_000).cutmix == 0
 
 
-@pytest.mark.parametrize(("strategy", "ratio", "optimizer", "expected"), [
-    (Full(), 1.9, "adamw", "none"), (Full(), 2.0, "adamw", "weights"), (Full(), 10.0, "adamw", "sampler"),
-    (Full(), 10.0, "gd", "weights"), (Feature(), 10.0, "adamw", "weights"), (CoTuning(), 2.0, "adamw", "sampler")])
-def test_balance_goes_by_the_ratio_of_the_classes(strategy: Strategy, ratio: float, optimizer: str,
-                                                  expected: str) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "ratio", "optimizer", "expected"),
+    [
+        (Full(), 1.9, "adamw", "none"),
+        (Full(), 2.0, "adamw", "weights"),
+        (Full(), 10.0, "adamw", "sampler"),
+        (Full(), 10.0, "gd", "weights"),
+        (Feature(), 10.0, "adamw", "weights"),
+        (CoTuning(), 2.0, "adamw", "sampler"),
+    ],
+)
+def test_balance_goes_by_the_ratio_of_the_classes(
+    strategy: Strategy, ratio: float, optimizer: str, expected: str
+) -> None:
     training = Training(optimizer=optimizer)  # type: ignore[arg-type]
     assert _resolved(strategy, training, ratio=ratio).balance == expected
     assert _resolved(strategy, training, ratio=ratio, task="multilabel").balance == "none"

@@ -75,8 +75,9 @@ def test_every_strategy_goes_on_to_the_same_weights_from_any_state(name: str) ->
         again = train(name, given, saves)
         assert same(again, unbroken), f"killed after state {lives} of {len(whole.states)}"
         assert again.presentations == unbroken.presentations
-        assert [p.model_copy(update={"seconds": 0}) for p in again.history] == \
-            [p.model_copy(update={"seconds": 0}) for p in unbroken.history]
+        assert [p.model_copy(update={"seconds": 0}) for p in again.history] == [
+            p.model_copy(update={"seconds": 0}) for p in unbroken.history
+        ]
     assert same(plain, unbroken), "keeping states changed the training"
 
 
@@ -127,7 +128,8 @@ def test_cross_validation_does_not_train_a_fold_twice(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
 def test_staged_killed_at_random_moments_ends_with_the_same_weights(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: signal.Signals) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: signal.Signals
+) -> None:
     folders, job = made(tmp_path), candidate(Staged(stages=3))
     began = time.monotonic()
     unbroken = run(folders, job, tmp_path / "unbroken").digest
@@ -164,9 +166,17 @@ def made(folder: Path) -> Path:
 
 
 def candidate(strategy: Strategy | None) -> Candidate:
-    return Candidate(name="one", source="source", strategy=strategy, head=Head(hidden=[16], dropout=0.2),
-                     training=TRAINING.model_copy(update={"epochs": 12, "patience": 4}), control=Control(patience=2),
-                     longest=18 * 4, cross_validate=False, seed=0)
+    return Candidate(
+        name="one",
+        source="source",
+        strategy=strategy,
+        head=Head(hidden=[16], dropout=0.2),
+        training=TRAINING.model_copy(update={"epochs": 12, "patience": 4}),
+        control=Control(patience=2),
+        longest=18 * 4,
+        cross_validate=False,
+        seed=0,
+    )
 
 
 def run(folders: Path, job: Candidate, out: Path) -> Any:

@@ -25,9 +25,15 @@ IDENTITY = {"job": {"seed": 0}, "data": "sha256:a"}
 
 def state(number: float) -> Saved:
     shared = torch.full((2, 3), number)
-    return Saved({"number": number, "worst": float("-inf")},
-                 {"w": shared, "again": shared, "image": torch.arange(24.0).view(1, 2, 3, 4).contiguous(
-                     memory_format=torch.channels_last), "random": torch.get_rng_state()})
+    return Saved(
+        {"number": number, "worst": float("-inf")},
+        {
+            "w": shared,
+            "again": shared,
+            "image": torch.arange(24.0).view(1, 2, 3, 4).contiguous(memory_format=torch.channels_last),
+            "random": torch.get_rng_state(),
+        },
+    )
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -102,8 +108,9 @@ def test_a_dead_holder_of_a_bucket_is_inherited(bucket: Bucket, monkeypatch: pyt
     assert second._store.numbers() == [1]
 
 
-def test_a_lease_that_could_not_be_renewed_in_time_stops_the_writing(bucket: Bucket,
-                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_that_could_not_be_renewed_in_time_stops_the_writing(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from graftline.training.saved import bucket as module
 
     first = opened("gs://bucket/states")
@@ -146,7 +153,7 @@ def spoil(newest: Path, damage: str) -> None:
     if damage == "flip":
         tensors.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
     elif damage == "cut":
-        tensors.write_bytes(content[:len(content) // 2])
+        tensors.write_bytes(content[: len(content) // 2])
     elif damage == "no manifest":
         (newest / "manifest.json").unlink()
     else:
@@ -167,8 +174,9 @@ def test_half_an_upload_is_no_state_and_its_number_is_not_used_again(bucket: Buc
     assert found.values["number"] == 2
 
 
-def test_a_full_disk_costs_the_state_and_not_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                         caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_costs_the_state_and_not_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     place = opened(str(tmp_path))
     place.write(state(1))
 
@@ -187,7 +195,8 @@ def test_a_full_disk_costs_the_state_and_not_the_training(tmp_path: Path, monkey
 
 
 def test_a_bucket_that_does_not_answer_costs_the_state_and_not_the_training(
-        bucket: Bucket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     from graftline.gcs import client
 
     place = opened("gs://bucket/states")
@@ -240,8 +249,11 @@ def test_of_many_differences_the_first_ones_are_told(tmp_path: Path) -> None:
         step.read(tmp_path / "state", {})
 
 
-json = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3),
-                    lambda inner: st.dictionaries(st.text(max_size=2), inner, max_size=3), max_leaves=6)
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    max_leaves=6,
+)
 
 
 @given(json, json)

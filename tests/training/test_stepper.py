@@ -109,7 +109,9 @@ def test_out_of_memory_halves_the_part_and_gives_the_same_gradient(caplog: pytes
     assert short.chosen()["micro_batch"] == 3
     assert [record.message for record in caplog.records if "out of memory" in record.message] == [
         f"out of memory with {now} images at once; on with {half} at once, gradients summed up over each batch of 12; "
-        f"`training.micro_batch: {half}` starts with it" for now, half in ((12, 6), (6, 3))]
+        f"`training.micro_batch: {half}` starts with it"
+        for now, half in ((12, 6), (6, 3))
+    ]
 
 
 def test_running_statistics_of_a_failed_try_do_not_count() -> None:
@@ -130,8 +132,9 @@ def test_it_gives_up_at_one_image_and_at_two_with_batch_norm(backbone: str, side
     scarce = Scarce(0)
     net = build(backbone, 3, input=made)
     with pytest.raises(RuntimeError, match="can't allocate memory"):
-        Stepper(net, Training(), made, CPU, criterion=scarce).gradients(Samples([split(4, side=side)]), EVERY,
-                                                                        generator())
+        Stepper(net, Training(), made, CPU, criterion=scarce).gradients(
+            Samples([split(4, side=side)]), EVERY, generator()
+        )
     assert scarce.calls == tries  # 12, 6, 3 and 1 or (3 // 2 is less than two) no more
 
 
@@ -140,8 +143,9 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
         raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):
-        Stepper(network(), Training(), contract(), CPU, criterion=broken).gradients(Samples([split(4)]), EVERY,
-                                                                                    generator())
+        Stepper(network(), Training(), contract(), CPU, criterion=broken).gradients(
+            Samples([split(4)]), EVERY, generator()
+        )
 
 
 @pytest.mark.parametrize(("layout", "precision"), [("contiguous", "fp32"), ("channels_last", "bf16")])

@@ -67,8 +67,10 @@ def test_its_standard_error_is_that_of_a_bootstrap() -> None:
     labels = np.zeros((300, 2), np.float32)
     values = (normal(300, 2).exp() * torch.tensor(NUMBERS.deviation)).float()
     draw = np.random.default_rng(0)
-    again = [score(values[places], labels, objective=NUMBERS).main
-             for places in (draw.integers(0, 300, 300) for _ in range(400))]
+    again = [
+        score(values[places], labels, objective=NUMBERS).main
+        for places in (draw.integers(0, 300, 300) for _ in range(400))
+    ]
     assert score(values, labels, objective=NUMBERS).se == pytest.approx(np.std(again), rel=0.15)
 
 
@@ -149,8 +151,9 @@ def test_a_head_on_numbers_answers_in_their_own_units(hidden: list[int]) -> None
         torch.manual_seed(0)
         head = new_head(6, 2, Head(hidden=hidden), NUMBERS)
     before = {key: value.clone() for key, value in head.named_buffers()}
-    fitted = fit_head(head, features, labels, Training(batch_size=16), iterations=60, seed=0, meter=Meter(1),
-                      objective=NUMBERS)
+    fitted = fit_head(
+        head, features, labels, Training(batch_size=16), iterations=60, seed=0, meter=Meter(1), objective=NUMBERS
+    )
     residual = ((head(features) - labels) / torch.tensor(NUMBERS.deviation)).square().mean().item()
     assert residual < 0.1
     assert all(torch.equal(value, before[key]) for key, value in head.named_buffers())

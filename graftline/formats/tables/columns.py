@@ -86,8 +86,10 @@ def choose(where: str, header: Header, wanted: Columns) -> Roles:
     if not labels:
         raise RefusedError(f"{where}: no column of classes; {have}; call it 'label', or say which under columns.label")
     if len(labels) > 1 and wanted.labels is None:
-        raise RefusedError(f"{where}: {shown(labels)} could each be the class; say which under columns.label, such as "
-                           f"--set target.columns.label={labels[0]}")
+        raise RefusedError(
+            f"{where}: {shown(labels)} could each be the class; say which under columns.label, such as "
+            f"--set target.columns.label={labels[0]}"
+        )
     assert path is not None
     roles = Roles(path, tuple(labels), split, group, wanted.labels is not None)
     for name in (roles.path, *roles.labels, roles.split, roles.group):

@@ -130,6 +130,8 @@ def _bad_object(uri: str) -> str | None:
             raise RefusedError
         check_object(uri, name)
     except RefusedError:
-        return ("not a well-formed URI; expected gs://bucket/name without '..', '.', empty or overlong parts or "
-                "control characters")
+        return (
+            "not a well-formed URI; expected gs://bucket/name without '..', '.', empty or overlong parts or "
+            "control characters"
+        )
     return None

@@ -41,8 +41,13 @@ def label_text(task: Predicted, columns: Sequence[str], value: object) -> str:
 
 def _number(column: str, value: object) -> float:
     try:
-        number = math.nan if isinstance(value, bool) or (isinstance(value, str) and "_" in value) \
-            else float(value) if isinstance(value, int | float | str | Decimal) else math.nan
+        number = (
+            math.nan
+            if isinstance(value, bool) or (isinstance(value, str) and "_" in value)
+            else float(value)
+            if isinstance(value, int | float | str | Decimal)
+            else math.nan
+        )
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
@@ -62,13 +67,16 @@ def _flag(column: str, value: object) -> bool:
 def _names(column: str, value: object) -> list[str]:
     found: object = value
     if isinstance(value, str) and value.strip():
-        found = _json(value) if value.lstrip().startswith("[") else [part for part in _BETWEEN.split(value)
-                                                                    if part.strip()]
+        found = (
+            _json(value) if value.lstrip().startswith("[") else [part for part in _BETWEEN.split(value) if part.strip()]
+        )
     elif isinstance(value, int) and not isinstance(value, bool):
         found = [value]
     if not isinstance(found, list):
-        raise UnfitError(f"its {column!r} is {_told(value)}, expected names between | or ;, or a JSON list of them, [] "
-                         "where none holds")
+        raise UnfitError(
+            f"its {column!r} is {_told(value)}, expected names between | or ;, or a JSON list of them, [] "
+            "where none holds"
+        )
     names = []
     for each in found:
         name = str(each).strip() if isinstance(each, str | int) and not isinstance(each, bool) else ""

@@ -65,8 +65,11 @@ def header(file: Any, path: Path) -> Header:
     with reading(path):
         schema = file.schema_arrow
     values = {name for role in ("label", "split", "group") for name in USUAL[role]}
-    images = [field.name for field in schema if _is_struct(field.type)
-              or (_is_bytes(field.type) and field.name.casefold() not in values)]
+    images = [
+        field.name
+        for field in schema
+        if _is_struct(field.type) or (_is_bytes(field.type) and field.name.casefold() not in values)
+    ]
     return Header(schema.names, images, list(_class_names(schema)))
 
 
@@ -108,8 +111,10 @@ def rows(path: Path, roles: Roles, image: ImageColumn) -> Iterator[Row]:
                 batch = next(batches, None)
                 if batch is None:
                     return
-                columns = [_values(batch, column, names)
-                           for column in (roles.path if image.path else None, roles.split, roles.group)]
+                columns = [
+                    _values(batch, column, names)
+                    for column in (roles.path if image.path else None, roles.split, roles.group)
+                ]
                 labels: list[Any] = [_values(batch, column, names) for column in roles.labels]
             labels = list(zip(*labels, strict=True)) if roles.several else labels[0]
             for file_name, split, group, label in zip(*columns, labels, strict=True):
@@ -131,8 +136,10 @@ def _values(batch: Any, column: str | None, names: dict[str, list[str]]) -> list
     except UnicodeDecodeError:
         values = [_value(value) for value in array]
     if declared := names.get(column):
-        values = [None if value == -1 else declared[value] if isinstance(value, int) and 0 <= value < len(declared)
-                  else value for value in values]
+        values = [
+            None if value == -1 else declared[value] if isinstance(value, int) and 0 <= value < len(declared) else value
+            for value in values
+        ]
     return values
 
 
@@ -157,13 +164,19 @@ def _class_names(schema: Any) -> dict[str, list[str]]:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"].items()
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return {}
-    return {column: feature["names"] for column, feature in features
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and _are_names(feature.get("names"))}
+    return {
+        column: feature["names"]
+        for column, feature in features
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and _are_names(feature.get("names"))
+    }
 
 
 def _are_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) and name.strip() for name in value) \
+    return (
+        isinstance(value, list)
+        and all(isinstance(name, str) and name.strip() for name in value)
         and len(set(value)) == len(value) > 0
+    )
 
 
 def _is_bytes(kind: Any) -> bool:

@@ -26,12 +26,22 @@ def files_at(place: Place, suffixes: Sequence[str]) -> list[str]:
         names = [entry.name for entry in place.entries if entry.name.count("/") <= 1]
     else:
         names = _here(place.path, "")
-        names += [inner for name in names if _holds_tables(name) and (place.path / name).is_dir()
-                  for inner in _here(place.path / name, name + "/")]
-    return sorted((name for name in names if name.lower().endswith(tuple(suffixes))
-                   and ("/" not in name or _holds_tables(name.partition("/")[0]))
-                   and (place.entries is not None or _is_own(place.path, name))),
-                  key=lambda name: (name.count("/"), name))[:_MOST]
+        names += [
+            inner
+            for name in names
+            if _holds_tables(name) and (place.path / name).is_dir()
+            for inner in _here(place.path / name, name + "/")
+        ]
+    return sorted(
+        (
+            name
+            for name in names
+            if name.lower().endswith(tuple(suffixes))
+            and ("/" not in name or _holds_tables(name.partition("/")[0]))
+            and (place.entries is not None or _is_own(place.path, name))
+        ),
+        key=lambda name: (name.count("/"), name),
+    )[:_MOST]
 
 
 def pick(place: Place, names: Sequence[str], fit: Callable[[str], bool]) -> list[tuple[str, SplitName | None]]:
@@ -55,9 +65,11 @@ def pick(place: Place, names: Sequence[str], fit: Callable[[str], bool]) -> list
         return [(name, None) for name in found]
     splits = [(name, split_of(name)) for name in found]
     if odd := [name for name, split in splits if split is None]:
-        raise RefusedError(f"{place}: {shown(found)} are tables of images, and {odd[0]!r} is not called after a split "
-                           "(train, val, test); give one of them as data, or choose another format, such as "
-                           "image_folder")
+        raise RefusedError(
+            f"{place}: {shown(found)} are tables of images, and {odd[0]!r} is not called after a split "
+            "(train, val, test); give one of them as data, or choose another format, such as "
+            "image_folder"
+        )
     return splits
 
 

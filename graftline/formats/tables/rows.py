@@ -116,8 +116,9 @@ def raw_of(place: str, tables: Sequence[Table], files: RowFiles) -> Raw:
             if total > MAX_ROWS:
                 raise RefusedError(f"{place}: more than {MAX_ROWS:,} rows; split it")
     samples = [sample for index, sample in enumerate(found.samples) if index not in found.torn]
-    faults = found.faults + [Dropped(file=_short(found.samples[index].key), why=why)
-                             for index, why in found.torn.items()]
+    faults = found.faults + [
+        Dropped(file=_short(found.samples[index].key), why=why) for index, why in found.torn.items()
+    ]
     if not samples:
         raise RefusedError(f"{place}: " + (_none(total, faults) if total else "no row below the header"))
     task = tables[0].task
@@ -169,8 +170,13 @@ def _sample(table: Table, row: Row, files: RowFiles) -> Sample | Dropped:
         why = f"its split {_short(split)!r} is none of {', '.join(NAMES)}"
     if why is not None:
         return Dropped(file=_short(key), why=f"{why} ({at})")
-    return Sample(key, sys.intern(label), NAMES[split.strip().casefold()] if split is not None else table.split,
-                  row.image or partial(files.load, key), group if group is None else sys.intern(group))
+    return Sample(
+        key,
+        sys.intern(label),
+        NAMES[split.strip().casefold()] if split is not None else table.split,
+        row.image or partial(files.load, key),
+        group if group is None else sys.intern(group),
+    )
 
 
 def _label(table: Table, value: object) -> tuple[str, str | None]:

@@ -130,8 +130,10 @@ def _csv_rows(path: Path, form: Layout) -> Iterator[tuple[int, list[str] | str]]
             return
         except csv.Error as error:
             if reader.line_num > number:
-                raise RefusedError(f"{path}: the row that begins in line {number:,} does not end in it ({error}); is a "
-                                   "quote not closed?") from None
+                raise RefusedError(
+                    f"{path}: the row that begins in line {number:,} does not end in it ({error}); is a "
+                    "quote not closed?"
+                ) from None
             found = f"broken: {error}"
         if header:
             header = not any(found)

@@ -17,5 +17,20 @@ from graftline.training.recipe.plans import (
     resolve,
 )
 
-__all__ = ["Facts", "Rates", "any_size", "computed", "control_length", "control_training", "cut_short", "epochs",
-           "facts_of", "feature_passes", "head_iterations", "presentations", "rates", "rates_of", "resolve"]
+__all__ = [
+    "Facts",
+    "Rates",
+    "any_size",
+    "computed",
+    "control_length",
+    "control_training",
+    "cut_short",
+    "epochs",
+    "facts_of",
+    "feature_passes",
+    "head_iterations",
+    "presentations",
+    "rates",
+    "rates_of",
+    "resolve",
+]

@@ -57,12 +57,16 @@ def head_iterations(images: int) -> int:
 def _epochs(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
     if isinstance(strategy, Feature):
         views = f" in {strategy.views} views" if strategy.views > 1 else ""
-        return (head_iterations(facts.images * strategy.views),
-                f"at most, for a head on the frozen features of {facts.images:,} images{views}")
+        return (
+            head_iterations(facts.images * strategy.views),
+            f"at most, for a head on the frozen features of {facts.images:,} images{views}",
+        )
     drawn = is_drawn(strategy, facts)
     network = "a small network" if facts.small else "random weights" if drawn else "a source's weights"
-    return (epochs(facts.images, training.optimizer, small=facts.small, drawn=drawn),
-            f"{facts.images:,} images and {network}")
+    return (
+        epochs(facts.images, training.optimizer, small=facts.small, drawn=drawn),
+        f"{facts.images:,} images and {network}",
+    )
 
 
 def rates_of(optimizer: str, strategy: Strategy | None, facts: Facts) -> tuple[float, float]:
@@ -79,8 +83,13 @@ def _new_rate(training: Training, strategy: Strategy | None, facts: Facts) -> Ch
 def _carried_rate(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
     if is_drawn(strategy, facts):
         return rates_of(training.optimizer, strategy, facts)[1], "as new layers: all weights are random"
-    why = ("a small network's features have far to go" if facts.small else "attention wants small steps"
-           if facts.attention else "low, so that the source's features last")
+    why = (
+        "a small network's features have far to go"
+        if facts.small
+        else "attention wants small steps"
+        if facts.attention
+        else "low, so that the source's features last"
+    )
     return rates_of(training.optimizer, strategy, facts)[1], f"for carried layers: {why}"
 
 
@@ -142,8 +151,10 @@ def _average(training: Training, strategy: Strategy | None, facts: Facts) -> Cho
 def _patience(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
     if facts.val < PATIENT_FROM:
         return 0, f"{facts.val} validation images of the rarest class, under {PATIENT_FROM}: the last weights are kept"
-    return (max(10, math.ceil((training.epochs or 1) / 2)),
-            f"looks of {training.epochs}, {facts.val} validation images of the rarest class: the best weights are kept")
+    return (
+        max(10, math.ceil((training.epochs or 1) / 2)),
+        f"looks of {training.epochs}, {facts.val} validation images of the rarest class: the best weights are kept",
+    )
 
 
 def _balance(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
@@ -162,7 +173,17 @@ def _resolution(training: Training, strategy: Strategy | None, facts: Facts) -> 
 
 
 CHOICES: dict[str, Choice] = {
-    "epochs": _epochs, "learning_rate": _new_rate, "carried_rate": _carried_rate, "weight_decay": _decay,
-    "augment": _augment, "mixup": _mixup, "cutmix": _cutmix, "label_smoothing": _smoothing, "ema": _average,
-    "patience": _patience, "balance": _balance, "resolution": _resolution}
+    "epochs": _epochs,
+    "learning_rate": _new_rate,
+    "carried_rate": _carried_rate,
+    "weight_decay": _decay,
+    "augment": _augment,
+    "mixup": _mixup,
+    "cutmix": _cutmix,
+    "label_smoothing": _smoothing,
+    "ema": _average,
+    "patience": _patience,
+    "balance": _balance,
+    "resolution": _resolution,
+}
 """By the field of `Training`; a later one may read what an earlier one chose."""

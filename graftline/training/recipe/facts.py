@@ -11,8 +11,21 @@ from graftline.dataset import Dataset
 SMALL = ("mlp", "cnn", "rnn")
 ATTENTION = ("vit", "swin", "maxvit", "deit", "beit", "eva", "cait", "xcit", "siglip", "clip")
 """Parts of the names of backbones whose weights want smaller steps."""
-CONVOLUTIONAL = ("vgg", "resnet", "resnext", "wide_resnet", "densenet", "mobilenet", "efficientnet", "convnext",
-                 "regnet", "mnasnet", "shufflenet", "googlenet", "squeezenet")
+CONVOLUTIONAL = (
+    "vgg",
+    "resnet",
+    "resnext",
+    "wide_resnet",
+    "densenet",
+    "mobilenet",
+    "efficientnet",
+    "convnext",
+    "regnet",
+    "mnasnet",
+    "shufflenet",
+    "googlenet",
+    "squeezenet",
+)
 """Beginnings of the names of backbones that take images of any size."""
 
 
@@ -63,9 +76,16 @@ def facts_of(data: Dataset, backbone: str, contract: InputContract, *, carried: 
         carried: Whether it has a source's weights.
     """
     task = data.manifest.task
-    facts = Facts(len(data.train), data.manifest.image_shape, backbone, carried, len(data.manifest.classes),
-                  val=len(data.val) // 2, side=min(contract.height, contract.width),
-                  task="classification" if task == "unlabelled" else task)
+    facts = Facts(
+        len(data.train),
+        data.manifest.image_shape,
+        backbone,
+        carried,
+        len(data.manifest.classes),
+        val=len(data.val) // 2,
+        side=min(contract.height, contract.width),
+        task="classification" if task == "unlabelled" else task,
+    )
     if task != "classification":
         return facts
     counts, held = (np.bincount(split.labels, minlength=facts.classes) for split in (data.train, data.val))

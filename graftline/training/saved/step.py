@@ -48,9 +48,11 @@ def read(folder: Path, identity: dict[str, Any]) -> Saved:
     found = manifest.read(folder, StateManifest, verify=True)
     if apart := differences(found.identity, identity):
         more = [f"and {len(apart) - MOST} more"] if len(apart) > MOST else []
-        raise RefusedError(f"{folder}: the state of another training, which cannot be gone on with here: "
-                           f"{'; '.join([*apart[:MOST], *more])}. "
-                           "Give another place, or the config and data that it was made with")
+        raise RefusedError(
+            f"{folder}: the state of another training, which cannot be gone on with here: "
+            f"{'; '.join([*apart[:MOST], *more])}. "
+            "Give another place, or the config and data that it was made with"
+        )
     try:
         return Saved(json.loads((folder / VALUES).read_text(encoding="utf-8")), load_file(folder / TENSORS))
     except (ValueError, OSError, SafetensorError) as error:
@@ -60,9 +62,11 @@ def read(folder: Path, identity: dict[str, Any]) -> Saved:
 def differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
     """Lists where two JSON values differ, a phrase a place."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
-        return [line for key in sorted(theirs.keys() | ours.keys())
-                for line in differences(theirs.get(key, _NOTHING), ours.get(key, _NOTHING),
-                                        f"{path}.{key}".lstrip("."))]
+        return [
+            line
+            for key in sorted(theirs.keys() | ours.keys())
+            for line in differences(theirs.get(key, _NOTHING), ours.get(key, _NOTHING), f"{path}.{key}".lstrip("."))
+        ]
     if theirs == ours:
         return []
     was, now = ("nothing" if value is _NOTHING else canonical_json(value) for value in (theirs, ours))

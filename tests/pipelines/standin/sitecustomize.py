@@ -17,8 +17,11 @@ from graftline.errors import RefusedError
 from graftline.jobs import Candidate, RaceJob, jobs_of
 from graftline.manifest import NAME, Manifest, digest_file, digest_text, identity, write
 
-FAIL = {name: kind for pair in filter(None, os.environ.get("STANDIN_FAIL", "").split(","))
-        for kind, name in [pair.split("=")]}
+FAIL = {
+    name: kind
+    for pair in filter(None, os.environ.get("STANDIN_FAIL", "").split(","))
+    for kind, name in [pair.split("=")]
+}
 
 
 def _work(name):
@@ -52,9 +55,24 @@ def _write_dataset(folder, job, text):
     folder.mkdir(parents=True)
     for name in ("content.txt", LEDGER, PAGE):
         (folder / name).write_text(text)
-    write(folder, DatasetManifest(label=job.label, format="none", classes=[], sizes={}, image_shape=(1, 8, 8),
-                                  mean=[0.0], std=[1.0], dropped=[], seed=job.seed, ledger="", fingerprint="",
-                                  digest=text, warnings=["dull", "small"]))
+    write(
+        folder,
+        DatasetManifest(
+            label=job.label,
+            format="none",
+            classes=[],
+            sizes={},
+            image_shape=(1, 8, 8),
+            mean=[0.0],
+            std=[1.0],
+            dropped=[],
+            seed=job.seed,
+            ledger="",
+            fingerprint="",
+            digest=text,
+            warnings=["dull", "small"],
+        ),
+    )
 
 
 def preprocess(job, *, out, target=None):
@@ -98,13 +116,26 @@ def plan(job, *, sources, dataset, out):
     for label, source in zip(labels, sources, strict=True):
         _write(out / "sources" / label, (source / "content.txt").read_text())
     pairs = [(label, strategy) for label in labels for strategy in job.strategies] + [(labels[0], None)]
-    made = [Candidate(name=f"{label}-{strategy.name}" if strategy else "control", source=label, strategy=strategy,
-                      head=job.head, training=job.training, control=job.control, longest=100, cross_validate=False,
-                      seed=job.seed, until=10 if job.budget and strategy else None) for label, strategy in pairs]
+    made = [
+        Candidate(
+            name=f"{label}-{strategy.name}" if strategy else "control",
+            source=label,
+            strategy=strategy,
+            head=job.head,
+            training=job.training,
+            control=job.control,
+            longest=100,
+            cross_validate=False,
+            seed=job.seed,
+            until=10 if job.budget and strategy else None,
+        )
+        for label, strategy in pairs
+    ]
     if job.budget is None:
         return types.SimpleNamespace(candidates=made, race=RaceJob())
-    return types.SimpleNamespace(candidates=made[:-1], race=RaceJob(sizes=[4, 2, 1], ends=[1, 3, 9], images=10,
-                                                                    controls=made[-1:]))
+    return types.SimpleNamespace(
+        candidates=made[:-1], race=RaceJob(sizes=[4, 2, 1], ends=[1, 3, 9], images=10, controls=made[-1:])
+    )
 
 
 def finetune(job, *, sources, dataset, out, earlier=None):
@@ -136,8 +167,11 @@ def select(job, *, candidates, chosen, control, out, race=None):
     _write(control, next(text for text, c in zip(texts, found, strict=True) if c.is_control))
     _write(out, "chosen")
     pair = [found[0], next(c for c in found if c.is_control)]
-    return [c.model_copy(update={"name": f"{c.name}-seed{seed}", "seed": seed})
-            for seed in range(1, job.confirm_seeds) for c in pair]
+    return [
+        c.model_copy(update={"name": f"{c.name}-seed{seed}", "seed": seed})
+        for seed in range(1, job.confirm_seeds)
+        for c in pair
+    ]
 
 
 def evaluate(job, *, dataset, sources, chosen, control, confirmations, out):
@@ -172,7 +206,17 @@ def report(job, *, dataset, sources, selection, chosen, control, evaluation, onn
 
 _DATA = [fingerprint, preprocess, decode, merge, merge_sources]
 for _step in ([] if os.environ.get("STANDIN_REAL") == "data" else _DATA) + [
-        pretrain, plan, finetune, halve, select, evaluate, export_onnx, gate, release, report]:
+    pretrain,
+    plan,
+    finetune,
+    halve,
+    select,
+    evaluate,
+    export_onnx,
+    gate,
+    release,
+    report,
+]:
     _module = types.ModuleType(f"graftline.steps.{_step.__name__}")
     setattr(_module, _step.__name__, _step)
     sys.modules[_module.__name__] = _module
