@@ -34,7 +34,7 @@ Figures = dict[str, float]
 
 def preprocess(folder: Path, out: Path) -> Figures:
     from graftline.config import Data
-    from graftline.jobs import PreprocessJob
+    from graftline.config.jobs import PreprocessJob
     from graftline.steps.preprocess import preprocess
 
     job = PreprocessJob(label="photographs", data=Data(data=str(folder)), image_size=SIDE, seed=0, fingerprint="")
@@ -60,8 +60,8 @@ def epoch(_: Path, out: Path) -> Figures:
     """Passes over the training split in random order, as training reads it; the first one warms the page cache."""
     import torch
 
-    from graftline import dataset
-    from graftline.training.batches import Samples, shuffled
+    from graftline.data import dataset
+    from graftline.training.batches.samples import Samples, shuffled
 
     samples = Samples([dataset.read(out).train])
 
@@ -75,7 +75,7 @@ def memory_copy(_: Path, out: Path) -> Figures:
     """Copies the same bytes from memory to memory, batch by batch."""
     import numpy as np
 
-    from graftline import dataset
+    from graftline.data import dataset
 
     images = np.array(dataset.read(out).train.images)
     return {

@@ -32,7 +32,7 @@ from google.cloud.storage import Client
 from rich.console import Console
 from rich.table import Table
 
-from graftline import storage
+from graftline.storage import access
 
 SMALL, LARGE = 2000, 4
 SMALL_BYTES, LARGE_BYTES = 20_000, 64 * 2**20
@@ -84,7 +84,7 @@ def upload() -> dict[str, dict[str, bytes]]:
 
 
 def ours(name: str, folder: Path, url: str) -> None:
-    storage.local(f"gs://bucket/{name}", folder)
+    access.local(f"gs://bucket/{name}", folder)
 
 
 def plain_loop(name: str, folder: Path, url: str) -> None:
@@ -131,7 +131,7 @@ def rows(rounds: int) -> list[dict[str, object]]:
     try:
         import gcsfs as _
 
-        import graftline.gcs.download as _  # noqa: F811 (all are loaded before they are timed)
+        import graftline.storage.gcs.download as _  # noqa: F811 (all are loaded before they are timed)
     except ImportError:
         sys.exit("benchmarks/download.py needs gcsfs to compare with: install gcsfs into .venv")
     ways = {"ours": ours, "plain loop": plain_loop, "gcsfs": gcsfs}

@@ -22,12 +22,12 @@ from PIL import Image, ImageEnhance
 from rich.console import Console
 from rich.table import Table
 
-from graftline.formats import choose
-from graftline.formats.place import Place
-from graftline.formats.raw import Sample
-from graftline.ingest.clusters import LIMIT, SMALL_LIMIT, clusters, default_limit, near_pairs
-from graftline.ingest.decode import UnreadableError, pixels
-from graftline.ingest.perceptual import HASH_BYTES, perceptual_hash
+from graftline.data.duplicates.clusters import LIMIT, SMALL_LIMIT, clusters, default_limit, near_pairs
+from graftline.data.formats import choose
+from graftline.data.formats.location import Place
+from graftline.data.formats.raw import Sample
+from graftline.data.images.decode import UnreadableError, pixels
+from graftline.data.images.perceptual import HASH_BYTES, perceptual_hash
 
 SHAPES = {
     "mnist": (1, 28, 28),

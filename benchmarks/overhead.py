@@ -29,7 +29,7 @@ from rich.table import Table
 from graftline.components.face import face
 from graftline.config import Config
 from graftline.pipelines import PIPELINES
-from graftline.pipelines.local import run_local
+from graftline.pipelines.local.run import run_local
 from graftline.pipelines.placement import Placement
 
 STEPS = 6
@@ -44,10 +44,10 @@ _OURS = (
 def idle(number: int, made: Output[Artifact], before: str = "") -> str:
     from pathlib import Path
 
-    from graftline import events
+    from graftline.runtime import events
 
     with events.step(f"idle-{number}"):
-        from graftline.manifest import Manifest, identity, write
+        from graftline.runtime.manifest import Manifest, identity, write
 
         Path(made.path).mkdir(parents=True)
         write(Path(made.path), Manifest())

@@ -120,7 +120,7 @@ def config(row: Row, data: Path) -> Any:
 
 def artifacts(row: Row, data: Path, work: Path) -> tuple[Path, Path]:
     """Makes dataset and source of a row, once."""
-    from graftline.jobs import jobs_of
+    from graftline.config.jobs import jobs_of
     from graftline.steps.preprocess import preprocess
     from graftline.steps.pretrain import pretrain
 
@@ -137,14 +137,14 @@ def artifacts(row: Row, data: Path, work: Path) -> tuple[Path, Path]:
 
 def train(row: Row, data: Path, work: Path) -> dict[str, Any]:
     """Trains one row and scores it on the test split."""
-    from graftline import checkpoint
-    from graftline import dataset as datasets
-    from graftline.errors import RefusedError
-    from graftline.jobs import jobs_of
+    from graftline.config.jobs import jobs_of
+    from graftline.data import dataset as datasets
+    from graftline.models import checkpoint
+    from graftline.models.devices import pick
+    from graftline.runtime.errors import RefusedError
     from graftline.steps.finetune import finetune
     from graftline.steps.plan import plan
-    from graftline.training.batches import Samples
-    from graftline.training.devices import pick
+    from graftline.training.batches.samples import Samples
     from graftline.training.validation import outputs
 
     began = time.process_time()

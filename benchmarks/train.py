@@ -92,11 +92,11 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
     import torch
     from torch.nn import functional
 
-    from graftline.training.devices import place
-    from graftline.training.heads import fit_head
-    from graftline.training.meter import Meter
+    from graftline.models.devices import place
+    from graftline.training.contract import Start
+    from graftline.training.head.heads import fit_head
+    from graftline.training.progress import Meter
     from graftline.training.recipe import head_iterations
-    from graftline.training.task import Start
 
     held, train, seconds = samples(folder, "val"), samples(folder, "train"), {"ours": [], "torchvision": []}
     found = {}

@@ -60,8 +60,8 @@ def unpack(data: Path, case: Case, into: Path) -> None:
 def samples(folder: Path, split: str) -> Any:
     import numpy as np
 
-    from graftline.dataset import Split
-    from graftline.training.batches import Samples
+    from graftline.data.dataset import Split
+    from graftline.training.batches.samples import Samples
 
     return Samples([Split(np.load(folder / f"{split}.npy", mmap_mode="r"), np.load(folder / f"{split}-labels.npy"))])
 
@@ -73,8 +73,8 @@ def start(case: Case, data: Path) -> Any:
     """The network that all begin with: MobileNetV2 from ImageNet, ResNet-18 from random weights."""
     import torch
 
-    from graftline.backbones import build
-    from graftline.training.devices import seeded
+    from graftline.models.devices import seeded
+    from graftline.models.network import build
 
     with seeded(SEED, "benchmark"):
         network = build(case.backbone, 2, input=contract(case))
@@ -89,15 +89,15 @@ def start(case: Case, data: Path) -> Any:
 
 
 def contract(case: Case) -> Any:
-    from graftline.backbones import contract_for
+    from graftline.models.inputs.sizes import contract_for
 
     return contract_for(case.backbone, stored=(3, case.side, case.side), mean=MEAN, std=STD)
 
 
 def ours(case: Case, network: Any, folder: Path, **options: Any) -> Epoch:
-    from graftline.training.loop import Loop
-    from graftline.training.meter import Meter
-    from graftline.training.optimizer import group
+    from graftline.training.loop.loop import Loop
+    from graftline.training.loop.optimizer import group
+    from graftline.training.progress import Meter
 
     train = samples(folder, "train")
     loop = Loop(
@@ -272,8 +272,8 @@ def synthetic(case: Case, network: Any, folder: Path) -> Epoch:
     import torch
     from torch.nn import functional
 
-    from graftline.training.devices import as_input, lay_out, place
-    from graftline.training.optimizer import build, group
+    from graftline.models.devices import as_input, lay_out, place
+    from graftline.training.loop.optimizer import build, group
 
     place(network, device())
     made = build([group([network], RATE)], training(case))

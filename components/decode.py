@@ -12,12 +12,12 @@ def decode(job: str, part: Output[Dataset]) -> NamedTuple("Outputs", [("digest",
     """Decodes one shard of a task's raw data (a DecodeJob); `merge` makes a dataset of all shards."""
     from pathlib import Path
 
-    from graftline import events
-    from graftline.jobs import DecodeJob
+    from graftline.config.jobs import DecodeJob
+    from graftline.runtime import events
 
     parsed = DecodeJob.model_validate_json(job)
     with events.step(f"decode-{parsed.name}", job=job):
-        from graftline.manifest import identity
+        from graftline.runtime.manifest import identity
         from graftline.steps.decode import decode
 
         decode(parsed, out=Path(part.path))

@@ -23,11 +23,11 @@ def evaluate(
     """Measures the chosen model, the control and the baselines on test; `inputs` is select's digest."""
     from pathlib import Path
 
-    from graftline import events
+    from graftline.runtime import events
 
     with events.step("evaluate", job=job, inputs=inputs, confirmations=",".join(confirmation_digests)):
-        from graftline.jobs import EvaluateJob
-        from graftline.manifest import canonical_json, digest_text, identity
+        from graftline.config.jobs import EvaluateJob
+        from graftline.runtime.manifest import canonical_json, digest_text, identity
         from graftline.steps.evaluate import evaluate
 
         found = evaluate(

@@ -19,11 +19,11 @@ def export_onnx(
     """Exports the chosen model to ONNX and proves it equal on test; `inputs` is evaluate's digest."""
     from pathlib import Path
 
-    from graftline import events
+    from graftline.runtime import events
 
     with events.step("export-onnx", job=job, inputs=inputs):
-        from graftline.jobs import ExportJob
-        from graftline.manifest import canonical_json, digest_text, identity
+        from graftline.config.jobs import ExportJob
+        from graftline.runtime.manifest import canonical_json, digest_text, identity
         from graftline.steps.export_onnx import export_onnx
 
         export_onnx(

@@ -20,12 +20,12 @@ def finetune(
     `finetune`, `rung2` and so on in a tournament, or `confirm` for a further seed."""
     from pathlib import Path
 
-    from graftline import events
-    from graftline.jobs import Candidate
+    from graftline.config.jobs import Candidate
+    from graftline.runtime import events
 
     parsed = Candidate.model_validate_json(candidate)
     with events.step(f"{phase}-{parsed.name}", candidate=candidate):
-        from graftline.manifest import identity
+        from graftline.runtime.manifest import identity
         from graftline.steps.finetune import finetune
 
         finetune(

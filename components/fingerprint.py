@@ -23,11 +23,11 @@ def fingerprint(config: str, fan_out: bool = False, tournament: bool = False) ->
 ):
     """Looks at the raw data and splits a run's config into one job a step (JSON). `Output` is the list of the DAG's
     first loop: the sources' jobs, or with `fan_out` the DecodeJobs of the target and all sources."""
-    from graftline import events
+    from graftline.runtime import events
 
     with events.step("fingerprint", config=config):
         from graftline.config import Config
-        from graftline.jobs import check_dag, decode_jobs
+        from graftline.config.jobs import check_dag, decode_jobs
         from graftline.steps.fingerprint import fingerprint
 
         whole = Config.model_validate_json(config)

@@ -17,11 +17,11 @@ def gate(
     """Judges the file that ships: promote, hold or reject; `inputs` is export_onnx's digest."""
     from pathlib import Path
 
-    from graftline import events
+    from graftline.runtime import events
 
     with events.step("gate", job=job, inputs=inputs):
-        from graftline.jobs import GateJob
-        from graftline.manifest import NAME
+        from graftline.config.jobs import GateJob
+        from graftline.runtime.manifest import NAME
         from graftline.steps.gate import gate
 
         result = gate(

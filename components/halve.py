@@ -19,13 +19,13 @@ def halve(
     """Ranks a rung of the tournament (a RaceJob), hands on its survivors (`race`), lists the next rung (`Output`)."""
     from pathlib import Path
 
-    from graftline import events
+    from graftline.runtime import events
 
     with events.step(
         "halve-2" if before else "halve-1", job=job, candidates=",".join(candidate_digests), before=before_digest
     ):
-        from graftline.jobs import RaceJob
-        from graftline.manifest import identity
+        from graftline.config.jobs import RaceJob
+        from graftline.runtime.manifest import identity
         from graftline.steps.halve import halve
 
         items = halve(

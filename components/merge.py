@@ -15,12 +15,12 @@ def merge(
     from pathlib import Path
     from shutil import copyfile
 
-    from graftline import events
+    from graftline.runtime import events
 
     with events.step("merge-target", job=job, parts=",".join(part_digests)):
-        from graftline.dataset import PAGE
-        from graftline.jobs import PreprocessJob
-        from graftline.manifest import identity
+        from graftline.config.jobs import PreprocessJob
+        from graftline.data.dataset import PAGE
+        from graftline.runtime.manifest import identity
         from graftline.steps.merge import merge
 
         out = Path(dataset.path)

@@ -17,10 +17,10 @@ def merge_sources(
     """Makes the datasets of all sources (SourceJobs), one folder each, of their shards; returns their PretrainJobs."""
     from pathlib import Path
 
-    from graftline import events
+    from graftline.runtime import events
 
     with events.step("merge-sources", jobs="\n".join(jobs), target=target_digest, parts=",".join(part_digests)):
-        from graftline.jobs import SourceJob
+        from graftline.config.jobs import SourceJob
         from graftline.steps.merge_sources import merge_sources
 
         made = merge_sources(

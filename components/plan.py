@@ -20,11 +20,11 @@ def plan(
     rungs (`race`); gathers the sources in one artifact."""
     from pathlib import Path
 
-    from graftline import events
+    from graftline.runtime import events
 
     with events.step("plan", job=job, dataset=dataset_digest, checkpoints=",".join(checkpoint_digests)):
-        from graftline.jobs import PlanJob
-        from graftline.manifest import canonical_json, digest_text, identity
+        from graftline.config.jobs import PlanJob
+        from graftline.runtime.manifest import canonical_json, digest_text, identity
         from graftline.steps.plan import plan
 
         planned = plan(

@@ -19,14 +19,14 @@ def preprocess(
     from pathlib import Path
     from shutil import copyfile
 
-    from graftline import events
-    from graftline.jobs import PreprocessJob, SourceJob
+    from graftline.config.jobs import PreprocessJob, SourceJob
+    from graftline.runtime import events
 
     source = SourceJob.model_validate_json(job) if target else None
     own = source.preprocess if source else PreprocessJob.model_validate_json(job)
     with events.step(f"preprocess-{own.label if target else 'target'}", job=job):
-        from graftline.dataset import PAGE
-        from graftline.manifest import identity
+        from graftline.data.dataset import PAGE
+        from graftline.runtime.manifest import identity
         from graftline.steps.preprocess import preprocess
 
         out = Path(dataset.path)

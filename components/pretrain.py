@@ -13,12 +13,12 @@ def pretrain(job: str, dataset: Input[Dataset], checkpoint: Output[Model]) -> Na
     dataset is the artifact, or the folder of the source's label in it."""
     from pathlib import Path
 
-    from graftline import events
-    from graftline.jobs import PretrainJob
+    from graftline.config.jobs import PretrainJob
+    from graftline.runtime import events
 
     parsed = PretrainJob.model_validate_json(job)
     with events.step(f"pretrain-{parsed.label}", job=job):
-        from graftline.manifest import identity
+        from graftline.runtime.manifest import identity
         from graftline.steps.pretrain import pretrain
 
         own = Path(dataset.path) / events.file_name(parsed.label)

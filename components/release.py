@@ -20,11 +20,11 @@ def release(
     """Writes the release folder of a promoted model, and into the store where there is one; never cached."""
     from pathlib import Path
 
-    from graftline import events
+    from graftline.runtime import events
 
     with events.step("release", job=job, out=released.path):
-        from graftline.jobs import ReleaseJob
-        from graftline.manifest import identity
+        from graftline.config.jobs import ReleaseJob
+        from graftline.runtime.manifest import identity
         from graftline.steps.release import release
 
         release(

@@ -23,10 +23,10 @@ def report(
     from pathlib import Path
     from shutil import copyfile
 
-    from graftline import events
+    from graftline.runtime import events
 
     with events.step("report", job=job, out=summary.path):
-        from graftline.jobs import ReportJob
+        from graftline.config.jobs import ReportJob
         from graftline.steps.report import report
 
         out = Path(summary.path)

@@ -22,11 +22,11 @@ def select(
     """Picks the candidate that validation prefers and lists the further seeds (`Output`); `inputs` is plan's digest."""
     from pathlib import Path
 
-    from graftline import events
+    from graftline.runtime import events
 
     with events.step("select", job=job, inputs=inputs, candidates=",".join(candidate_digests), race=race_digest):
-        from graftline.jobs import SelectJob
-        from graftline.manifest import canonical_json, digest_text, identity
+        from graftline.config.jobs import SelectJob
+        from graftline.runtime.manifest import canonical_json, digest_text, identity
         from graftline.steps.select import select
 
         outputs = [Path(chosen.path), Path(control.path), Path(selection.path)]

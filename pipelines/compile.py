@@ -8,9 +8,9 @@ from kfp.dsl.base_component import BaseComponent
 
 from graftline.components import COMPONENTS
 from graftline.components.face import IMAGE
-from graftline.errors import RefusedError
 from graftline.pipelines import PIPELINES
 from graftline.pipelines.placement import GPU_IMAGE, PROFILES, Placement
+from graftline.runtime.errors import RefusedError
 
 
 def compile_pipeline(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import fake_bucket
-from tests.fake_bucket import Bucket
+from tests.builders import fake_bucket
+from tests.builders.fake_bucket import Bucket
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads else spin: 10x slower on shared cores
 
@@ -32,7 +32,7 @@ def same_draws() -> None:
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     """A served bucket, asked again without delay."""
-    from graftline.gcs import client  # takes a second, so only who asks for a bucket pays it
+    from graftline.storage.gcs import client  # takes a second, so only who asks for a bucket pays it
 
     with fake_bucket.serving() as served:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)

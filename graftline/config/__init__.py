@@ -3,8 +3,8 @@
 The steps, the DAGs, the command line and `docs/config.md` all read this folder. It imports no torch and no kfp.
 """
 
+from graftline.config.base import Count, Fraction, Kernel, Knobs, NotNegative, Positive
 from graftline.config.data import Columns, Data, Predicted, Source, Target
-from graftline.config.knobs import Count, Fraction, Kernel, Knobs, NotNegative, Positive
 from graftline.config.run import Config, Gate
 from graftline.config.strategies import Feature, Full, Partial, Staged, Strategy, Structure, Zero
 from graftline.config.tournament import Asked, Auto, Budget, named

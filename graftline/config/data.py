@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from graftline.config.knobs import Count, Fraction, Knobs
+from graftline.config.base import Count, Fraction, Knobs
 
 
 def _pattern(value: str) -> str:

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
+from graftline.config.base import Fraction, Knobs, NotNegative
 from graftline.config.data import Data, Predicted, Source, Target
-from graftline.config.knobs import Fraction, Knobs, NotNegative
 from graftline.config.strategies import Feature, Full, Staged, long_strategy
 from graftline.config.tasks import check_tasks
 from graftline.config.tournament import Asked, Auto, Budget, long_budget, named

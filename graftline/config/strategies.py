@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from graftline.config.knobs import Count, Fraction, Kernel, Knobs, NotNegative, Positive
+from graftline.config.base import Count, Fraction, Kernel, Knobs, NotNegative, Positive
 
 
 class Zero(Knobs):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from graftline.config.knobs import Count, Knobs, Positive
+from graftline.config.base import Count, Knobs, Positive
 from graftline.config.strategies import (
     BSS,
     L2,

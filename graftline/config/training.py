@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graftline.config.knobs import Count, Kernel, Knobs, NotNegative, Positive
+from graftline.config.base import Count, Kernel, Knobs, NotNegative, Positive
 
 Optimizer = Literal["adamw", "adam", "sgd", "gd", "rmsprop"]
 Loss = Literal["cross_entropy", "mse", "huber"]

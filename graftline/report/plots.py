@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from graftline.checkpoint import Epoch
-from graftline.evaluation import UNITS, Gain
-from graftline.metrics.calibration import Bins
-from graftline.report import words
+from graftline.evaluation.metrics.calibration import Bins
+from graftline.evaluation.result import UNITS, Gain
+from graftline.models.checkpoint import Epoch
+from graftline.report import wording
 from graftline.report.charts import ACCENT, BAND, CONTROL, INK, MUTED, RULE, canvas, to_svg
 
 Floats = NDArray[np.floating]
@@ -47,7 +47,7 @@ def gain_interval(gain: Gain, delta: float) -> Markup:
         axes.plot([low, high], [0, 0], color=colour, linewidth=3, solid_capstyle="butt")
         axes.plot([value], [0], "o", color=colour, markersize=9)
         axes.annotate(
-            words.signed(gain, gain.value),
+            wording.signed(gain, gain.value),
             (value, 0),
             (0, 9),
             textcoords="offset points",
@@ -63,12 +63,12 @@ def gain_interval(gain: Gain, delta: float) -> Markup:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", words.MINUS) if x else "0"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", wording.MINUS) if x else "0"))
         sides = "control less transfer" if gain.measure == "rmse" else "transfer less control"
         axes.set_xlabel(f"{unit.name} of {unit.figure}, {sides}")
         return to_svg(
             drawing,
-            f"Gain {words.amount(gain)}, 95% interval {words.interval(gain)}; "
+            f"Gain {wording.amount(gain)}, 95% interval {wording.interval(gain)}; "
             f"differences within {unit.factor * delta:g} {unit.name} do not count",
         )
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from graftline import manifest
-from graftline.dataset import DatasetManifest
-from graftline.formats.place import place_of
-from graftline.ingest.decoding import decode_part
-from graftline.ingest.earlier import earlier_ledger
-from graftline.ingest.part import PartManifest
-from graftline.ingest.scratch import scratch
-from graftline.jobs import DecodeJob
+from graftline.config.jobs import DecodeJob
+from graftline.data.dataset import DatasetManifest
+from graftline.data.formats.location import place_of
+from graftline.data.shards.decoding import decode_part
+from graftline.data.shards.part import PartManifest
+from graftline.data.shards.scratch import scratch
+from graftline.data.splits.ledger_file import earlier_ledger
+from graftline.runtime import manifest
 
 
 def decode(job: DecodeJob, *, out: Path, target: Path | None = None, travels: bool = True) -> PartManifest:

@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graftline import checkpoint, events, manifest
-from graftline import dataset as datasets
-from graftline.dataset import Dataset
-from graftline.errors import RefusedError
-from graftline.evaluation import EqualCost, Evaluation, Figure, Gain, Predictions, Side, write_predictions
-from graftline.jobs import EvaluateJob
-from graftline.proof.cost import equal_cost
-from graftline.proof.gain import judged
-from graftline.proof.sides import Model, Sides, gather, outputs, side
-from graftline.proof.tasks import TASKS, Rules
-from graftline.proof.truth import Truth, truth_of
+from graftline.config.jobs import EvaluateJob
+from graftline.data import dataset as datasets
+from graftline.data.dataset import Dataset
+from graftline.evaluation.confirmations import Model, Sides, gather, outputs, side
+from graftline.evaluation.result import EqualCost, Evaluation, Figure, Gain, Predictions, Side, write_predictions
+from graftline.evaluation.tasks import TASKS, Rules
+from graftline.evaluation.tasks.truth import Truth, truth_of
+from graftline.evaluation.verdict.cost import equal_cost
+from graftline.evaluation.verdict.gain import judged
+from graftline.models import checkpoint
+from graftline.runtime import events, manifest
+from graftline.runtime.errors import RefusedError
 
 
 def evaluate(

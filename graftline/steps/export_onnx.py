@@ -3,15 +3,17 @@
 from pathlib import Path
 
 import graftline
-from graftline import checkpoint, events, manifest, onnx_export, onnx_file
-from graftline import dataset as datasets
-from graftline.checkpoint import CheckpointManifest
-from graftline.dataset import DatasetManifest
-from graftline.errors import RefusedError
-from graftline.evaluation import Evaluation, shipped_logits
-from graftline.jobs import ExportJob
-from graftline.onnx_file import Facts, OnnxManifest
-from graftline.parity import compare
+from graftline.config.jobs import ExportJob
+from graftline.data import dataset as datasets
+from graftline.data.dataset import DatasetManifest
+from graftline.evaluation.result import Evaluation, shipped_logits
+from graftline.models import checkpoint
+from graftline.models.checkpoint import CheckpointManifest
+from graftline.release.onnx import export, model_file
+from graftline.release.onnx.model_file import Facts, OnnxManifest
+from graftline.release.onnx.parity import compare
+from graftline.runtime import events, manifest
+from graftline.runtime.errors import RefusedError
 
 
 def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path, out: Path) -> OnnxManifest:
@@ -44,17 +46,17 @@ def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path
         licence=model_manifest.licence,
         graftline=graftline.__version__,
     )
-    model = onnx_export.served(network, facts)
+    model = export.served(network, facts)
     out.mkdir(parents=True, exist_ok=True)
     (out / manifest.NAME).unlink(missing_ok=True)
-    file = out / onnx_file.FILE
+    file = out / model_file.FILE
     events.progress(0, 1, "exporting")
-    proto = onnx_export.export(model, facts, file)
-    reference = onnx_export.logits_of(
+    proto = export.export(model, facts, file)
+    reference = export.logits_of(
         model, data.test.images, lambda done, total: events.progress(done, total, "PyTorch on the test split")
     )
     parity = compare(
-        onnx_file.load(file),
+        model_file.load(file),
         data.test.images,
         reference,
         shipped_logits(evaluation)[1],
@@ -67,11 +69,11 @@ def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path
         facts=facts,
         digest=manifest.digest_file(file),
         size_bytes=file.stat().st_size,
-        opset=onnx_export.OPSET,
+        opset=export.OPSET,
         producer=f"{proto.producer_name} {proto.producer_version}",
-        outputs=list(onnx_file.OUTPUTS_OF[facts.task]),
+        outputs=list(model_file.OUTPUTS_OF[facts.task]),
         parity=parity,
-        latency=onnx_export.latency(model, file, data.test.images),
+        latency=export.latency(model, file, data.test.images),
     )
     written = manifest.write(out, result)
     events.log(written.summary())

@@ -4,22 +4,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from graftline import checkpoint, events
-from graftline import dataset as datasets
-from graftline.checkpoint import CheckpointManifest, Row
-from graftline.dataset import Dataset
-from graftline.errors import DivergedError
-from graftline.jobs import Candidate
-from graftline.objective import Objective
-from graftline.steps.launch import together
+from graftline.config.jobs import Candidate
+from graftline.data import dataset as datasets
+from graftline.data.dataset import Dataset
+from graftline.models import checkpoint, devices
+from graftline.models.checkpoint import CheckpointManifest, Row
+from graftline.models.objective import Objective
+from graftline.runtime import events
+from graftline.runtime.errors import DivergedError
+from graftline.selection.scoring import Result, images_of, train
 from graftline.strategies import STRATEGIES
-from graftline.training import devices, distributed
-from graftline.training.batches import Samples
-from graftline.training.candidate import Result, images_of, train
-from graftline.training.meter import Meter
-from graftline.training.resume import journal
-from graftline.training.saved import step
-from graftline.training.task import NotApplicableError, Start, Task
+from graftline.training.batches.samples import Samples
+from graftline.training.contract import NotApplicableError, Start, Task
+from graftline.training.processes import distributed
+from graftline.training.processes.launch import together
+from graftline.training.progress import Meter
+from graftline.training.resume.resume import journal
+from graftline.training.resume.states import step
 
 STATE = "state"
 NO_WEIGHTS = "none: random weights"

@@ -6,16 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from graftline import events, storage
 from graftline.config import Config, Data, Predicted
-from graftline.errors import RefusedError
-from graftline.formats import FORMATS, check_name, choose
-from graftline.formats.digits import PLACES, VERSION
-from graftline.formats.place import BUILTIN, place_of
-from graftline.ingest.earlier import ledger_file
-from graftline.jobs import Jobs, jobs_of
-from graftline.manifest import canonical_json, digest_text
-from graftline.storage import Entry
+from graftline.config.jobs import Jobs, jobs_of
+from graftline.data.formats import FORMATS, check_name, choose
+from graftline.data.formats.digits import PLACES, VERSION
+from graftline.data.formats.location import BUILTIN, place_of
+from graftline.data.splits.ledger_file import ledger_file
+from graftline.runtime import events
+from graftline.runtime.errors import RefusedError
+from graftline.runtime.manifest import canonical_json, digest_text
+from graftline.storage import access
+from graftline.storage.access import Entry
 
 _INITS = ("random", "DEFAULT")
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
@@ -38,7 +39,7 @@ def fingerprint(config: Config) -> Jobs:
         check_name(data.format)
     inits = [source.init for source in config.source if source.init not in _INITS]
     for init in inits:
-        if not storage.exists(init):
+        if not access.exists(init):
             raise RefusedError(
                 f"source.init: {init!r} is neither {' nor '.join(_INITS)} nor a file, folder or URI that is there"
             )
@@ -78,7 +79,7 @@ def of_data(data: Data, *, looks: bool = True, task: Predicted = "classification
         if place not in PLACES:
             raise RefusedError(f"{place}: not built in; there are {' and '.join(PLACES)}")
         return digest_text(canonical_json([place, VERSION]))
-    entries = storage.listing(place)
+    entries = access.listing(place)
     if not entries:
         raise RefusedError(f"{place}: an empty folder")
     if looks:
@@ -98,9 +99,9 @@ def _named(data: Data, entries: list[Entry], task: Predicted) -> list[Entry]:
         known = choose(data.format, here)
         names = known.names(here) if known.names else []
     inside = {str(here.path / entry.name) for entry in entries} if here.is_folder else set()
-    found = _files([name for name in names if not storage.is_remote(name) and name not in inside])
-    found += storage.listing_of([name for name in names if storage.is_remote(name)])
-    beside = (str(here.path.parent) if not storage.is_remote(place) else place.rpartition("/")[0]) + "/"
+    found = _files([name for name in names if not access.is_remote(name) and name not in inside])
+    found += access.listing_of([name for name in names if access.is_remote(name)])
+    beside = (str(here.path.parent) if not access.is_remote(place) else place.rpartition("/")[0]) + "/"
     return sorted(replace(entry, name=entry.name.removeprefix(beside)) for entry in found)
 
 
@@ -108,5 +109,5 @@ def _files(names: Sequence[str]) -> list[Entry]:
     """What lies at local paths, under the paths' own names; what is not there is left out."""
     there = [name for name in names if Path(name).is_file()]
     with ThreadPoolExecutor() as pool:
-        found = pool.map(storage.listing, there)
+        found = pool.map(access.listing, there)
         return [replace(entry, name=name) for name, [entry] in zip(there, found, strict=True)]

@@ -5,18 +5,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from graftline import dataset as datasets
-from graftline import events, manifest, onnx_file
-from graftline.dataset import Dataset
-from graftline.evaluation import Evaluation, Figure, Predictions, read_predictions
-from graftline.jobs import GateJob
-from graftline.onnx_file import OnnxManifest, OnnxModel
-from graftline.proof import gate as judging
-from graftline.proof.gate import Finding, GateResult
-from graftline.proof.intervals import wilson
-from graftline.proof.shipped import broken
-from graftline.proof.tasks import TASKS, Rules
-from graftline.proof.truth import Truth, truth_of
+from graftline.config.jobs import GateJob
+from graftline.data import dataset as datasets
+from graftline.data.dataset import Dataset
+from graftline.evaluation.result import Evaluation, Figure, Predictions, read_predictions
+from graftline.evaluation.statistics.intervals import wilson
+from graftline.evaluation.tasks import TASKS, Rules
+from graftline.evaluation.tasks.truth import Truth, truth_of
+from graftline.evaluation.verdict import gate as judging
+from graftline.evaluation.verdict.gate import Finding, GateResult
+from graftline.evaluation.verdict.shipped import broken
+from graftline.release.onnx import model_file
+from graftline.release.onnx.model_file import OnnxManifest, OnnxModel
+from graftline.runtime import events, manifest
 
 _BATCH = 1024  # samples between two looks at the progress
 
@@ -44,7 +45,7 @@ def gate(job: GateJob, *, dataset: Path, onnx: Path, evaluation: Path, out: Path
     examples = 0
     if not findings:
         rules = TASKS[evaluated.task]
-        outputs, answers = _score(onnx_file.load(onnx), data)
+        outputs, answers = _score(model_file.load(onnx), data)
         examples = len(outputs)
         shipped = predictions.chosen[evaluated.chosen.seeds[0]]
         findings = broken(outputs, answers, shipped)

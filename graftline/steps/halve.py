@@ -5,11 +5,11 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from graftline import events, manifest
-from graftline.jobs import Candidate, RaceJob
-from graftline.manifest import canonical_json, digest_text, identity
+from graftline.config.jobs import Candidate, RaceJob
+from graftline.runtime import events, manifest
+from graftline.runtime.manifest import canonical_json, digest_text, identity
+from graftline.selection.tournament.race import Entry, Race, Stand, entry_of, seconds_of, stand_of
 from graftline.steps.plan import link
-from graftline.tournament.race import Entry, Race, Stand, entry_of, seconds_of, stand_of
 from graftline.training import recipe
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from graftline import dataset
-from graftline.dataset import DatasetManifest
-from graftline.ingest import merging
-from graftline.ingest.earlier import earlier_ledger
-from graftline.ingest.scratch import scratch
-from graftline.jobs import PreprocessJob
+from graftline.config.jobs import PreprocessJob
+from graftline.data import dataset
+from graftline.data.dataset import DatasetManifest
+from graftline.data.shards import merging
+from graftline.data.shards.scratch import scratch
+from graftline.data.splits.ledger_file import earlier_ledger
+from graftline.report.data.page import page
 
 
 def merge(job: PreprocessJob, parts: Sequence[Path], *, out: Path, target: Path | None = None) -> DatasetManifest:
@@ -26,4 +27,5 @@ def merge(job: PreprocessJob, parts: Sequence[Path], *, out: Path, target: Path 
     dataset.clear(out)
     with scratch(f"ledger {job.data.ledger}", out) as folder:
         earlier = earlier_ledger(job.data.ledger, folder)
-    return merging.merge(job, parts, out=out, target=merging.target_of(target) if target else None, ledger=earlier)
+    known = merging.target_of(target) if target else None
+    return merging.merge(job, parts, out=out, target=known, ledger=earlier, page=page)

@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from graftline import events, manifest
-from graftline.dataset import DatasetManifest
-from graftline.errors import RefusedError
-from graftline.jobs import PretrainJob, SourceJob
+from graftline.config.jobs import PretrainJob, SourceJob
+from graftline.data.dataset import DatasetManifest
+from graftline.runtime import events, manifest
+from graftline.runtime.errors import RefusedError
 from graftline.steps.merge import merge
 from graftline.steps.preprocess import preprocess
 

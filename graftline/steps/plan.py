@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from graftline import dataset as datasets
-from graftline import events, manifest
-from graftline.checkpoint import CheckpointManifest
 from graftline.config import Feature, Strategy, Zero, named
+from graftline.config.jobs import Candidate, PlanJob, RaceJob
 from graftline.config.strategies import Distill
-from graftline.dataset import Dataset
-from graftline.errors import RefusedError
-from graftline.jobs import Candidate, PlanJob, RaceJob
-from graftline.manifest import canonical_json
-from graftline.tournament.entrants import enter, traits
-from graftline.tournament.pool import Entry
+from graftline.data import dataset as datasets
+from graftline.data.dataset import Dataset
+from graftline.models.checkpoint import CheckpointManifest
+from graftline.runtime import events, manifest
+from graftline.runtime.errors import RefusedError
+from graftline.runtime.manifest import canonical_json
+from graftline.selection.tournament.entrants import enter, traits
+from graftline.selection.tournament.pool import Entry
 from graftline.training import recipe
-from graftline.training.student import shape_of
+from graftline.training.recipe.student import shape_of
 
 ENOUGH = 20
 """Validation images of the rarest class, or with the rarest label, under which candidates are cross-validated."""

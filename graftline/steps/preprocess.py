@@ -3,14 +3,14 @@
 import shutil
 from pathlib import Path
 
-from graftline import dataset
-from graftline.dataset import SPLIT_NAMES, DatasetManifest
-from graftline.errors import RefusedError
-from graftline.ingest.ledger import Ledger
-from graftline.ingest.merging import Target, target_of
-from graftline.ingest.page import page
-from graftline.ingest.share import share_part
-from graftline.jobs import DecodeJob, PreprocessJob
+from graftline.config.jobs import DecodeJob, PreprocessJob
+from graftline.data import dataset
+from graftline.data.dataset import SPLIT_NAMES, DatasetManifest
+from graftline.data.shards.merging import Target, target_of
+from graftline.data.splits.ledger import Ledger
+from graftline.data.target_share import share_part
+from graftline.report.data.page import page
+from graftline.runtime.errors import RefusedError
 from graftline.steps.decode import decode
 from graftline.steps.merge import merge
 

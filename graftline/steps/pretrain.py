@@ -3,22 +3,24 @@
 from dataclasses import replace
 from pathlib import Path
 
-from graftline import checkpoint, events
-from graftline import dataset as datasets
-from graftline.backbones import Initial, initial
-from graftline.checkpoint import CheckpointManifest, Epoch, Row
-from graftline.dataset import Dataset
-from graftline.errors import DivergedError
-from graftline.jobs import PretrainJob
-from graftline.steps.launch import together
-from graftline.training import devices, distributed, recipe
-from graftline.training.batches import Samples
-from graftline.training.fit import fit
-from graftline.training.freezing import trained_parameters
-from graftline.training.loop import Loop
-from graftline.training.meter import Meter
-from graftline.training.optimizer import group
-from graftline.training.resume import journal
+from graftline.config.jobs import PretrainJob
+from graftline.data import dataset as datasets
+from graftline.data.dataset import Dataset
+from graftline.models import checkpoint, devices
+from graftline.models.checkpoint import CheckpointManifest, Epoch, Row
+from graftline.models.source import Initial, initial
+from graftline.runtime import events
+from graftline.runtime.errors import DivergedError
+from graftline.training import recipe
+from graftline.training.batches.samples import Samples
+from graftline.training.loop.fit import fit
+from graftline.training.loop.freezing import trained_parameters
+from graftline.training.loop.loop import Loop
+from graftline.training.loop.optimizer import group
+from graftline.training.processes import distributed
+from graftline.training.processes.launch import together
+from graftline.training.progress import Meter
+from graftline.training.resume.resume import journal
 from graftline.training.validation import outputs, score
 
 

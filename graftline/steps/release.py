@@ -8,19 +8,22 @@ from pathlib import Path
 import numpy as np
 
 import graftline
-from graftline import dataset as datasets
-from graftline import events, manifest, onnx_file, serving, storage
-from graftline import release as releases
-from graftline.checkpoint import CheckpointManifest
-from graftline.dataset import DatasetManifest
-from graftline.errors import RefusedError
-from graftline.evaluation import Evaluation
-from graftline.jobs import ReleaseJob
-from graftline.manifest import canonical_json, digest_text
-from graftline.onnx_file import OnnxManifest
-from graftline.proof.gate import GateResult
-from graftline.release import CARD, LABELS, SAMPLE, SERVING, GateVerdict, Lineage, ReleaseManifest
-from graftline.report.card import model_card
+from graftline.config.jobs import ReleaseJob
+from graftline.data import dataset as datasets
+from graftline.data.dataset import DatasetManifest
+from graftline.evaluation.result import Evaluation
+from graftline.evaluation.verdict.gate import GateResult
+from graftline.models.checkpoint import CheckpointManifest
+from graftline.release import artifact as releases
+from graftline.release.artifact import CARD, LABELS, SAMPLE, SERVING, GateVerdict, Lineage, ReleaseManifest
+from graftline.release.onnx import model_file
+from graftline.release.onnx.model_file import OnnxManifest
+from graftline.release.serving import triton
+from graftline.report.model_card import model_card
+from graftline.runtime import events, manifest
+from graftline.runtime.errors import RefusedError
+from graftline.runtime.manifest import canonical_json, digest_text
+from graftline.storage import access
 
 
 def release(
@@ -52,13 +55,13 @@ def release(
         )
     _one_run(exported, evaluated, verdict, checkpoint, data.manifest)
     _clear(out)
-    shutil.copyfile(onnx / onnx_file.FILE, out / onnx_file.FILE)
+    shutil.copyfile(onnx / model_file.FILE, out / model_file.FILE)
     (out / LABELS).write_text(releases.label_text(exported.facts.classes), encoding="utf-8", newline="\n")
-    samples = releases.write_sample(out, onnx_file.load(out), data.test.images, np.asarray(data.test.labels))
+    samples = releases.write_sample(out, model_file.load(out), data.test.images, np.asarray(data.test.labels))
     whole = _manifest(exported, evaluated, verdict, checkpoint, data.manifest, manifest.digest_file(out / SAMPLE))
     card = model_card(whole, data.manifest, delta=job.delta, converged=evaluated.control.converged, samples=samples)
     (out / CARD).write_text(card, encoding="utf-8", newline="\n")
-    serving.write(out / SERVING, name=whole.name, facts=exported.facts, onnx=out / onnx_file.FILE, labels=out / LABELS)
+    triton.write(out / SERVING, name=whole.name, facts=exported.facts, onnx=out / model_file.FILE, labels=out / LABELS)
     written = releases.write(out, whole)
     for check in releases.verify(out):
         events.log(check)
@@ -112,7 +115,7 @@ def _manifest(
 def _clear(out: Path) -> None:
     """Removes what a first try left."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in (manifest.NAME, onnx_file.FILE, LABELS, CARD, SAMPLE):
+    for name in (manifest.NAME, model_file.FILE, LABELS, CARD, SAMPLE):
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / SERVING, ignore_errors=True)
 
@@ -140,11 +143,11 @@ def _one_run(
 def _store(release: Path, store: str, version: str) -> None:
     """Copies a release to `<store>/releases/<version>/`, its manifest last. No pointer is moved."""
     place = f"{store.rstrip('/')}/releases/{version}"
-    if storage.exists(f"{place}/{manifest.NAME}"):
+    if access.exists(f"{place}/{manifest.NAME}"):
         events.log(f"release: {place} is there already")
         return
     files = sorted(manifest.read(release, ReleaseManifest).files)
     for done, name in enumerate([*files, manifest.NAME]):
         events.progress(done, len(files) + 1, f"to {place}")
-        storage.put(release / name, f"{place}/{name}")
+        access.put(release / name, f"{place}/{name}")
     events.log(f"release: {place}")

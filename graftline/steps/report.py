@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from graftline import events
-from graftline.jobs import ReportJob
-from graftline.manifest import write_text
-from graftline.report import page
-from graftline.report import run as runs
-from graftline.report.summary import summary
+from graftline.config.jobs import ReportJob
+from graftline.report.run import artifacts as runs
+from graftline.report.run import page
+from graftline.report.run.summary import summary
+from graftline.runtime import events
+from graftline.runtime.manifest import write_text
 
 
 def report(

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from graftline import events, manifest
-from graftline.checkpoint import Row
-from graftline.errors import DivergedError, RefusedError
-from graftline.jobs import Candidate, SelectJob
-from graftline.selection import Selection
+from graftline.config.jobs import Candidate, SelectJob
+from graftline.models.checkpoint import Row
+from graftline.runtime import events, manifest
+from graftline.runtime.errors import DivergedError, RefusedError
+from graftline.selection.result import Selection
+from graftline.selection.tournament.race import Entry, Race, entry_of, stand_of
 from graftline.steps.plan import link
-from graftline.tournament.race import Entry, Race, entry_of, stand_of
 
 
 def select(

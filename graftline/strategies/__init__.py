@@ -21,7 +21,7 @@ from graftline.strategies import (
     wise,
     zero,
 )
-from graftline.training.task import Task, Trained
+from graftline.training.contract import Task, Trained
 
 STRATEGIES: dict[str, Callable[[Task], Trained]] = {
     "zero": zero.train,

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from torch import nn
 
-from graftline.backbones import Network
 from graftline.config.strategies import BitFit
-from graftline.errors import RefusedError
-from graftline.strategies.carry import carried, train_groups
-from graftline.training.freezing import freeze, trained_parameters
-from graftline.training.optimizer import Group, group
+from graftline.models.network import Network
+from graftline.runtime.errors import RefusedError
+from graftline.strategies.weights.carry import carried, train_groups
+from graftline.training.contract import Task, Trained
+from graftline.training.loop.freezing import freeze, trained_parameters
+from graftline.training.loop.optimizer import Group, group
 from graftline.training.recipe import rates
-from graftline.training.task import Task, Trained
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from graftline.config.strategies import BSS
-from graftline.strategies.carry import carried
 from graftline.strategies.full import train_all
-from graftline.training.task import Task, Trained
+from graftline.strategies.weights.carry import carried
+from graftline.training.contract import Task, Trained
 
 
 def train(task: Task) -> Trained:

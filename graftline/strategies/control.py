@@ -8,22 +8,22 @@ import math
 from collections import deque
 from dataclasses import dataclass, replace
 
-from graftline import events
-from graftline.backbones import Network
-from graftline.errors import DivergedError
-from graftline.strategies.carry import fresh, usable_val
-from graftline.training import distributed
-from graftline.training.batches import Samples
-from graftline.training.devices import seeded
-from graftline.training.freezing import trained_parameters
-from graftline.training.journal import Cell
-from graftline.training.loop import Loop
-from graftline.training.optimizer import group
-from graftline.training.plateau import Plateau
-from graftline.training.student import shape_of
-from graftline.training.task import Task, Trained, predictor
+from graftline.models.devices import seeded
+from graftline.models.network import Network
+from graftline.runtime import events
+from graftline.runtime.errors import DivergedError
+from graftline.strategies.weights.carry import fresh, usable_val
+from graftline.training.batches.samples import Samples
+from graftline.training.contract import Task, Trained, predictor
+from graftline.training.loop.early_stopping import Plateau
+from graftline.training.loop.freezing import trained_parameters
+from graftline.training.loop.loop import Loop
+from graftline.training.loop.monitored import Watched, still
+from graftline.training.loop.optimizer import group
+from graftline.training.processes import distributed
+from graftline.training.recipe.student import shape_of
+from graftline.training.resume.journal import Cell
 from graftline.training.validation import outputs, score
-from graftline.training.watched import Watched, still
 
 LOOKS = 30
 """Looks at validation over the least presentations."""

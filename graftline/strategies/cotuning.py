@@ -12,16 +12,16 @@ from torch.nn import functional
 from torch.optim import LBFGS
 
 from graftline.config.strategies import CoTuning
-from graftline.proof.calibration import FEWEST, fit_temperature
-from graftline.strategies.carry import carried, train_groups
-from graftline.training.batches import Rows
-from graftline.training.devices import place, threads_for
-from graftline.training.freezing import trained_parameters
-from graftline.training.losses import soft
-from graftline.training.optimizer import group
+from graftline.evaluation.statistics.temperature import FEWEST, fit_temperature
+from graftline.models.devices import place, threads_for
+from graftline.strategies.weights.carry import carried, train_groups
+from graftline.training.batches.losses import soft
+from graftline.training.batches.samples import Rows
+from graftline.training.contract import NotApplicableError, Task, Trained
+from graftline.training.loop.freezing import trained_parameters
+from graftline.training.loop.optimizer import group
+from graftline.training.loop.stepper import Batch
 from graftline.training.recipe import rates
-from graftline.training.stepper import Batch
-from graftline.training.task import NotApplicableError, Task, Trained
 from graftline.training.validation import hold_out
 
 STRENGTHS = [base * 10.0**power for power in range(3, -5, -1) for base in (10, 3)] + [1e-4]

@@ -10,21 +10,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graftline.backbones import Network, structures
 from graftline.config.strategies import Distill, Full
-from graftline.errors import DivergedError, RefusedError
-from graftline.objective import Objective
+from graftline.models.devices import place
+from graftline.models.network import Network
+from graftline.models.objective import Objective
+from graftline.models.structure import structures
+from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.strategies import full
-from graftline.strategies.carry import fresh, onward, train_groups
-from graftline.strategies.surgery import anew
-from graftline.training.devices import place
-from graftline.training.freezing import freeze
-from graftline.training.losses import loss_of
-from graftline.training.optimizer import group
+from graftline.strategies.weights.carry import fresh, onward, train_groups
+from graftline.strategies.weights.surgery import anew
+from graftline.training.batches.losses import loss_of
+from graftline.training.contract import Task, Trained
+from graftline.training.loop.freezing import freeze
+from graftline.training.loop.optimizer import group
+from graftline.training.loop.stepper import Batch, Criterion
 from graftline.training.recipe import rates
-from graftline.training.stepper import Batch, Criterion
-from graftline.training.student import PATIENT, shape_of
-from graftline.training.task import Task, Trained
+from graftline.training.recipe.student import PATIENT, shape_of
 
 TEACHER = "teacher"
 

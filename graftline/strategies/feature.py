@@ -5,18 +5,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from graftline import events
 from graftline.config import Feature
-from graftline.strategies.carry import Carried, carried
-from graftline.training.augment import AUGMENTATIONS
-from graftline.training.batches import Samples
-from graftline.training.devices import place
-from graftline.training.freezing import freeze, trained_parameters
-from graftline.training.heads import Fitted, fit_head
-from graftline.training.journal import Cell
-from graftline.training.loop_state import fill_network, network_state
+from graftline.models.devices import place
+from graftline.runtime import events
+from graftline.strategies.weights.carry import Carried, carried
+from graftline.training.batches.augment import AUGMENTATIONS
+from graftline.training.batches.samples import Samples
+from graftline.training.contract import Task, Trained
+from graftline.training.head.heads import Fitted, fit_head
+from graftline.training.loop.freezing import freeze, trained_parameters
+from graftline.training.loop.loop_state import fill_network, network_state
 from graftline.training.recipe import head_iterations
-from graftline.training.task import Task, Trained
+from graftline.training.resume.journal import Cell
 from graftline.training.validation import score
 
 ROOM = 2**30

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from graftline.strategies.carry import Carried, carried, train_groups
-from graftline.training.optimizer import group
+from graftline.strategies.weights.carry import Carried, carried, train_groups
+from graftline.training.contract import Task, Trained
+from graftline.training.loop.optimizer import group
+from graftline.training.loop.stepper import Penalty
 from graftline.training.recipe import rates
-from graftline.training.stepper import Penalty
-from graftline.training.task import Task, Trained
 
 
 def train(task: Task) -> Trained:

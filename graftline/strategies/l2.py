@@ -9,7 +9,7 @@ from dataclasses import replace
 from graftline.config import Training
 from graftline.config.strategies import L2
 from graftline.strategies import full
-from graftline.training.task import Task, Trained
+from graftline.training.contract import Task, Trained
 
 
 def train(task: Task) -> Trained:

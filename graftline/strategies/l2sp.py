@@ -4,14 +4,14 @@ from collections.abc import Collection
 
 from torch import Tensor, nn
 
-from graftline.backbones import Network
 from graftline.config.strategies import L2SP
-from graftline.strategies.carry import carried
+from graftline.models.devices import place
+from graftline.models.network import Network
 from graftline.strategies.full import train_all
-from graftline.training.devices import place
-from graftline.training.losses import squared_norm
-from graftline.training.stepper import Batch, Penalty
-from graftline.training.task import Task, Trained
+from graftline.strategies.weights.carry import carried
+from graftline.training.batches.losses import squared_norm
+from graftline.training.contract import Task, Trained
+from graftline.training.loop.stepper import Batch, Penalty
 
 
 def train(task: Task) -> Trained:

@@ -13,16 +13,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from graftline.backbones import Network
-from graftline.checkpoint import InputContract
 from graftline.config.strategies import Lora
-from graftline.errors import RefusedError
-from graftline.strategies.carry import carried, train_groups
-from graftline.training.devices import seeded
-from graftline.training.freezing import freeze, trained_parameters
-from graftline.training.optimizer import group
+from graftline.models.checkpoint import InputContract
+from graftline.models.devices import seeded
+from graftline.models.network import Network
+from graftline.runtime.errors import RefusedError
+from graftline.strategies.weights.carry import carried, train_groups
+from graftline.training.contract import Task, Trained, predictor
+from graftline.training.loop.freezing import freeze, trained_parameters
+from graftline.training.loop.optimizer import group
 from graftline.training.recipe import rates
-from graftline.training.task import Task, Trained, predictor
 
 ADAPTER = "lora"
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from graftline.config import Partial
-from graftline.errors import RefusedError
-from graftline.strategies.carry import carried, place_of, train_groups
-from graftline.training.freezing import freeze
-from graftline.training.optimizer import group
+from graftline.runtime.errors import RefusedError
+from graftline.strategies.weights.carry import carried, place_of, train_groups
+from graftline.training.contract import Task, Trained
+from graftline.training.loop.freezing import freeze
+from graftline.training.loop.optimizer import group
 from graftline.training.recipe import rates
-from graftline.training.task import Task, Trained
 
 
 def train(task: Task) -> Trained:

@@ -7,17 +7,17 @@ layers join from the top, lower ones at lower rates (ULMFiT, Howard and Ruder 20
 import numpy as np
 from torch import nn
 
-from graftline.checkpoint import Epoch
 from graftline.config import Staged
-from graftline.strategies.carry import Carried, onward
+from graftline.models.checkpoint import Epoch
+from graftline.models.devices import seeded
 from graftline.strategies.feature import OnFeatures, converged_head
-from graftline.training.devices import seeded
-from graftline.training.fit import fit
-from graftline.training.freezing import freeze, thaw, trained_parameters
-from graftline.training.loop import Loop
-from graftline.training.optimizer import Group, group
+from graftline.strategies.weights.carry import Carried, onward
+from graftline.training.contract import Task, Trained, predictor
+from graftline.training.loop.fit import fit
+from graftline.training.loop.freezing import freeze, thaw, trained_parameters
+from graftline.training.loop.loop import Loop
+from graftline.training.loop.optimizer import Group, group
 from graftline.training.recipe import head_iterations, rates
-from graftline.training.task import Task, Trained, predictor
 
 
 def train(task: Task) -> Trained:

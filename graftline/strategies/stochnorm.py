@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graftline.config.strategies import StochNorm
-from graftline.errors import RefusedError
-from graftline.strategies.carry import carried
+from graftline.runtime.errors import RefusedError
 from graftline.strategies.full import train_all
-from graftline.training.task import Task, Trained
+from graftline.strategies.weights.carry import carried
+from graftline.training.contract import Task, Trained
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 

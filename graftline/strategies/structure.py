@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from graftline.backbones import architecture_of
 from graftline.config import Structure
-from graftline.strategies.carry import fresh, train_groups
-from graftline.training.optimizer import group
+from graftline.models.structure import architecture_of
+from graftline.strategies.weights.carry import fresh, train_groups
+from graftline.training.contract import Task, Trained
+from graftline.training.loop.optimizer import group
 from graftline.training.recipe import rates
-from graftline.training.task import Task, Trained
 
 
 def train(task: Task) -> Trained:

@@ -6,16 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from graftline.backbones import Network, prepare
 from graftline.config.strategies import Wise
-from graftline.strategies.carry import onward, train_groups
+from graftline.models.devices import as_input
+from graftline.models.inputs.preprocessing import prepare
+from graftline.models.network import Network
 from graftline.strategies.feature import converged_head
-from graftline.training.batches import cut
-from graftline.training.devices import as_input
-from graftline.training.freezing import thaw
-from graftline.training.optimizer import group
+from graftline.strategies.weights.carry import onward, train_groups
+from graftline.training.batches.samples import cut
+from graftline.training.contract import Task, Trained
+from graftline.training.loop.freezing import thaw
+from graftline.training.loop.optimizer import group
 from graftline.training.recipe import head_iterations, rates
-from graftline.training.task import Task, Trained
 from graftline.training.validation import BATCH, outputs, score
 
 ALPHAS = sorted((number / 10 for number in range(11)), key=lambda alpha: abs(alpha - 0.5))

@@ -7,15 +7,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graftline.backbones import for_images
-from graftline.backbones.class_map import ClassMap, with_class_map
-from graftline.backbones.network import Network
-from graftline.checkpoint import InputContract
-from graftline.strategies.names import by_name
-from graftline.training.batches import Samples
-from graftline.training.devices import place
-from graftline.training.freezing import freeze
-from graftline.training.task import NotApplicableError, Task, Trained
+from graftline.models.checkpoint import InputContract
+from graftline.models.devices import place
+from graftline.models.inputs.sizes import for_images
+from graftline.models.network import Network
+from graftline.models.transfer.class_map import ClassMap, with_class_map
+from graftline.strategies.weights.class_matching import by_name
+from graftline.training.batches.samples import Samples
+from graftline.training.contract import NotApplicableError, Task, Trained
+from graftline.training.loop.freezing import freeze
 
 
 def train(task: Task) -> Trained:

@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from graftline.backbones import prepare
-from graftline.checkpoint import InputContract
-from graftline.metrics.multilabel import average_precisions
-from graftline.objective import Objective
-from graftline.stratification import ANY, iterative, quantile_bins
-from graftline.training.batches import Rows, Samples, in_order
-from graftline.training.devices import as_input, sent
-from graftline.training.losses import loss_of
-from graftline.training.meter import Meter
+from graftline.data.stratification import ANY, iterative, quantile_bins
+from graftline.evaluation.metrics.multilabel import average_precisions
+from graftline.models.checkpoint import InputContract
+from graftline.models.devices import as_input, sent
+from graftline.models.inputs.preprocessing import prepare
+from graftline.models.objective import Objective
+from graftline.training.batches.losses import loss_of
+from graftline.training.batches.samples import Rows, Samples, in_order
+from graftline.training.progress import Meter
 
 BATCH = 128
 """Images a forward pass without gradients, at most."""

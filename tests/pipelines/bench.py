@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from graftline.config import Config
-from graftline.pipelines import runners
-from graftline.pipelines.local import RunResult, run_local
+from graftline.pipelines.local import runners
+from graftline.pipelines.local.run import RunResult, run_local
 
 STANDIN = Path(__file__).parent / "standin"
 

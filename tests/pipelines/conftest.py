@@ -1,8 +1,7 @@
 import pytest
 
-from graftline.pipelines.local import RunResult
-
-from .bench import Bench
+from graftline.pipelines.local.run import RunResult
+from tests.pipelines.bench import Bench
 
 
 @pytest.fixture(scope="module")

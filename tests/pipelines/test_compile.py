@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from graftline.components import COMPONENTS
-from graftline.errors import RefusedError
 from graftline.pipelines import PIPELINES
 from graftline.pipelines.compile import compile_components, compile_pipeline
 from graftline.pipelines.placement import PROFILES
+from graftline.runtime.errors import RefusedError
 
 TRAINING = {"exec-pretrain", "exec-finetune", "exec-finetune-2"}
 

@@ -10,9 +10,8 @@ from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 
 from graftline.config import Config
-from graftline.pipelines.local import RunResult
-
-from .bench import Bench
+from graftline.pipelines.local.run import RunResult
+from tests.pipelines.bench import Bench
 
 SHARDS = 3
 DECODED = {f"decode-{task}-{shard}of{SHARDS}" for task in ("target", "source") for shard in range(1, SHARDS + 1)}

@@ -9,9 +9,8 @@ from kfp.compiler.compiler_utils import InvalidTopologyException
 
 from graftline.pipelines import PIPELINES
 from graftline.pipelines.compile import compile_pipeline
-
-from . import bad_dags
-from .traps import traps
+from tests.builders import bad_dags
+from tests.pipelines.traps import traps
 
 FOUND = {
     "nested": "nested loop",

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from graftline.config import Config
-from graftline.jobs import Candidate
-from graftline.pipelines import runners
-from graftline.pipelines.local import run_local
+from graftline.config.jobs import Candidate
+from graftline.pipelines.local import runners
+from graftline.pipelines.local.run import run_local
 
 pytestmark = pytest.mark.slow
 

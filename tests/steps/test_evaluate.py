@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graftline import manifest
-from graftline.checkpoint import Row
-from graftline.errors import DivergedError, RefusedError
-from graftline.evaluation import Evaluation, read_predictions
-from graftline.jobs import EvaluateJob
+from graftline.config.jobs import EvaluateJob
+from graftline.evaluation.result import Evaluation, read_predictions
+from graftline.models.checkpoint import Row
+from graftline.runtime import manifest
+from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.steps.evaluate import evaluate
-from tests.proof.tiny_run import SIZES, make_checkpoint, make_dataset
+from tests.builders.evaluations import SIZES, make_checkpoint, make_dataset
 
 JOB = EvaluateJob(delta=0.01, seed=0)
 

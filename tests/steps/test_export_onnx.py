@@ -10,19 +10,21 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from graftline import checkpoint, manifest, onnx_export, onnx_file
-from graftline import dataset as datasets
-from graftline.backbones import build
-from graftline.checkpoint import CheckpointManifest
 from graftline.config import Gate
-from graftline.errors import RefusedError
-from graftline.evaluation import Evaluation, Predictions, read_predictions, write_predictions
-from graftline.jobs import ExportJob, GateJob
-from graftline.onnx_file import Facts, OnnxManifest
-from graftline.parity import ParityError
+from graftline.config.jobs import ExportJob, GateJob
+from graftline.data import dataset as datasets
+from graftline.evaluation.result import Evaluation, Predictions, read_predictions, write_predictions
+from graftline.models import checkpoint
+from graftline.models.checkpoint import CheckpointManifest
+from graftline.models.network import build
+from graftline.release.onnx import export, model_file
+from graftline.release.onnx.model_file import Facts, OnnxManifest
+from graftline.release.onnx.parity import ParityError
+from graftline.runtime import manifest
+from graftline.runtime.errors import RefusedError
 from graftline.steps.export_onnx import export_onnx
 from graftline.steps.gate import gate
-from tests.artifacts import Folders, write_run
+from tests.builders.artifacts import Folders, write_run
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Folders:
         graftline="",
     )
     test = datasets.read(folders.dataset).test
-    score(folders, onnx_export.logits_of(onnx_export.served(network, facts), test.images, lambda done, total: None))
+    score(folders, export.logits_of(export.served(network, facts), test.images, lambda done, total: None))
     return folders
 
 
@@ -82,7 +84,7 @@ def test_export_proves_and_says_what_it_is(run: Folders, tmp_path: Path) -> None
     assert written.latency.rounds >= 3
     assert written.int8.kept is False
     assert sorted(written.files) == ["model.onnx"]
-    assert onnx_file.load(out).facts == written.facts
+    assert model_file.load(out).facts == written.facts
     assert "617 test images" in written.summary()
     judged = gate(
         GateJob(gate=Gate(beat_baselines=False), delta=0.01),

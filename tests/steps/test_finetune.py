@@ -5,17 +5,18 @@ import numpy as np
 import pytest
 import torch
 
-from graftline import checkpoint, events, manifest
-from graftline import dataset as datasets
-from graftline.checkpoint import CheckpointManifest
 from graftline.config import Control, Feature, Full, Head, Partial, Strategy, Training, Zero
-from graftline.errors import RefusedError
-from graftline.jobs import Candidate
+from graftline.config.jobs import Candidate
+from graftline.data import dataset as datasets
+from graftline.models import checkpoint
+from graftline.models.checkpoint import CheckpointManifest
+from graftline.runtime import events, manifest
+from graftline.runtime.errors import RefusedError
 from graftline.steps import finetune as step
 from graftline.steps.finetune import finetune
-from graftline.training.batches import Samples
+from graftline.training.batches.samples import Samples
 from graftline.training.validation import outputs, score
-from tests.training.tiny import CPU, artifact, start
+from tests.builders.training import CPU, artifact, start
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from graftline.config import Config, Data
-from graftline.errors import RefusedError
+from graftline.runtime.errors import RefusedError
 from graftline.steps.fingerprint import fingerprint, of_data, of_place
-from tests.formats.tiny_data import PLAIN, folder_of, pictures
-from tests.formats.tiny_tables import csv_of
+from tests.builders.raw_data import PLAIN, folder_of, pictures
+from tests.builders.tables import csv_of
 
 
 def config(place: Path | str, **source: Any) -> Config:

@@ -7,19 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graftline import dataset, manifest, onnx_file
 from graftline.config import Gate
-from graftline.errors import RefusedError
-from graftline.evaluation import Calibration, Evaluation, Gain, Predictions, Side, write_predictions
-from graftline.jobs import ExportJob, GateJob
-from graftline.metrics.classification import confusion, per_class
-from graftline.onnx_file import Latency, OnnxManifest, Parity
-from graftline.proof.figures import figures
-from graftline.proof.gate import GateResult
+from graftline.config.jobs import ExportJob, GateJob
+from graftline.data import dataset
+from graftline.evaluation.metrics.classification import confusion, per_class
+from graftline.evaluation.result import Calibration, Evaluation, Gain, Predictions, Side, write_predictions
+from graftline.evaluation.statistics.figures import figures
+from graftline.evaluation.verdict.gate import GateResult
+from graftline.release.onnx import model_file
+from graftline.release.onnx.model_file import Latency, OnnxManifest, Parity
+from graftline.runtime import manifest
+from graftline.runtime.errors import RefusedError
 from graftline.steps.export_onnx import export_onnx
 from graftline.steps.gate import gate
-from tests import tiny_onnx
-from tests.proof.tiny_run import make_dataset
+from tests.builders import onnx_models
+from tests.builders.evaluations import make_dataset
 from tests.steps.test_evaluate import Run as EvaluateRun
 
 TEMPERATURE = 2.0
@@ -35,8 +37,8 @@ class Run:
         self.write_evaluation()
 
     def write_onnx(self, *, scale: float = 1.0, **changes: str) -> None:
-        facts = tiny_onnx.facts(temperature=TEMPERATURE, **{"dataset_digest": self.digest, **changes})
-        path = tiny_onnx.write(self.onnx, facts, scale=scale)
+        facts = onnx_models.facts(temperature=TEMPERATURE, **{"dataset_digest": self.digest, **changes})
+        path = onnx_models.write(self.onnx, facts, scale=scale)
         parity = Parity(
             examples=1,
             batch_sizes=[1],
@@ -73,7 +75,9 @@ class Run:
     ) -> None:
         test = dataset.read(self.data).test
         labels = np.array(test.labels)[:count]
-        logits = onnx_file.load(tiny_onnx.write(self.root / "honest", tiny_onnx.facts())).run(test.images[:count])[0]
+        logits = model_file.load(onnx_models.write(self.root / "honest", onnx_models.facts())).run(test.images[:count])[
+            0
+        ]
         baselines = {"majority": np.zeros_like(labels), "forest": labels if forest == "perfect" else labels * 0}
         self.evaluation.mkdir(exist_ok=True)
         write_predictions(self.evaluation, Predictions(labels, {0: logits}, {0: logits}, baselines))
@@ -81,12 +85,12 @@ class Run:
         side = Side(name="x", seeds=[0], accuracy_by_seed=[0.9], presentations=[1], seconds=[1])
         counts = confusion(logits.argmax(1), labels, 2)
         values = {
-            "classes": tiny_onnx.CLASSES,
+            "classes": onnx_models.CLASSES,
             "dataset_digest": self.digest,
             "chosen": side,
             "control": side,
             "test": measured,
-            "per_class": per_class(logits.argmax(1), labels, tiny_onnx.CLASSES),
+            "per_class": per_class(logits.argmax(1), labels, onnx_models.CLASSES),
             "confusion": counts.tolist(),
             "control_test": measured,
             "baselines": {},
@@ -185,7 +189,7 @@ def test_another_temperature_is_rejected(run: Run) -> None:
         ({"count": 100}, "counts 100 samples, the test split has 120"),
         ({"examples": 121}, "counts 121 samples"),
         ({"dataset_digest": "sha256:other"}, "made on another dataset"),
-        ({"classes": tiny_onnx.CLASSES[::-1]}, "classes of dataset, evaluation and file differ"),
+        ({"classes": onnx_models.CLASSES[::-1]}, "classes of dataset, evaluation and file differ"),
         ({"per_class": []}, "figures by class"),
         ({"chosen": Side(name="x", seeds=[5], accuracy_by_seed=[1], presentations=[1], seconds=[1])}, "no answers"),
         ({"chosen": Side(name="x", accuracy_by_seed=[], presentations=[], seconds=[])}, "no answers"),
@@ -214,7 +218,7 @@ def test_invented_figures_are_rejected(run: Run) -> None:
 
 
 def test_an_edited_file_is_refused(run: Run) -> None:
-    path = run.onnx / onnx_file.FILE
+    path = run.onnx / model_file.FILE
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(RefusedError, match="not those that the manifest was written for"):
         run.gate()

@@ -3,17 +3,18 @@ from typing import Any
 
 import pytest
 
-from graftline import checkpoint, manifest
-from graftline.checkpoint import CheckpointManifest, Epoch, Row
 from graftline.config import Control, Feature, Full, Head, Staged, Strategy, Training
-from graftline.errors import DivergedError
-from graftline.jobs import Candidate, RaceJob, SelectJob
-from graftline.manifest import identity
-from graftline.selection import Selection
+from graftline.config.jobs import Candidate, RaceJob, SelectJob
+from graftline.models import checkpoint
+from graftline.models.checkpoint import CheckpointManifest, Epoch, Row
+from graftline.runtime import manifest
+from graftline.runtime.errors import DivergedError
+from graftline.runtime.manifest import identity
+from graftline.selection.result import Selection
+from graftline.selection.tournament.race import Race
 from graftline.steps.halve import halve
 from graftline.steps.select import select
-from graftline.tournament.race import Race
-from tests.training.tiny import start
+from tests.builders.training import start
 
 START = start()
 KINDS: dict[str, Strategy | None] = {"feature": Feature(), "staged": Staged(), "full": Full(), "control": None}

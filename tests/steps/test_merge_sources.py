@@ -3,16 +3,16 @@ from typing import Any
 
 import pytest
 
-from graftline import manifest
 from graftline.config import Config
-from graftline.dataset import LEDGER, DatasetManifest
-from graftline.errors import RefusedError
-from graftline.jobs import Jobs, decode_jobs, jobs_of
+from graftline.config.jobs import Jobs, decode_jobs, jobs_of
+from graftline.data.dataset import LEDGER, DatasetManifest
+from graftline.runtime import manifest
+from graftline.runtime.errors import RefusedError
 from graftline.steps.decode import decode
 from graftline.steps.merge import merge
 from graftline.steps.merge_sources import merge_sources
 from graftline.steps.preprocess import preprocess
-from tests.formats.tiny_data import folder_of, pictures
+from tests.builders.raw_data import folder_of, pictures
 
 SHARDS = 2
 

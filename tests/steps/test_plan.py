@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from graftline import checkpoint
-from graftline.checkpoint import CheckpointManifest, Row
 from graftline.config import (
     Auto,
     Budget,
@@ -22,12 +20,14 @@ from graftline.config import (
     Training,
     Zero,
 )
+from graftline.config.jobs import Candidate, PlanJob
 from graftline.config.strategies import Distill
-from graftline.errors import RefusedError
-from graftline.jobs import Candidate, PlanJob
+from graftline.models import checkpoint
+from graftline.models.checkpoint import CheckpointManifest, Row
+from graftline.runtime.errors import RefusedError
 from graftline.steps.plan import plan
-from graftline.training.student import PATIENT
-from tests.training.tiny import artifact, start
+from graftline.training.recipe.student import PATIENT
+from tests.builders.training import artifact, start
 
 
 def source(folder: Path, *, strategy: str = "pretrain", small: Small = Small(widths=[8, 12])) -> Path:  # noqa: B008

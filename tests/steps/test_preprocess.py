@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graftline import dataset, manifest
 from graftline.config import Data
-from graftline.dataset import DatasetManifest
-from graftline.errors import RefusedError
-from graftline.ingest import ledger
-from graftline.jobs import PreprocessJob
+from graftline.config.jobs import PreprocessJob
+from graftline.data import dataset
+from graftline.data.dataset import DatasetManifest
+from graftline.data.splits import ledger
+from graftline.runtime import manifest
+from graftline.runtime.errors import RefusedError
 from graftline.steps.preprocess import preprocess
-from tests.formats.tiny_data import SPLIT, folder_of, mnist, pictures, png, tar_of, zip_of
+from tests.builders.raw_data import SPLIT, folder_of, mnist, pictures, png, tar_of, zip_of
 
 
 def job(place: Path | str | None, image_size: int | None = None, seed: int = 0, **data: Any) -> PreprocessJob:

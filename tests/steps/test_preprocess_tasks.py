@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graftline import dataset
 from graftline.config import Data, Predicted
-from graftline.dataset import StoredSample, content_digest
-from graftline.errors import RefusedError
-from graftline.jobs import PreprocessJob
-from graftline.labels import numbers_of
-from graftline.manifest import digest_text
+from graftline.config.jobs import PreprocessJob
+from graftline.data import dataset
+from graftline.data.dataset import StoredSample, content_digest
+from graftline.data.labels import numbers_of
+from graftline.runtime.errors import RefusedError
+from graftline.runtime.manifest import digest_text
 from graftline.steps.preprocess import preprocess
-from tests.formats.tiny_data import folder_of, pictures
-from tests.formats.tiny_tables import csv_of
+from tests.builders.raw_data import folder_of, pictures
+from tests.builders.tables import csv_of
 
 NAMES = [f"{number:03}.png" for number in range(60)]
 
@@ -126,7 +126,7 @@ def test_a_label_without_a_training_image(tmp_path: Path) -> None:
 
 
 def test_parts_in_any_number_give_the_same_artifact(tmp_path: Path) -> None:
-    from graftline.jobs import DecodeJob
+    from graftline.config.jobs import DecodeJob
     from graftline.steps.decode import decode
     from graftline.steps.merge import merge
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from graftline import dataset
-from graftline.errors import RefusedError
+from graftline.data import dataset
+from graftline.runtime.errors import RefusedError
 from graftline.steps.preprocess import preprocess
-from tests import fake_bucket
-from tests.formats.tiny_data import PLAIN, folder_of, pictures, png, zip_of
+from tests.builders import fake_bucket
+from tests.builders.raw_data import PLAIN, folder_of, pictures, png, zip_of
 from tests.steps.test_preprocess import job, many
 
 

@@ -3,13 +3,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from graftline import checkpoint, manifest
-from graftline.checkpoint import CheckpointManifest
 from graftline.config import Head, Small, Training
-from graftline.errors import DivergedError
-from graftline.jobs import PretrainJob
+from graftline.config.jobs import PretrainJob
+from graftline.models import checkpoint
+from graftline.models.checkpoint import CheckpointManifest
+from graftline.runtime import manifest
+from graftline.runtime.errors import DivergedError
 from graftline.steps.pretrain import pretrain
-from tests.training.tiny import CLASSES, artifact
+from tests.builders.training import CLASSES, artifact
 
 
 def job(init: str = "random", **training: object) -> PretrainJob:

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from graftline import manifest, release
-from graftline.checkpoint import CheckpointManifest
 from graftline.config import Gate
-from graftline.errors import RefusedError
-from graftline.jobs import ReleaseJob
-from graftline.predict import predict
-from graftline.release import ReleaseManifest
+from graftline.config.jobs import ReleaseJob
+from graftline.models.checkpoint import CheckpointManifest
+from graftline.release import artifact
+from graftline.release.artifact import ReleaseManifest
+from graftline.release.serving.predict import predict
+from graftline.runtime import manifest
+from graftline.runtime.errors import RefusedError
 from graftline.steps.release import release as step
-from tests.artifacts import HOSTILE, Folders, write_run
+from tests.builders.artifacts import HOSTILE, Folders, write_run
 
 PARTS = ("dataset", "onnx", "evaluation", "gate", "chosen")
 
@@ -30,7 +31,7 @@ def released(run: Folders, out: Path, store: str | None = None) -> ReleaseManife
 def test_release_is_whole_and_says_where_it_comes_from(run: Folders, tmp_path: Path) -> None:
     written = released(run, tmp_path / "release")
     chosen = manifest.read(run.chosen, CheckpointManifest)
-    assert len(list(release.verify(tmp_path / "release"))) == 5
+    assert len(list(artifact.verify(tmp_path / "release"))) == 5
     assert written.lineage.checkpoint == chosen.digest
     assert written.lineage.source_checkpoint == chosen.parent
     assert written.lineage.onnx == manifest.digest_file(tmp_path / "release" / "model.onnx")
@@ -58,13 +59,13 @@ def test_a_retry_finds_what_the_first_try_left(run: Folders, tmp_path: Path) -> 
     released(run, tmp_path / "out")
     (tmp_path / "out" / "manifest.json").unlink()
     released(run, tmp_path / "out")
-    assert list(release.verify(tmp_path / "out"))
+    assert list(artifact.verify(tmp_path / "out"))
 
 
 def test_store_gets_a_copy_that_verifies(run: Folders, tmp_path: Path) -> None:
     store = tmp_path / "store"
     written = released(run, tmp_path / "a", str(store))
-    assert list(release.verify(store / "releases" / written.version))
+    assert list(artifact.verify(store / "releases" / written.version))
     released(run, tmp_path / "b", str(store))
     assert [p.name for p in (store / "releases").iterdir()] == [written.version]
 
@@ -75,7 +76,7 @@ def test_store_ends_a_copy_that_was_cut_off(run: Folders, tmp_path: Path) -> Non
     (store / "releases" / version / "manifest.json").unlink()
     (store / "releases" / version / "model.onnx").unlink()
     released(run, tmp_path / "b", str(store))
-    assert list(release.verify(store / "releases" / version))
+    assert list(artifact.verify(store / "releases" / version))
 
 
 def test_store_overwrites_nothing(run: Folders, tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 def test_released_model_predicts(run: Folders, tmp_path: Path) -> None:
     from PIL import Image
 
-    from graftline import dataset
+    from graftline.data import dataset
 
     released(run, tmp_path / "release")
     test = dataset.read(run.dataset).test

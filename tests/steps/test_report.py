@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from graftline.jobs import ReportJob
+from graftline.config.jobs import ReportJob
 from graftline.steps.report import report
-from tests.artifacts import write_run
+from tests.builders.artifacts import write_run
 
 PARTS = ("dataset", "sources", "selection", "chosen", "control", "evaluation", "onnx", "gate")
 

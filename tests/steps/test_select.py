@@ -3,14 +3,15 @@ from typing import Any
 
 import pytest
 
-from graftline import checkpoint, manifest
-from graftline.checkpoint import CheckpointManifest, Epoch, Row
 from graftline.config import Control, Feature, Full, Head, Staged, Strategy, Training
-from graftline.errors import DivergedError, RefusedError
-from graftline.jobs import Candidate, SelectJob
-from graftline.selection import Selection
+from graftline.config.jobs import Candidate, SelectJob
+from graftline.models import checkpoint
+from graftline.models.checkpoint import CheckpointManifest, Epoch, Row
+from graftline.runtime import manifest
+from graftline.runtime.errors import DivergedError, RefusedError
+from graftline.selection.result import Selection
 from graftline.steps.select import select
-from tests.training.tiny import start
+from tests.builders.training import start
 
 START = start()
 KINDS: dict[str, Strategy | None] = {"feature": Feature(), "staged": Staged(), "full": Full(), "control": None}

@@ -10,21 +10,24 @@ from PIL import Image
 from scipy.special import expit
 from sklearn.metrics import average_precision_score, root_mean_squared_error
 
-from graftline import dataset, manifest, onnx_file, release
 from graftline.config import Gate
-from graftline.errors import DivergedError, RefusedError
-from graftline.evaluation import Evaluation, Predictions, read_predictions, write_predictions
-from graftline.jobs import EvaluateJob, ReleaseJob, ReportJob
-from graftline.parity import ParityError, compare
-from graftline.predict import predict
-from graftline.proof.gate import GateResult
+from graftline.config.jobs import EvaluateJob, ReleaseJob, ReportJob
+from graftline.data import dataset
+from graftline.evaluation.result import Evaluation, Predictions, read_predictions, write_predictions
+from graftline.evaluation.verdict.gate import GateResult
+from graftline.release import artifact
+from graftline.release.onnx import model_file
+from graftline.release.onnx.parity import ParityError, compare
+from graftline.release.serving.predict import predict
+from graftline.runtime import manifest
+from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.steps.evaluate import evaluate
 from graftline.steps.export_onnx import export_onnx
 from graftline.steps.release import release as release_step
 from graftline.steps.report import report
-from tests.artifacts import Folders
-from tests.report.test_page import PARTS, Reader
-from tests.tiny_tasks import NAMES, judge, make_checkpoint, write_run
+from tests.builders.artifacts import Folders
+from tests.builders.tasks import NAMES, judge, make_checkpoint, write_run
+from tests.report.run.test_page import PARTS, Reader
 
 TASKS = ["regression", "multilabel"]
 
@@ -96,7 +99,7 @@ def test_the_gain_turns_around_with_the_sides(runs: dict[str, Folders], tmp_path
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_file_is_the_same_model(runs: dict[str, Folders], task: str) -> None:
-    model = onnx_file.load(runs[task].onnx)
+    model = model_file.load(runs[task].onnx)
     data, tested = dataset.read(runs[task].dataset), read_predictions(runs[task].evaluation).chosen[0]
     outputs, answers = model.run(data.test.images)
     assert model.facts.task == task
@@ -119,7 +122,7 @@ def test_another_model_is_not_exported(copy: dict[str, Folders], task: str) -> N
     manifest.write(run.evaluation, evaluated_unchecked(run))
     with pytest.raises(ParityError, match="s that `evaluate` scored"):
         export_onnx_again(run)
-    data, model = dataset.read(run.dataset), onnx_file.load(run.onnx)
+    data, model = dataset.read(run.dataset), model_file.load(run.onnx)
     outputs = model.run(data.test.images)[0]
     spoilt = outputs.copy()
     spoilt[3, 0] = np.nan
@@ -132,7 +135,7 @@ def evaluated_unchecked(run: Folders) -> Evaluation:
 
 
 def export_onnx_again(run: Folders) -> None:
-    from graftline.jobs import ExportJob
+    from graftline.config.jobs import ExportJob
 
     export_onnx(ExportJob(), **run.paths("dataset", "chosen", "evaluation"), out=run.root / "again")
 
@@ -228,7 +231,7 @@ def test_release_verifies_serves_and_predicts(runs: dict[str, Folders], tmp_path
     release_step(
         ReleaseJob(store=None, delta=0.01), **run.paths("dataset", "onnx", "evaluation", "gate", "chosen"), out=out
     )
-    assert "8 stored images give the stored outputs" in list(release.verify(out))[-1]
+    assert "8 stored images give the stored outputs" in list(artifact.verify(out))[-1]
     served = next(out.glob("serving/*/config.pbtxt")).read_text()
     card = (out / "MODEL_CARD.md").read_text()
     data = dataset.read(run.dataset)
@@ -240,7 +243,7 @@ def test_release_verifies_serves_and_predicts(runs: dict[str, Folders], tmp_path
         assert "softmax" not in card
         assert "Regression from images to 2 outputs: height, glow" in card
         assert list(told["values"]) == NAMES[task]
-        assert told["values"]["glow"] == pytest.approx(float(onnx_file.load(out).run(data.test.images[:1])[0][0, 1]))
+        assert told["values"]["glow"] == pytest.approx(float(model_file.load(out).run(data.test.images[:1])[0][0, 1]))
         assert "glow 1" in answer.as_line()
     else:
         assert 'name: "probabilities"' in served

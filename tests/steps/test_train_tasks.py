@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graftline import checkpoint
-from graftline import dataset as datasets
-from graftline.checkpoint import CheckpointManifest
 from graftline.config import Columns, Control, Data, Feature, Full, Head, Predicted, Small, Training
-from graftline.jobs import PlanJob, PreprocessJob, PretrainJob
+from graftline.config.jobs import PlanJob, PreprocessJob, PretrainJob
+from graftline.data import dataset as datasets
+from graftline.models import checkpoint
+from graftline.models.checkpoint import CheckpointManifest
+from graftline.models.devices import pick
 from graftline.steps.finetune import finetune
 from graftline.steps.plan import plan
 from graftline.steps.preprocess import preprocess
 from graftline.steps.pretrain import pretrain
-from graftline.training.batches import Samples
-from graftline.training.devices import pick
+from graftline.training.batches.samples import Samples
 from graftline.training.validation import outputs, score
-from tests.formats.tiny_tables import csv_of
+from tests.builders.tables import csv_of
 
 SIDE = 16
 TRAINING = Training(

@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from graftline.backbones import Network, build
 from graftline.config import Training
 from graftline.config.strategies import BitFit
-from graftline.errors import RefusedError
+from graftline.models.network import Network, build
+from graftline.runtime.errors import RefusedError
 from graftline.strategies.bitfit import thaw_only, train
-from graftline.training.freezing import train_mode
-from graftline.training.task import Trained
-from tests.training.tiny import contract, start, task
+from graftline.training.contract import Trained
+from graftline.training.loop.freezing import train_mode
+from tests.builders.training import contract, start, task
 
 NET, SIDE = "shufflenet_v2_x0_5", 32
 

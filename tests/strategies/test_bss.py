@@ -5,9 +5,9 @@ import torch
 from graftline.config import Training
 from graftline.config.strategies import BSS
 from graftline.strategies import bss
-from graftline.training.stepper import Stepper
-from graftline.training.task import Task
-from tests.training.tiny import start, task
+from graftline.training.contract import Task
+from graftline.training.loop.stepper import Stepper
+from tests.builders.training import start, task
 
 
 @pytest.mark.parametrize("shape", [(6, 20), (20, 6)], ids=["few images", "few features"])

@@ -12,10 +12,10 @@ from torch import Tensor
 from graftline.config import Strategy, Training
 from graftline.config.strategies import Distill
 from graftline.strategies import STRATEGIES
-from graftline.strategies.carry import fresh
-from graftline.training.task import NotApplicableError, Start, Task, Trained
+from graftline.strategies.weights.carry import fresh
+from graftline.training.contract import NotApplicableError, Start, Task, Trained
 from graftline.training.validation import outputs
-from tests.training.tiny import CLASSES, OPTIONS, start, task
+from tests.builders.training import CLASSES, OPTIONS, start, task
 
 BACKBONES = {"cnn": 16, "shufflenet_v2_x0_5": 32, "mlp": 16}
 """And the side of the images."""

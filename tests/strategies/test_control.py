@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from graftline.config import Control, Training
-from graftline.errors import DivergedError, RefusedError
+from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.strategies import control
 from graftline.strategies.control import course_of, train
-from graftline.training.task import Task
+from graftline.training.contract import Task
 from graftline.training.validation import outputs, score
-from tests.training.tiny import start, task
+from tests.builders.training import start, task
 
 
 def given(*, longest: int = 18 * 12, control: Control | None = None, **changes: Any) -> Task:

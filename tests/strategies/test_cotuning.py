@@ -9,12 +9,12 @@ from torch.nn import functional
 
 from graftline.config import Training
 from graftline.config.strategies import CoTuning
-from graftline.proof.calibration import fit_temperature
+from graftline.evaluation.statistics.temperature import fit_temperature
 from graftline.strategies import cotuning
 from graftline.strategies.cotuning import STRENGTHS, relation
-from graftline.training.task import NotApplicableError
+from graftline.training.contract import NotApplicableError
 from graftline.training.validation import hold_out
-from tests.training.tiny import start, task
+from tests.builders.training import start, task
 
 OTHER = ["red", "green", "blue"]
 

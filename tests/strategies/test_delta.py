@@ -6,20 +6,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from graftline.backbones import layers, prepare
 from graftline.config import Small, Training
 from graftline.config.strategies import Delta
-from graftline.errors import DivergedError, RefusedError
-from graftline.strategies import channels
-from graftline.strategies.carry import carried
-from graftline.strategies.channels import attention, channel_weights, sample, tapped
-from graftline.strategies.delta import compared, near_maps, train
+from graftline.models.inputs.preprocessing import prepare
+from graftline.models.layers import layers
+from graftline.runtime.errors import DivergedError, RefusedError
+from graftline.strategies.delta import channels, compared, near_maps, train
+from graftline.strategies.delta.channels import attention, channel_weights, sample, tapped
 from graftline.strategies.feature import converged_head
-from graftline.training.loop import Loop
+from graftline.strategies.weights.carry import carried
+from graftline.training.contract import Task
+from graftline.training.loop.loop import Loop
+from graftline.training.loop.stepper import Batch, Stepper
 from graftline.training.recipe import head_iterations
-from graftline.training.stepper import Batch, Stepper
-from graftline.training.task import Task
-from tests.training.tiny import start, task
+from tests.builders.training import start, task
 
 OTHER = ["red", "green", "blue"]
 SIDES = {"cnn": 16, "rnn": 16, "shufflenet_v2_x0_5": 32, "mobilenet_v3_small": 32}

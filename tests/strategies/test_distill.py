@@ -5,20 +5,20 @@ import pytest
 import torch
 from torch.nn import functional
 
-from graftline import checkpoint
 from graftline.config import Control, Full, Head, Training
+from graftline.config.jobs import Candidate
 from graftline.config.strategies import Distill
-from graftline.errors import RefusedError
-from graftline.jobs import Candidate
-from graftline.objective import Objective
+from graftline.models import checkpoint
+from graftline.models.objective import Objective
+from graftline.runtime.errors import RefusedError
 from graftline.steps.finetune import finetune
 from graftline.strategies import distill, full
-from graftline.strategies.carry import fresh
 from graftline.strategies.distill import matching
-from graftline.training.stepper import Batch
-from graftline.training.student import PATIENT
-from graftline.training.task import Task
-from tests.training.tiny import artifact, start, task
+from graftline.strategies.weights.carry import fresh
+from graftline.training.contract import Task
+from graftline.training.loop.stepper import Batch
+from graftline.training.recipe.student import PATIENT
+from tests.builders.training import artifact, start, task
 
 OTHER = ["red", "green", "blue"]
 

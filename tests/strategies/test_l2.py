@@ -5,12 +5,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from graftline.backbones import Network, prepare
 from graftline.config import Small, Training
 from graftline.config.strategies import L2
+from graftline.models.inputs.preprocessing import prepare
+from graftline.models.network import Network
 from graftline.strategies.l2 import held_down, train
-from graftline.training.loop import Loop
-from tests.training.tiny import start, task
+from graftline.training.loop.loop import Loop
+from tests.builders.training import start, task
 
 OTHER = ["red", "green", "blue"]
 SMOOTH = Small(widths=[4], activation="tanh", pooling="average")  # without kinks to jump to and fro at

@@ -8,10 +8,10 @@ from torch import Tensor
 from graftline.config import Training
 from graftline.config.strategies import L2SP
 from graftline.strategies import l2sp
-from graftline.strategies.carry import carried
-from graftline.training.stepper import Batch
-from graftline.training.task import Task
-from tests.training.tiny import CLASSES, start, task
+from graftline.strategies.weights.carry import carried
+from graftline.training.contract import Task
+from graftline.training.loop.stepper import Batch
+from tests.builders.training import CLASSES, start, task
 
 OTHER = ["red", "green", "blue"]
 NOTHING = Batch(torch.empty(0), torch.empty(0), torch.empty(0), torch.empty(0))

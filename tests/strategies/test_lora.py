@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from graftline.backbones import Network, build
 from graftline.config import Training
 from graftline.config.strategies import Lora
-from graftline.errors import RefusedError
+from graftline.models.network import Network, build
+from graftline.runtime.errors import RefusedError
 from graftline.strategies import lora
 from graftline.strategies.lora import adapt, adaptable, merge
-from tests.training.tiny import contract, start, task
+from tests.builders.training import contract, start, task
 
 pytest.importorskip("peft")
 OTHER = ["red", "green", "blue"]

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from graftline.config import Partial, Small
-from graftline.errors import RefusedError
+from graftline.runtime.errors import RefusedError
 from graftline.strategies.partial import train
-from graftline.training.task import Task
-from tests.training.tiny import CLASSES, start, task
+from graftline.training.contract import Task
+from tests.builders.training import CLASSES, start, task
 
 OTHER = ["red", "green", "blue"]
 SOURCE = start(small=Small(widths=[6, 8, 10, 12]))  # conv1 to conv4

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from graftline import checkpoint
-from graftline import dataset as datasets
 from graftline.config import Config
-from graftline.jobs import Candidate, jobs_of
+from graftline.config.jobs import Candidate, jobs_of
+from graftline.data import dataset as datasets
+from graftline.models import checkpoint
 from graftline.steps.finetune import finetune
 from graftline.steps.plan import plan
 from graftline.steps.preprocess import preprocess
 from graftline.steps.pretrain import pretrain
-from graftline.training.batches import Samples
+from graftline.training.batches.samples import Samples
 from graftline.training.validation import outputs, score
-from tests.training.tiny import CPU
+from tests.builders.training import CPU
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,9 @@ import torch
 
 from graftline.config import Small, Staged, Training
 from graftline.strategies import staged
-from graftline.training.loop import Loop
+from graftline.training.loop.loop import Loop
 from graftline.training.recipe import head_iterations
-from tests.training.tiny import start, task
+from tests.builders.training import start, task
 
 SOURCE = start(small=Small(widths=[6, 8, 10, 12]))
 OTHER = ["red", "green", "blue"]

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from graftline.config import Training
 from graftline.config.strategies import StochNorm
-from graftline.errors import DivergedError, RefusedError
+from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.strategies import full, stochnorm
 from graftline.strategies.stochnorm import StochasticNorm, stochastic, train
-from graftline.training.loop import Loop
-from graftline.training.task import Task
-from tests.training.tiny import start, task
+from graftline.training.contract import Task
+from graftline.training.loop.loop import Loop
+from tests.builders.training import start, task
 
 NET, SIDE = "shufflenet_v2_x0_5", 32
 

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from graftline.config import Structure
-from graftline.errors import RefusedError
+from graftline.runtime.errors import RefusedError
 from graftline.strategies.structure import train
-from tests.training.tiny import start, task
+from tests.builders.training import start, task
 
 
 def test_unchanged_it_has_the_sources_shapes_and_none_of_its_weights() -> None:

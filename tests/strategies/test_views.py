@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from graftline.config import Feature, Head, Training
+from graftline.selection.crossvalidation import cross_validate
 from graftline.strategies import STRATEGIES, feature
-from graftline.training import heads, linear
-from graftline.training.crossvalidation import cross_validate
+from graftline.training.contract import Start, Task
+from graftline.training.head import heads, linear
 from graftline.training.recipe import presentations
-from graftline.training.task import Start, Task
 from graftline.training.validation import folds
-from tests.training.tiny import start, task
+from tests.builders.training import start, task
 
 
 def made(source: Start, views: int, *, hidden: bool = False) -> Task:

@@ -1,17 +1,17 @@
 import pytest
 import torch
 
-from graftline.backbones import prepare
 from graftline.config import Training
 from graftline.config.strategies import Wise
+from graftline.models.devices import as_input
+from graftline.models.inputs.preprocessing import prepare
 from graftline.strategies import wise
 from graftline.strategies.feature import converged_head
 from graftline.strategies.wise import ALPHAS, Ends, estimate_statistics, put
-from graftline.training.devices import as_input
+from graftline.training.contract import Task, Trained
 from graftline.training.recipe import head_iterations
-from graftline.training.task import Task, Trained
 from graftline.training.validation import Score
-from tests.training.tiny import start, task
+from tests.builders.training import start, task
 
 OTHER = ["red", "green", "blue"]
 SHUFFLE = start("shufflenet_v2_x0_5", side=32, channels=3)

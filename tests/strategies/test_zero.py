@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from graftline import checkpoint
-from graftline.backbones import prepare
-from graftline.checkpoint import CheckpointManifest, Row
-from graftline.objective import Objective
+from graftline.models import checkpoint
+from graftline.models.checkpoint import CheckpointManifest, Row
+from graftline.models.inputs.preprocessing import prepare
+from graftline.models.objective import Objective
 from graftline.strategies.zero import empirical, train
-from graftline.training.task import NotApplicableError
-from tests.training.tiny import CLASSES, start, task
+from graftline.training.contract import NotApplicableError
+from tests.builders.training import CLASSES, start, task
 
 
 def test_same_classes_in_another_order_are_the_source_model_in_that_order() -> None:

@@ -10,29 +10,30 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from graftline.backbones import Network, inputs
 from graftline.config import Training
-from graftline.objective import Objective
+from graftline.models.inputs import preprocessing
+from graftline.models.network import Network
+from graftline.models.objective import Objective
 from graftline.strategies.bss import shrinkage
-from graftline.strategies.channels import tapped
 from graftline.strategies.delta import near_maps
+from graftline.strategies.delta.channels import tapped
 from graftline.strategies.distill import matching
 from graftline.strategies.l2sp import near_source
 from graftline.strategies.stochnorm import StochasticNorm
-from graftline.training.augment import AUGMENTATIONS
-from graftline.training.balance import class_weights, training_loss
-from graftline.training.batches import Samples
-from graftline.training.loop import Loop
-from graftline.training.loop_state import restore, state_of
-from graftline.training.losses import squared_norm
-from graftline.training.meter import Meter
-from graftline.training.mixing import mixer
-from graftline.training.optimizer import OPTIMIZERS, group
-from graftline.training.ridge import Solver
-from graftline.training.stepper import Criterion, Penalty, Stepper
+from graftline.training.batches.augment import AUGMENTATIONS
+from graftline.training.batches.balance import class_weights, training_loss
+from graftline.training.batches.losses import squared_norm
+from graftline.training.batches.mixing import mixer
+from graftline.training.batches.samples import Samples
+from graftline.training.head.ridge import Solver
+from graftline.training.loop.loop import Loop
+from graftline.training.loop.loop_state import restore, state_of
+from graftline.training.loop.optimizer import OPTIMIZERS, group
+from graftline.training.loop.stepper import Criterion, Penalty, Stepper
+from graftline.training.progress import Meter
 from graftline.training.validation import outputs
-from tests.training.test_loop import CONTRACT, constant, loop, network
-from tests.training.tiny import split
+from tests.builders.training import split
+from tests.training.loop.test_loop import CONTRACT, constant, loop, network
 
 pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available")
 
@@ -63,7 +64,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return moved  # fake weights can't be moved: they begin where they shall be
 
     monkeypatch.setattr(nn.Module, "_apply", stay)
-    monkeypatch.setattr(inputs, "_inputs", inputs._inputs.__wrapped__)  # no fake constants may stay in its cache
+    monkeypatch.setattr(preprocessing, "_inputs", preprocessing._inputs.__wrapped__)
     with FakeTensorMode(allow_non_fake_inputs=True), Drawn():
         yield
 
@@ -88,18 +89,18 @@ def images() -> Tensor:
 
 def test_a_mismatch_would_be_seen() -> None:
     with pytest.raises(RuntimeError, match="found at least two devices"):
-        images() * torch.ones(12)
+        preprocessing() * torch.ones(12)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_augmentation(name: str) -> None:
-    assert AUGMENTATIONS[name](images(), generator()).device == CUDA
+    assert AUGMENTATIONS[name](preprocessing(), generator()).device == CUDA
 
 
 @pytest.mark.parametrize("ways", [{"mixup": 0.2}, {"cutmix": 1.0}])
 @pytest.mark.parametrize("labels", [torch.tensor([0, 1, 2, 0, 1, 2]), torch.rand(6, 3)])
 def test_mixing(ways: dict[str, float], labels: Tensor) -> None:
-    found = mixer(Training(**ways), network())(images(), labels.to(CUDA), generator())  # type: ignore[arg-type]
+    found = mixer(Training(**ways), network())(preprocessing(), labels.to(CUDA), generator())  # type: ignore[arg-type]
     assert [each.device for each in found] == [CUDA, CUDA]
 
 
@@ -167,7 +168,7 @@ def test_maps_of_two_networks() -> None:
 def test_stochastic_norm(kind: torch.dtype) -> None:
     with CUDA:
         part = StochasticNorm(nn.BatchNorm2d(3), 0.5)
-    found = part(images().to(kind))
+    found = part(preprocessing().to(kind))
     assert (found.device, found.dtype) == (CUDA, kind)
 
 

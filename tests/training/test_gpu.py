@@ -6,20 +6,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graftline.backbones import Network, build
 from graftline.config import Head, Small, Training
-from graftline.training.batches import Samples
-from graftline.training.devices import seeded
-from graftline.training.journal import Cell
-from graftline.training.loop import Loop
-from graftline.training.loop_state import restore, state_of
-from graftline.training.meter import Meter
-from graftline.training.optimizer import OPTIMIZERS, group
-from graftline.training.saved import step
-from graftline.training.saves import Saved
-from graftline.training.stepper import Batch
-from tests.training.test_loop import CONTRACT, constant, network
-from tests.training.tiny import split
+from graftline.models.devices import seeded
+from graftline.models.network import Network, build
+from graftline.training.batches.samples import Samples
+from graftline.training.loop.loop import Loop
+from graftline.training.loop.loop_state import restore, state_of
+from graftline.training.loop.optimizer import OPTIMIZERS, group
+from graftline.training.loop.stepper import Batch
+from graftline.training.progress import Meter
+from graftline.training.resume.journal import Cell
+from graftline.training.resume.saves import Saved
+from graftline.training.resume.states import step
+from tests.builders.training import split
+from tests.training.loop.test_loop import CONTRACT, constant, network
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is visible")]
 

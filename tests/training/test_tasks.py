@@ -8,18 +8,18 @@ import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import average_precision_score
 
-from graftline.backbones import build
-from graftline.backbones.head import new_head
 from graftline.config import Head, Small, Training
-from graftline.errors import RefusedError
-from graftline.objective import Objective
-from graftline.training import linear, ridge
-from graftline.training.heads import fit_head
-from graftline.training.linear import Goal, fit_linear
-from graftline.training.losses import loss_of
-from graftline.training.meter import Meter
+from graftline.models.head import new_head
+from graftline.models.network import build
+from graftline.models.objective import Objective
+from graftline.runtime.errors import RefusedError
+from graftline.training.batches.losses import loss_of
+from graftline.training.head import linear, ridge
+from graftline.training.head.heads import fit_head
+from graftline.training.head.linear import Goal, fit_linear
+from graftline.training.progress import Meter
 from graftline.training.validation import folds, hold_out, score
-from tests.training.tiny import contract
+from tests.builders.training import contract
 
 NUMBERS = Objective("regression", (100.0, -3.0), (10.0, 0.5))
 LABELS = Objective("multilabel")

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graftline.checkpoint import InputContract
 from graftline.config import Predicted
-from graftline.dataset import Dataset
+from graftline.data.dataset import Dataset
+from graftline.models.checkpoint import InputContract
 
 SMALL = ("mlp", "cnn", "rnn")
 ATTENTION = ("vit", "swin", "maxvit", "deit", "beit", "eva", "cait", "xcit", "siglip", "clip")

@@ -9,7 +9,7 @@ from graftline.config import Feature, Staged, Strategy, Training, Zero
 from graftline.config.strategies import Distill, Wise
 from graftline.training.recipe.choices import ADAPTIVE, CARRIED, CHOICES, NEW, head_iterations
 from graftline.training.recipe.facts import Facts
-from graftline.training.student import PATIENT
+from graftline.training.recipe.student import PATIENT
 
 HEAD_ONLY = ("epochs", "balance", "resolution")
 """Settings that a head on frozen features takes."""

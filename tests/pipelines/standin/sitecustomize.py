@@ -12,10 +12,10 @@ import time
 import types
 from pathlib import Path
 
-from graftline import events
-from graftline.errors import RefusedError
-from graftline.jobs import Candidate, RaceJob, jobs_of
-from graftline.manifest import NAME, Manifest, digest_file, digest_text, identity, write
+from graftline.config.jobs import Candidate, RaceJob, jobs_of
+from graftline.runtime import events
+from graftline.runtime.errors import RefusedError
+from graftline.runtime.manifest import NAME, Manifest, digest_file, digest_text, identity, write
 
 FAIL = {
     name: kind
@@ -50,7 +50,7 @@ def fingerprint(config):
 
 
 def _write_dataset(folder, job, text):
-    from graftline.dataset import LEDGER, PAGE, DatasetManifest  # numpy: only here
+    from graftline.data.dataset import LEDGER, PAGE, DatasetManifest  # numpy: only here
 
     folder.mkdir(parents=True)
     for name in ("content.txt", LEDGER, PAGE):

@@ -1,0 +1,28 @@
+"""What each step is told: only its own knobs, as one canonical JSON string, so that a cache key holds nothing else."""
+
+from graftline.config.jobs.base import Job
+from graftline.config.jobs.data import DecodeJob, PreprocessJob
+from graftline.config.jobs.evaluation import EvaluateJob, ExportJob, GateJob, ReleaseJob, ReportJob
+from graftline.config.jobs.split import Jobs, check_dag, decode_jobs, jobs_of
+from graftline.config.jobs.training import Candidate, PlanJob, PretrainJob, RaceJob, SelectJob, SourceJob
+
+__all__ = [
+    "Candidate",
+    "DecodeJob",
+    "EvaluateJob",
+    "ExportJob",
+    "GateJob",
+    "Job",
+    "Jobs",
+    "PlanJob",
+    "PreprocessJob",
+    "PretrainJob",
+    "RaceJob",
+    "ReleaseJob",
+    "ReportJob",
+    "SelectJob",
+    "SourceJob",
+    "check_dag",
+    "decode_jobs",
+    "jobs_of",
+]

@@ -1,0 +1,96 @@
+"""How well each label by itself is told from its absence: average precision, F1, likelihood, calibration."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+from sklearn.metrics import average_precision_score
+
+from graftline.evaluation.metrics.calibration import bins_by, squared_error
+
+Floats = NDArray[np.floating]
+Labels = NDArray[np.floating] | NDArray[np.bool_]
+
+
+def figures(logits: Floats, labels: Labels) -> dict[str, float]:
+    """Macro and micro average precision, macro F1 at 0.5, exact matches, log loss, calibration error.
+
+    Average precision is sum_n (R_n - R_n-1) P_n over falling thresholds, not interpolated. Macro means are over the
+    labels that some sample has; where no sample has any, all of them are 0. `exact` is the share of samples with each
+    label right, `loss` the mean of the binary cross entropies in nats, `ece` the debiased calibration error of all
+    answers to 'has it this label?' taken together.
+
+    Args:
+        logits: (N, K), N at least 1; divided by the temperature already, where there is one.
+        labels: (N, K), 0 or 1.
+    """
+    there = labels > 0.5
+    judged = there.any(0)
+    said = logits > 0
+    return {
+        "macro_ap": macro_ap(logits, labels),
+        "micro_ap": float(average_precision_score(there.ravel(), logits.ravel())) if judged.any() else 0.0,
+        "macro_f1": float(rates(logits, labels)[2][judged].mean()) if judged.any() else 0.0,
+        "exact": float((said == there).all(1).mean()),
+        "loss": float(losses(logits, labels).mean()),
+        "ece": error(logits, labels),
+    }
+
+
+def macro_ap(logits: Floats, labels: Labels) -> float:
+    """Mean average precision over the labels that some sample has; the main metric.
+
+    Args:
+        logits: (N, K).
+        labels: (N, K), 0 or 1.
+    """
+    found = average_precisions(logits, labels)
+    return float(np.nanmean(found)) if np.isfinite(found).any() else 0.0
+
+
+def average_precisions(logits: Floats, labels: Labels) -> Floats:
+    """Average precision of each label, (K,); NaN for one that no sample has."""
+    there = labels > 0.5
+    return np.array(
+        [
+            average_precision_score(there[:, k], logits[:, k]) if there[:, k].any() else np.nan
+            for k in range(there.shape[1])
+        ]
+    )
+
+
+def per_label(logits: Floats, labels: Labels, names: list[str]) -> list[dict[str, float | int | str]]:
+    """Average precision, and precision, recall and F1 at 0.5, of each label, and how many samples have it."""
+    columns = rates(logits, labels)
+    return [
+        {
+            "class": name,
+            "ap": float(np.nan_to_num(ap)),
+            "precision": float(p),
+            "recall": float(r),
+            "f1": float(f),
+            "examples": int(n),
+        }
+        for name, ap, p, r, f, n in zip(
+            names, average_precisions(logits, labels), *columns, (labels > 0.5).sum(0), strict=True
+        )
+    ]
+
+
+def rates(logits: Floats, labels: Labels) -> tuple[Floats, Floats, Floats]:
+    """Precision, recall and F1 at 0.5 of each label, (K,) each; 0 where a ratio has nothing to count."""
+    there, said = labels > 0.5, logits > 0
+    hits, actual, predicted = (there & said).sum(0), there.sum(0), said.sum(0)
+    return (hits / np.maximum(predicted, 1), hits / np.maximum(actual, 1), 2 * hits / np.maximum(predicted + actual, 1))
+
+
+def losses(logits: Floats, labels: Labels) -> Floats:
+    """Binary cross entropy (N, K) in nats of each sample and label."""
+    sure = np.asarray(logits, np.float64)
+    found: Floats = np.logaddexp(0, np.where(labels > 0.5, -sure, sure))
+    return found
+
+
+def error(logits: Floats, labels: Labels) -> float:
+    """The debiased calibration error in 0..1 of all probabilities of (sample, label) pairs together."""
+    bins = bins_by(expit(np.asarray(logits, np.float64)).ravel(), labels.ravel() > 0.5)
+    return float(np.sqrt(max(0.0, squared_error(bins))))

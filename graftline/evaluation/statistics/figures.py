@@ -1,0 +1,114 @@
+"""A model's figures on one split, each with its 95% interval over new samples."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftline.evaluation.metrics import measure
+from graftline.evaluation.metrics.calibration import Bins, bins_of, squared_error
+from graftline.evaluation.metrics.classification import losses
+from graftline.evaluation.result import Figure
+from graftline.evaluation.statistics.intervals import Interval, wilson
+
+RESAMPLES = 2000
+_AT_ONCE = 1_000_000  # drawn samples held in memory
+
+Floats = NDArray[np.floating]
+Labels = NDArray[np.int64]
+
+
+def figures(logits: Floats, labels: Labels, *, seed: int) -> dict[str, Figure]:
+    """All metrics of one model with their intervals.
+
+    Accuracy has Wilson's; for ece see `ece_interval`. The others have a bootstrap over samples, widened by its own
+    bias. One imagined sample, answered at random, joins the draws, so that a perfect score has a width too. What
+    no draw can move (a loss that is the same for all samples, precision in a split of one class) has no interval.
+
+    Args:
+        logits: (N, K), finite, divided by the temperature already.
+        labels: (N,), true classes, N at least 1.
+        seed: Draws the resamples.
+    """
+    values = measure(logits, labels)
+    random = np.random.default_rng(seed)
+    predicted = logits.argmax(1)
+    draws = _bootstrap(predicted, labels, losses(logits, labels), logits.shape[1], random)
+    intervals = {name: _around(values[name], draw, 1.0 if name != "loss" else np.inf) for name, draw in draws.items()}
+    intervals["accuracy"] = wilson(int((predicted == labels).sum()), len(labels))
+    intervals["ece"] = ece_interval(bins_of(logits, labels), random)
+    return {name: _figure(value, *intervals[name]) for name, value in values.items()}
+
+
+def ece_interval(bins: Bins, random: np.random.Generator) -> Interval:
+    """Interval of the debiased calibration error, with the bins and their confidences held fixed.
+
+    Each bin's accuracy is drawn from its posterior under Jeffreys' prior; how far the squared error then moves from its
+    mean gives the width. Low end 0 where calibration may be perfect.
+
+    Args:
+        bins: Of the test split.
+        random: Draws 2,000 accuracies a bin.
+    """
+    accuracy = random.beta(bins.right + 0.5, bins.samples - bins.right + 0.5, size=(RESAMPLES, len(bins.samples)))
+    squared = (accuracy - bins.confidence) ** 2 @ (bins.samples / bins.samples.sum())
+    low, high = np.quantile(squared - squared.mean(), [0.025, 0.975]) + max(0.0, squared_error(bins))
+    return Interval(float(np.sqrt(max(0.0, low))), min(1.0, float(np.sqrt(high))))
+
+
+def macro_scores(right: Floats, predicted: Floats, actual: Floats) -> dict[str, Floats]:
+    """Macro figures from counts, for many resamples at once.
+
+    Args:
+        right: (R, K), samples of each class that were predicted as it.
+        predicted: (R, K), samples predicted as the class.
+        actual: (R, K), samples of the class.
+
+    Returns:
+        Name to (R,); means over the classes with samples, as `metrics.classification` has them.
+    """
+    present = actual > 0
+    classes = present.sum(1)
+    recall = np.where(present, right / np.maximum(actual, 1), 0)
+    precision = np.where(present, right / np.maximum(predicted, 1), 0)
+    f1 = np.where(present, 2 * right / np.maximum(predicted + actual, 1), 0)
+    macro = {"recall": recall.sum(1) / classes, "precision": precision.sum(1) / classes, "f1": f1.sum(1) / classes}
+    return {"balanced_accuracy": macro["recall"], **{f"macro_{name}": values for name, values in macro.items()}}
+
+
+def _bootstrap(
+    predicted: Labels, labels: Labels, lost: Floats, classes: int, random: np.random.Generator
+) -> dict[str, Floats]:
+    n = len(labels)
+    rows = max(1, _AT_ONCE // n)
+    parts = [
+        _scores_of_draw(predicted, labels, lost, classes, min(rows, RESAMPLES - start), random)
+        for start in range(0, RESAMPLES, rows)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _scores_of_draw(
+    predicted: Labels, labels: Labels, lost: Floats, classes: int, rows: int, random: np.random.Generator
+) -> dict[str, Floats]:
+    drawn = random.integers(0, len(labels), size=(rows, len(labels)))
+    actual, said = labels[drawn], predicted[drawn]
+    imagined = random.integers(0, said.size, size=random.binomial(said.size, 1 / (len(labels) + 1)))
+    said.ravel()[imagined] = random.integers(0, classes, size=len(imagined))
+    offset = np.arange(rows)[:, None] * classes
+
+    def count(cells: Labels) -> Floats:
+        return np.bincount(cells.ravel(), minlength=rows * classes).reshape(rows, classes).astype(np.float64)
+
+    scores = macro_scores(count((actual + offset)[actual == said]), count(said + offset), count(actual + offset))
+    return {**scores, "loss": lost[drawn].mean(1)}
+
+
+def _around(value: float, draws: Floats, most: float) -> Interval:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    bias = float(draws.mean()) - value
+    return Interval(max(0.0, float(low) - max(0.0, bias)), min(most, float(high) - min(0.0, bias)))
+
+
+def _figure(value: float, low: float, high: float) -> Figure:
+    if high - low < 1e-12:
+        return Figure(value=value)
+    return Figure(value=value, low=min(low, value), high=max(high, value))

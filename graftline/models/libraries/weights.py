@@ -1,0 +1,79 @@
+"""The doors for weights that others wrote: `.pth` without pickle, and `.safetensors`."""
+
+import pickle
+import struct
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from graftline.runtime.errors import RefusedError
+
+State = dict[str, Tensor]
+
+WRAPPERS = ("state_dict", "model")
+"""Keys under which training scripts keep the state dict."""
+
+
+def read_state(path: Path) -> State:
+    """Reads a state dict file.
+
+    Args:
+        path: `.safetensors`, else anything that `torch.load(weights_only=True)` admits. A `state_dict` or `model`
+            key around it and a `module.` prefix (DataParallel) are taken off.
+
+    Raises:
+        RefusedError: Not such a file, or not only tensors, or with NaN or infinite values.
+    """
+    state = read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
+    if state and all(key.startswith("module.") for key in state):
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    for key, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise RefusedError(f"{path}: {key} has NaN or infinite values; give weights of a training that went well")
+    return state
+
+
+def read_safetensors(path: Path) -> State:
+    """Reads a safetensors file; a header of over 100 MB, overlapping or short data are refused by the format.
+
+    Raises:
+        RefusedError: Not a whole safetensors file.
+    """
+    try:
+        state: State = load_file(path)
+    except SafetensorError as error:
+        raise RefusedError(f"{path}: not a whole safetensors file ({error}); fetch or make it again") from None
+    return state
+
+
+def _read_pth(path: Path) -> State:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        pickle.UnpicklingError,
+        struct.error,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+    ) as error:
+        raise RefusedError(
+            f"{path}: not a state dict that can be read without running code from it "
+            f"({type(error).__name__}); "
+            "save it again with torch.save(model.state_dict(), ...)"
+        ) from None
+    for wrapper in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not content:
+        raise RefusedError(f"{path}: holds {type(content).__name__}; expected a state dict, names to tensors")
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise RefusedError(f"{path}: {key!r} is {type(value).__name__}; expected a state dict, names to tensors")
+    return dict(content)

@@ -1,0 +1,289 @@
+"""Where a source starts: random weights, torchvision's own, a state dict file or a graftline checkpoint."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from graftline.config import Head, Small
+from graftline.config.jobs import PretrainJob
+from graftline.data.dataset import DatasetManifest
+from graftline.models import checkpoint
+from graftline.models.checkpoint import InputContract
+from graftline.models.inputs.sizes import (
+    GROWN,
+    SMALLEST,
+    at_resolution,
+    contract_for,
+    for_images,
+    growth,
+    native_least,
+    native_statistics,
+)
+from graftline.models.libraries import published, timm_models
+from graftline.models.libraries.library import library_of
+from graftline.models.libraries.shapes import Unfilled
+from graftline.models.libraries.small_models import SMALL
+from graftline.models.libraries.source_classes import class_names, name_files
+from graftline.models.libraries.weights import State, read_state
+from graftline.models.network import Network, build
+from graftline.models.objective import Objective
+from graftline.models.structure import Architecture
+from graftline.models.transfer import keys
+from graftline.models.transfer.gate import Transferred, transfer
+from graftline.runtime.errors import RefusedError
+from graftline.runtime.manifest import digest_text
+from graftline.storage.access import exists, local
+
+
+@dataclass(frozen=True)
+class Initial:
+    """A network to start from, and what a checkpoint's manifest says of it, in fields of the same names."""
+
+    network: Network
+    """In eval mode, on the CPU."""
+    backbone: str
+    input: InputContract
+    classes: list[str]
+    """What the head's outputs mean; empty where one output stands in and means nothing yet."""
+    licence: str
+    small: Small = field(default_factory=Small)
+    head: Head = field(default_factory=Head)
+    source_head: bool = False
+    architecture: Architecture = field(default_factory=dict)
+    reinitialised: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    parent: str | None = None
+    notes: list[str] = field(default_factory=list)
+    """For the row: what was decided on the way."""
+
+
+def initial(job: PretrainJob, dataset: DatasetManifest, *, cache: Path | None = None) -> Initial:
+    """Makes the network that a source starts from; random weights are drawn by `job.seed`.
+
+    Where the dataset has data, the network has a head for its classes: a new one, unless a graftline checkpoint's
+    classes are the same. Where it has none, the network is the source as it is, with the head of its weights.
+
+    Args:
+        job: `init` is `random`, `DEFAULT`, or the place of a state dict file or a graftline checkpoint.
+        dataset: The source's own, perhaps empty: gives the images' shape and, for new networks, mean and std.
+        cache: Where downloads from gs:// are kept.
+
+    Raises:
+        RefusedError: Not there, not reachable, not readable, or weights of another backbone.
+    """
+    if job.backbone not in SMALL:
+        library_of(job.backbone).check_name(job.backbone)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.seed)
+        start = _start(job, dataset, cache)
+        if not dataset.empty and (start.classes, start.network.objective) != (dataset.classes, Objective.of(dataset)):
+            start = _for_classes(start, dataset, job.head)
+    start.network.eval()
+    return start
+
+
+def _start(job: PretrainJob, dataset: DatasetManifest, cache: Path | None) -> Initial:
+    if job.init == "random":
+        contract = _contract(job, dataset, native=False)
+        classes = [] if dataset.empty else dataset.classes
+        network = build(
+            job.backbone,
+            checkpoint.outputs(classes),
+            input=contract,
+            small=job.small,
+            head=job.head,
+            objective=None if dataset.empty else Objective.of(dataset),
+        )
+        return Initial(
+            network,
+            job.backbone,
+            contract,
+            classes,
+            "none: random weights",
+            job.small,
+            job.head,
+            reinitialised=list(network.state_dict()),
+        )
+    if job.init == "DEFAULT":
+        if job.backbone in SMALL:
+            raise RefusedError(
+                f"source.init: DEFAULT, but there are no published weights of {job.backbone}; "
+                "expected random, a state dict file or a graftline checkpoint"
+            )
+        state, licence = published.default_state(job.backbone), published.default_licence(job.backbone)
+        return _from_state(job, dataset, state, licence, None)
+    path = _fetched(job.init, cache)
+    if path.is_dir():
+        return _from_checkpoint(job, dataset, path)
+    licence = f"not known: given as {Path(job.init).name}"
+    try:
+        return _from_state(job, dataset, read_state(path), licence, path)
+    except RefusedError as error:
+        raise RefusedError(f"source.init: {job.init}: {error}") from None
+
+
+def _from_state(job: PretrainJob, dataset: DatasetManifest, state: State, licence: str, path: Path | None) -> Initial:
+    native = job.backbone not in SMALL
+    contract = _contract(job, dataset, native=native)
+    # A head that does not fit is not worth refusing: the backbone is what is transferred.
+    kinds = [False] if job.backbone in SMALL else [True, False]
+    fits = ((kind, outputs) for kind in kinds if (outputs := _outputs(job, contract, state, source_head=kind)))
+    source_head, outputs = next(fits, (False, 0))
+    network = build(
+        job.backbone, max(1, outputs), input=contract, small=job.small, head=job.head, source_head=source_head
+    )
+    named = keys.ours(state, network)
+    done = _carried(job, named, network, contract, head=outputs > 0)
+    notes = list(done.notes)
+    if timm_models.is_timm(job.backbone):
+        notes += [*timm_models.resized(state, named), *timm_models.settings_note(job.backbone)]
+        licence = "; ".join(filter(None, [licence, timm_models.licence(job.backbone)]))
+    classes: list[str] = []
+    if outputs and path is None:
+        classes = published.default_classes(job.backbone)
+    elif outputs and path is not None:
+        classes, note = class_names(path, outputs, job.backbone)
+        notes.append(note)
+    notes += _on_input(job, contract, native_least(job.backbone) if native else SMALLEST)
+    return Initial(
+        network,
+        job.backbone,
+        contract,
+        classes,
+        licence,
+        job.small,
+        job.head,
+        source_head,
+        reinitialised=done.reinitialised,
+        dropped=done.dropped,
+        notes=notes,
+    )
+
+
+def _carried(job: PretrainJob, state: State, network: Network, contract: InputContract, *, head: bool) -> Transferred:
+    try:
+        return transfer(state, network, head=head)
+    except RefusedError as error:
+        another = any(key not in state for key in network.state_dict() if key.startswith("backbone."))
+        if another or job.backbone in SMALL:
+            raise
+        if contract.height == (side := library_of(job.backbone).native_side(job.backbone)):
+            raise
+        # Some networks have weights for each place of an image, which nothing here can resize.
+        raise RefusedError(f"{error}, or set pretrain.resolution to {side}, the size they were made on") from None
+
+
+def _outputs(job: PretrainJob, contract: InputContract, state: State, *, source_head: bool) -> int:
+    # How many outputs the state dict's head has, 0 where it has not this architecture's head.
+    def shapes(classes: int) -> Network:
+        with Unfilled():
+            return build(job.backbone, classes, input=contract, small=job.small, head=job.head, source_head=source_head)
+
+    two = shapes(2)
+    named = keys.ours(state, two)
+    last = [key for key in two.state_dict() if key.startswith("head.") and key.endswith("weight")][-1]
+    if last not in named or named[last].dim() == 0:
+        return 0
+    outputs = int(named[last].shape[0])
+    wanted = {key: value.shape for key, value in shapes(outputs).state_dict().items() if key.startswith("head.")}
+    return outputs if all(key in named and named[key].shape == shape for key, shape in wanted.items()) else 0
+
+
+def _from_checkpoint(job: PretrainJob, dataset: DatasetManifest, folder: Path) -> Initial:
+    parent, manifest = checkpoint.load(folder)
+    if manifest.backbone != job.backbone:
+        raise RefusedError(
+            f"source.init: {job.init} is a {manifest.backbone}, the run's backbone is {job.backbone}; "
+            f"set backbone: {manifest.backbone}"
+        )
+    contract, least = for_images(manifest.input, dataset.image_shape), SMALLEST
+    if manifest.backbone not in SMALL:
+        least = max(SMALLEST, min(GROWN, contract.height, contract.width))
+        contract = contract_for(
+            manifest.backbone, stored=dataset.image_shape, mean=contract.mean, std=contract.std, least=least
+        )
+    if job.training.resolution:
+        contract = at_resolution(contract, manifest.backbone, job.training.resolution)
+    network = build(
+        manifest.backbone,
+        checkpoint.outputs(manifest.classes),
+        input=contract,
+        small=manifest.small,
+        head=manifest.head,
+        source_head=manifest.source_head,
+        architecture=manifest.architecture,
+        objective=parent.objective,
+    )
+    done = transfer(parent.state_dict(), network, head=True)
+    return Initial(
+        network,
+        manifest.backbone,
+        contract,
+        manifest.classes,
+        manifest.licence,
+        manifest.small,
+        manifest.head,
+        manifest.source_head,
+        manifest.architecture,
+        parent=manifest.digest,
+        notes=[*done.notes, *_on_input(job, contract, least)],
+    )
+
+
+def _fetched(place: str, cache: Path | None) -> Path:
+    # From a bucket, files with class names come along; every prefix has a folder of its own in the cache.
+    if not place.startswith("gs://") or cache is None:
+        return local(place, cache)
+    prefix, _, name = place.rstrip("/").rpartition("/")
+    folder = cache / digest_text(prefix).removeprefix("sha256:")[:16]
+    for beside in name_files(name):
+        if exists(f"{prefix}/{beside}"):
+            local(f"{prefix}/{beside}", folder)
+    return local(place, folder)
+
+
+def _for_classes(start: Initial, dataset: DatasetManifest, head: Head) -> Initial:
+    classes = dataset.classes
+    network = build(
+        start.backbone,
+        len(classes),
+        input=start.input,
+        small=start.small,
+        head=head,
+        architecture=start.architecture,
+        objective=Objective.of(dataset),
+    )
+    done = transfer(start.network.state_dict(), network)
+    return replace(
+        start,
+        network=network,
+        classes=classes,
+        head=head,
+        source_head=False,
+        reinitialised=done.reinitialised,
+        dropped=[*start.dropped, *done.dropped],
+    )
+
+
+def _contract(job: PretrainJob, dataset: DatasetManifest, *, native: bool) -> InputContract:
+    mean, std = (dataset.mean, dataset.std) if dataset.mean and dataset.std else ([0.5], [0.25])
+    least = SMALLEST
+    if native:
+        mean, std = native_statistics(job.backbone)
+        least = native_least(job.backbone)
+    # An image set of one colour has no spread to divide by.
+    contract = contract_for(
+        job.backbone,
+        stored=dataset.image_shape,
+        mean=mean,
+        std=[max(s, 1e-3) for s in std],
+        channels=dataset.target_channels,
+        least=least,
+    )
+    side = job.training.resolution
+    return contract if side is None else at_resolution(contract, job.backbone, side, drawn=True)
+
+
+def _on_input(job: PretrainJob, contract: InputContract, least: int) -> list[str]:
+    return growth(contract, least) if job.training.resolution is None else []

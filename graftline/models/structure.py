@@ -1,0 +1,103 @@
+"""Changes of an architecture, for the strategy `structure`: width, depth, kernel, stem."""
+
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from graftline.config import Structure
+from graftline.models.libraries.library import library_of
+from graftline.models.libraries.shapes import Unfilled
+from graftline.models.libraries.small_models import SMALL
+from graftline.runtime.errors import RefusedError
+
+KEPT: dict[str, Any] = {"width": 1.0, "depth": 0, "kernel": None, "stem": "keep"}
+"""What changes nothing."""
+
+Architecture = dict[str, float | int | str]
+
+
+def architecture_of(strategy: Structure) -> Architecture:
+    """Returns only what a strategy changes, as `build` and the manifest take it; empty for no change."""
+    return {key: value for key, kept in KEPT.items() if (value := getattr(strategy, key)) != kept}
+
+
+@cache
+def structures(backbone: str) -> tuple[str, ...]:
+    """Returns which of width, depth, kernel and stem a backbone can change.
+
+    Found by trying, not from a list: a torchvision backbone has a width where its builder takes `width_mult` and
+    the weights' shapes follow it, and a small stem where its first convolution looks at overlapping windows.
+    """
+    if backbone in SMALL:
+        return ("width", "depth", "kernel") if backbone == "cnn" else ("width", "depth")
+    return tuple(name for name, can in {"width": _has_width(backbone), "stem": _has_stem(backbone)}.items() if can)
+
+
+def check(backbone: str, architecture: Architecture) -> None:
+    """Refuses changes that a backbone cannot make.
+
+    Raises:
+        RefusedError: Says which change, and which ones are possible.
+    """
+    can = structures(backbone) if architecture else ()
+    for key, value in architecture.items():
+        if key not in KEPT:
+            raise RefusedError(f"structure: {key!r} is no change of an architecture; expected {', '.join(KEPT)}")
+        if key not in can and value != KEPT[key]:
+            allowed = f"it can change {' and '.join(can)}" if can else "it can change nothing"
+            raise RefusedError(f"structure: {backbone} cannot change its {key} ({key}: {value}); {allowed}")
+    try:
+        Structure.model_validate(architecture)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RefusedError(
+            f"structure: {'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
+
+
+def shrink_stem(net: nn.Module) -> None:
+    """Makes the first convolution 3x3 with stride 1, in place, and takes away a max pooling that follows it.
+
+    For images of about 32 pixels, as He et al. 2016 did for CIFAR-10: nothing is thrown away at the door.
+    """
+    convolutions = [(name, part) for name, part in net.named_modules() if isinstance(part, nn.Conv2d)]
+    name, first = convolutions[0]
+    _replace(net, name, nn.Conv2d(first.in_channels, first.out_channels, 3, padding=1, bias=first.bias is not None))
+    behind = False
+    for name, part in list(net.named_modules()):
+        if isinstance(part, nn.Conv2d) and behind:
+            return
+        behind = behind or isinstance(part, nn.Conv2d)
+        if isinstance(part, nn.MaxPool2d):
+            return _replace(net, name, nn.Identity())
+
+
+def _replace(net: nn.Module, name: str, part: nn.Module) -> None:
+    parent, _, key = name.rpartition(".")
+    setattr(net.get_submodule(parent), key, part)
+
+
+def _has_stem(backbone: str) -> bool:
+    with Unfilled():
+        net = library_of(backbone).construct(backbone, 2)
+    first = next((part for part in net.modules() if isinstance(part, nn.Conv2d)), None)
+    # Stride 1 has nothing to shrink; a kernel no larger than its stride cuts patches; a grid fixed by the
+    # constructor (MaxViT) does not follow.
+    return (
+        first is not None
+        and library_of(backbone).squares(backbone, 1) is None
+        and 1 < first.stride[0] < first.kernel_size[0]
+    )
+
+
+def _has_width(backbone: str) -> bool:
+    def sizes(width: float) -> list[int]:
+        with Unfilled():
+            return [weight.numel() for weight in library_of(backbone).construct(backbone, 2, width=width).parameters()]
+
+    try:
+        return sizes(0.5) != sizes(1.0)
+    except TypeError:  # an unknown argument, or one that the builder fills in itself
+        return False

@@ -1,0 +1,148 @@
+"""From a network to one ONNX file, and how fast each of the two is. The torch side of the ONNX artifact."""
+
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from graftline.data.images.stored_images import Images
+from graftline.models.inputs.preprocessing import Inputs
+from graftline.models.network import Network
+from graftline.release.onnx import model_file
+from graftline.release.onnx.model_file import INPUT, KEY, OUTPUTS_OF, Facts, Latency
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 18  # the first with antialiased resizing; a lower one runs on more runtimes
+_ROUNDS = 30
+_SECONDS = 3.0  # at most, a batch size
+
+
+class Served(nn.Module):
+    """What ships: stored uint8 images in, logits and calibrated probabilities out, or a regression's values."""
+
+    def __init__(self, network: Network, facts: Facts) -> None:
+        super().__init__()
+        self.inputs = Inputs(facts.input)
+        self.network = network
+        self.temperature = facts.temperature
+        self.task = facts.task
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(B, C, H, W) uint8 to (B, K) logits and (B, K) probabilities; of a regression to (B, D) values."""
+        outputs = self.network(self.inputs(images))
+        if self.task == "regression":
+            return (outputs,)
+        scaled = outputs / self.temperature
+        return outputs, torch.sigmoid(scaled) if self.task == "multilabel" else torch.softmax(scaled, dim=1)
+
+
+def served(network: Network, facts: Facts) -> Served:
+    """The network as it ships: on the CPU, in float32, dropout off, norm layers by their running statistics."""
+    return Served(network, facts).cpu().float().eval()
+
+
+def export(model: Served, facts: Facts, file: Path) -> "onnx.ModelProto":
+    """Writes one ONNX file with a free batch size and its facts inside.
+
+    Args:
+        model: From `served`.
+        facts: Goes into the file's metadata.
+        file: Where to write.
+
+    Returns:
+        The model as written.
+    """
+    import onnx
+
+    example = torch.zeros((3, *facts.input.stored), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own, on torch's internals
+        program = torch.onnx.export(
+            model,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS_OF[facts.task]),
+            verbose=False,
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+        )
+    assert program is not None  # so with dynamo=True
+    proto = program.model_proto
+    _strip(proto)
+    proto.metadata_props.add(key=KEY, value=facts.model_dump_json())
+    onnx.checker.check_model(proto, full_check=True)
+    onnx.save_model(proto, str(file))
+    return proto
+
+
+def _strip(proto: "onnx.ModelProto") -> None:
+    """Takes out what the exporter notes for debugging: stack traces name this machine's folders."""
+    graph = proto.graph
+    parts: list[Any] = [proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer]
+    for item in parts:
+        del item.metadata_props[:]
+        item.doc_string = ""
+
+
+def logits_of(
+    model: Served, images: Images, progress: Callable[[int, int], None], batch_size: int = 64
+) -> NDArray[np.float32]:
+    """Scores images by PyTorch: (N, C, H, W) to logits (N, K), or values."""
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(images), batch_size):
+            parts.append(model(torch.from_numpy(np.array(images[start : start + batch_size])))[0].numpy())
+            progress(min(start + batch_size, len(images)), len(images))
+    return np.concatenate(parts)
+
+
+def latency(model: Served, file: Path, images: Images) -> Latency:
+    """Times both runtimes with as many threads, on the CPU.
+
+    Args:
+        model: From `served`.
+        file: What `export` wrote.
+        images: (N, C, H, W), at least one; repeated to fill a batch.
+    """
+    session = model_file.load(file, threads=torch.get_num_threads())
+    medians = {}
+    rounds = _ROUNDS
+    for size in (1, 32):
+        batch = np.ascontiguousarray(np.resize(images[:32], (size, *images.shape[1:])))
+        tensor = torch.from_numpy(batch)
+        with torch.inference_mode():
+            ours, theirs = _interleaved(lambda: session.run(batch, size), lambda: model(tensor))  # noqa: B023 - run at once
+        medians[size] = (median(ours), median(theirs))
+        rounds = min(rounds, len(ours))
+    return Latency(
+        threads=torch.get_num_threads(),
+        rounds=rounds,
+        batch_1_ms=medians[1][0] * 1e3,
+        batch_1_ms_pytorch=medians[1][1] * 1e3,
+        batch_32_per_second=32 / medians[32][0],
+        batch_32_per_second_pytorch=32 / medians[32][1],
+    )
+
+
+def _interleaved(first: Callable[[], object], second: Callable[[], object]) -> tuple[list[float], list[float]]:
+    """Seconds of each, in turn, after one warm-up."""
+    times: tuple[list[float], list[float]] = ([], [])
+    first(), second()
+    began = time.perf_counter()
+    while len(times[0]) < _ROUNDS and (len(times[0]) < 3 or time.perf_counter() - began < _SECONDS):
+        for function, seconds in ((first, times[0]), (second, times[1])):
+            start = time.perf_counter()
+            function()
+            seconds.append(time.perf_counter() - start)
+    return times

@@ -1,0 +1,294 @@
+"""The ONNX artifact: `model.onnx`, one file that holds its preprocessing and says what it is, and its manifest.
+
+Reading and running it needs no torch. The file comes from anywhere, so it is checked before onnxruntime sees it, and
+onnxruntime is given the very bytes that were checked: no external data is ever followed.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from google.protobuf.message import DecodeError, Message
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from graftline.models.checkpoint import InputContract
+from graftline.runtime.errors import RefusedError
+from graftline.runtime.manifest import Manifest
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+
+FILE = "model.onnx"
+INPUT = "images"
+OUTPUTS = ("logits", "probabilities")
+OUTPUTS_OF: dict[str, tuple[str, ...]] = {"classification": OUTPUTS, "multilabel": OUTPUTS, "regression": ("values",)}
+"""By task, in the graph's order."""
+KEY = "graftline"
+_LARGEST = 2**31 - 1  # bytes; protobuf's own limit
+
+
+class Facts(BaseModel):
+    """What the file says of itself under the metadata key `graftline`, so that it can travel alone."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    schema_version: int = 1
+    task: str = "classification"
+    """A key of `OUTPUTS_OF`."""
+    classes: list[str]
+    """Of a regression the names of its values, of a multilabel task those of its labels."""
+    deviation: list[float] = []
+    """Of a regression, of each output over the training labels: what a difference is measured in."""
+    input: InputContract
+    """How the graph makes its network's input from a stored uint8 image; `input.stored` is what to feed."""
+    temperature: float
+    """probabilities = softmax(logits / temperature), multilabel sigmoid(logits / temperature); regression: 1."""
+    backbone: str
+    chosen: str
+    """Digest of the checkpoint's weights."""
+    dataset_digest: str
+    licence: str
+    """Of the source weights."""
+    graftline: str
+    """Version that exported it."""
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """What a difference of outputs is measured in, (1,) or (D,): 1, for a regression the labels' deviations."""
+        return np.asarray(self.deviation or [1.0], np.float64)
+
+
+class Parity(BaseModel):
+    """How far onnxruntime is from PyTorch on the whole test split."""
+
+    examples: int
+    batch_sizes: list[int]
+    """Each ran over all examples."""
+    max_abs_diff: float
+    """Largest difference of a logit; of a value in deviations of the training labels."""
+    tolerance: float
+    """What was allowed: the job's tolerance times the largest logit; of values, times a deviation, and rounding."""
+    argmax_agreement: float | None
+    """Share of (image, batch size) pairs with the same class, or the same labels above 0.5; None for values."""
+    ties: int
+    """Pairs that differ where PyTorch's own two best logits (a label's logit and 0) lie within a tenth of the
+    tolerance."""
+    probabilities_max_abs_diff: float
+    """Largest difference of the file's probabilities from those of its logits; 0 for values."""
+    tested_max_abs_diff: float
+    """Largest difference between PyTorch's outputs now and those that `evaluate` scored, as `max_abs_diff`."""
+
+
+class Latency(BaseModel):
+    """Both runtimes on this machine's CPU, rounds interleaved, medians."""
+
+    threads: int
+    batch_1_ms: float
+    batch_1_ms_pytorch: float
+    batch_32_per_second: float
+    """Images a second."""
+    batch_32_per_second_pytorch: float
+    rounds: int
+
+
+class Int8(BaseModel):
+    """Whether the file holds 8-bit weights."""
+
+    kept: bool = False
+    why: str = "this version exports float32 only; an 8-bit file was neither made nor measured"
+
+
+class OnnxManifest(Manifest):
+    """What the ONNX artifact says of itself."""
+
+    facts: Facts
+    digest: str
+    """sha256 of model.onnx."""
+    size_bytes: int
+    opset: int
+    producer: str
+    input_name: str = INPUT
+    outputs: list[str] = list(OUTPUTS)
+    layout: str = "NCHW uint8, as stored in the dataset; the batch is free"
+    parity: Parity
+    latency: Latency
+    int8: Int8 = Int8()
+
+    def summary(self) -> str:
+        """One line for people."""
+        agree = self.parity.argmax_agreement
+        what = (
+            f"largest difference of a value {self.parity.max_abs_diff:.1e} deviations"
+            if agree is None
+            else f"largest logit difference {self.parity.max_abs_diff:.1e}, labels agree {agree:.2%}"
+        )
+        return (
+            f"{self.size_bytes / 1e6:.1f} MB, opset {self.opset}, on {self.parity.examples:,} test images at batch "
+            f"sizes {', '.join(map(str, self.parity.batch_sizes))}: {what}; "
+            f"{self.latency.batch_1_ms:.1f} ms an image (PyTorch {self.latency.batch_1_ms_pytorch:.1f} ms)"
+        )
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """A checked file in onnxruntime."""
+
+    facts: Facts
+    session: "onnxruntime.InferenceSession"
+
+    def run(self, images: NDArray[np.uint8], batch_size: int = 64) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores images.
+
+        Args:
+            images: (N, C, H, W) of `facts.input.stored`, memory-mapped or not.
+            batch_size: Images a call.
+
+        Returns:
+            Logits and probabilities, each (N, K); of a regression the values, twice.
+        """
+        names = list(OUTPUTS_OF[self.facts.task])
+        parts = [
+            self.session.run(names, {INPUT: np.ascontiguousarray(images[i : i + batch_size])})
+            for i in range(0, len(images), batch_size)
+        ]
+        if not parts:
+            empty = np.empty((0, len(self.facts.classes)), np.float32)
+            return empty, empty
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[-1] for p in parts])
+
+
+def load(path: Path, *, threads: int | None = None) -> OnnxModel:
+    """Opens a model for running.
+
+    Args:
+        path: `model.onnx` under any name, or a folder (ONNX artifact, release) that holds it.
+        threads: CPU threads an operator may use; by default all cores.
+
+    Raises:
+        RefusedError: Not an ONNX file, with data outside of the file, with operators beyond the standard ones, or not
+            one of graftline's.
+    """
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as failures
+
+    file = path / FILE if path.is_dir() else path
+    content = _read(file)
+    model = parse(content, str(file))
+    facts = facts_of(model, str(file))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads or 0
+    refused = (
+        failures.Fail,
+        failures.InvalidArgument,
+        failures.InvalidGraph,
+        failures.InvalidProtobuf,
+        failures.NotImplemented,
+        failures.RuntimeException,
+    )
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except refused as error:
+        raise RefusedError(f"{file}: onnxruntime refuses it: {_first_line(error)}; export it again") from None
+    return OnnxModel(facts, session)
+
+
+def parse(content: bytes, name: str) -> "onnx.ModelProto":
+    """Parses and checks a model's bytes; `name` is for messages.
+
+    Raises:
+        RefusedError: Not a valid ONNX model, data outside of the file, or operators of another domain.
+    """
+    import onnx
+
+    try:
+        model = onnx.load_model_from_string(content)
+    except DecodeError:
+        raise RefusedError(f"{name}: not an ONNX file; give a model.onnx that graftline exported") from None
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise RefusedError(
+                f"{name}: tensor {tensor.name!r} keeps its data outside of the file, which could be "
+                "any file of this machine; export it as one file"
+            )
+    foreign = sorted({entry.domain for entry in model.opset_import} - {"", "ai.onnx"})
+    if foreign:
+        raise RefusedError(f"{name}: uses operators of {', '.join(map(repr, foreign))}; only standard ones run")
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise RefusedError(f"{name}: not a valid ONNX model: {_first_line(error)}; export it again") from None
+    return model
+
+
+def facts_of(model: "onnx.ModelProto", name: str) -> Facts:
+    """Reads what the file says of itself and checks the graph's input and outputs against it."""
+    found = {entry.key: entry.value for entry in model.metadata_props}
+    if KEY not in found:
+        raise RefusedError(
+            f"{name}: no metadata key {KEY!r}, so its classes and input are unknown; "
+            "give a model.onnx that graftline exported"
+        )
+    try:
+        facts = Facts.model_validate(json.loads(found[KEY]))
+    except (ValidationError, json.JSONDecodeError, RecursionError) as error:
+        why = _first_line(error)
+        raise RefusedError(f"{name}: metadata key {KEY!r} is not readable: {why}; export it again") from None
+    if facts.schema_version > (known := Facts.model_fields["schema_version"].default):
+        raise RefusedError(
+            f"{name}: schema version {facts.schema_version}, this graftline reads up to {known}; upgrade graftline"
+        )
+    if facts.task not in OUTPUTS_OF:
+        raise RefusedError(
+            f"{name}: its task is {facts.task!r}, this graftline knows {', '.join(OUTPUTS_OF)}; upgrade graftline"
+        )
+    if len(facts.deviation) not in ((len(facts.classes),) if facts.task == "regression" else (0,)) or not all(
+        0 < value < float("inf") for value in facts.deviation
+    ):
+        raise RefusedError(
+            f"{name}: metadata key {KEY!r}: `deviation` is {facts.deviation[:5]} for "
+            f"{len(facts.classes)} outputs of a {facts.task}; export it again"
+        )
+    stored = [d.dim_value for i in model.graph.input for d in i.type.tensor_type.shape.dim][1:]
+    shapes = {
+        o.name: o.type.tensor_type.shape.dim[-1].dim_value
+        for o in model.graph.output
+        if len(o.type.tensor_type.shape.dim) == 2
+    }
+    if [i.name for i in model.graph.input] != [INPUT] or stored != list(facts.input.stored):
+        raise RefusedError(
+            f"{name}: its input is not `{INPUT}` of {list(facts.input.stored)} as its metadata says; export it again"
+        )
+    if shapes != dict.fromkeys(OUTPUTS_OF[facts.task], len(facts.classes)):
+        raise RefusedError(
+            f"{name}: its outputs are {shapes}, its metadata names {len(facts.classes)} classes; export it again"
+        )
+    return facts
+
+
+def _read(file: Path) -> bytes:
+    if not file.is_file():
+        raise RefusedError(f"{file}: no such file; give a release folder or a model.onnx")
+    if file.stat().st_size > _LARGEST:
+        raise RefusedError(f"{file}: {file.stat().st_size:,} bytes, an ONNX file has at most {_LARGEST:,}")
+    return file.read_bytes()
+
+
+def _tensors(message: Message) -> Iterator[Any]:
+    """Every tensor of a model, however deep: initializers, constants, subgraphs, functions."""
+    if message.DESCRIPTOR.full_name == "onnx.TensorProto":
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for item in [value] if isinstance(value, Message) else value:
+                yield from _tensors(item)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

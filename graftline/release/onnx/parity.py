@@ -1,0 +1,183 @@
+"""Is the exported file the same model? Compared on real images, at several batch sizes; a difference stops the run."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftline.data.images.stored_images import Images
+from graftline.release.onnx.model_file import OnnxModel, Parity
+from graftline.runtime.errors import Kind, RefusedError
+
+Floats = NDArray[np.float32]
+_TIE = 0.1  # of the tolerance: below that, PyTorch itself changes its label with the batch size
+_RETESTED = 100  # times the tolerance: `evaluate` may have run on a GPU, whose convolutions keep fewer bits
+_PROBABILITY = 1e-4
+_ROUNDING = 16 * float(np.finfo(np.float32).eps)  # of a value: it may be large beside the labels' deviation
+_CHUNK = 256  # images at least between two looks at the figures
+
+
+class ParityError(RefusedError):
+    """The exported file gives other answers than the model that was tested; the message shows which and how far."""
+
+    kind: Kind = "bug"
+
+
+def tolerance(reference: Floats, relative: float, task: str = "classification") -> float:
+    """Largest allowed difference of a logit: `relative` times the largest logit; of a value: times a deviation.
+
+    Args:
+        reference: (N, K) logits; values (N, D) in deviations of the training labels.
+        relative: Share, such as 1e-4; float32 leaves about 1e-6.
+        task: Whose outputs they are.
+    """
+    if task == "regression":
+        return relative + _ROUNDING * float(np.abs(reference).max(initial=0.0))
+    return relative * max(float(np.abs(reference).max(initial=0.0)), 1e-6)
+
+
+def compare(
+    model: OnnxModel,
+    images: Images,
+    reference: Floats,
+    tested: Floats,
+    *,
+    batch_sizes: Sequence[int],
+    relative: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> Parity:
+    """Runs a file over all images at each batch size and compares it with PyTorch.
+
+    Args:
+        model: The exported file, opened.
+        images: (N, C, H, W), the whole test split.
+        reference: (N, K) logits, or values, of PyTorch on the same images.
+        tested: (N, K), those that `evaluate` scored.
+        batch_sizes: Each runs over all images; the last batch may be smaller.
+        relative: Tolerance as a share of the largest logit; of values, of the training labels' deviation.
+        progress: Told (images done, images in all).
+
+    Raises:
+        ParityError: No images, a value that is not finite, a difference over the tolerance, or another label where
+            it is not a tie.
+    """
+    if not len(images):
+        raise ParityError("parity: the test split is empty, so nothing shows that the ONNX file equals the model")
+    task, scale = model.facts.task, model.facts.scale.astype(np.float32)
+    reference, tested = reference / scale, tested / scale
+    allowed = tolerance(reference, relative, task)
+    what = _WHAT[task]
+    _same(reference, tested, allowed * _RETESTED, f"the {what}s that `evaluate` scored", 0, what)
+    worst = worst_probability = 0.0
+    differ = ties = done = 0
+    for size in batch_sizes:
+        step = size * max(1, _CHUNK // size)
+        for start in range(0, len(images), step):
+            part = slice(start, start + step)
+            outputs, shares = model.run(images[part], size)
+            scaled = outputs / scale
+            who = f"onnxruntime at batch size {size}"
+            worst = max(worst, _same(reference[part], scaled, allowed, who, start, what))
+            if task != "regression":
+                own = PROBABILITIES[task](outputs / model.facts.temperature)
+                worst_probability = max(worst_probability, _far(own, shares))
+                other = [start + int(i) for i in _others(reference[part], outputs, task)]
+                differ += len(other)
+                ties += sum(_is_tie(reference[i], outputs[i - start], allowed, i, size, task) for i in other)
+            done += len(outputs)
+            if progress:
+                progress(done, len(images) * len(batch_sizes))
+    return Parity(
+        examples=len(images),
+        batch_sizes=list(batch_sizes),
+        max_abs_diff=worst,
+        tolerance=allowed,
+        argmax_agreement=None if task == "regression" else 1 - differ / done,
+        ties=ties,
+        probabilities_max_abs_diff=worst_probability,
+        tested_max_abs_diff=float(np.abs(reference - tested).max()),
+    )
+
+
+def softmax(logits: Floats) -> Floats:
+    """Softmax over the last axis, in float64 inside."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    shares: Floats = (shifted / shifted.sum(-1, keepdims=True)).astype(np.float32)
+    return shares
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """The logistic function, in float64 inside."""
+    shares: Floats = (1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -700, 700)))).astype(np.float32)
+    return shares
+
+
+PROBABILITIES: dict[str, Callable[[Floats], Floats]] = {"classification": softmax, "multilabel": sigmoid}
+"""By task, of logits that are divided by the temperature."""
+_WHAT = {"classification": "logit", "multilabel": "logit", "regression": "value"}
+
+
+def _others(reference: Floats, found: Floats, task: str) -> NDArray[np.int64]:
+    """Rows whose class, or any of whose labels, is another one."""
+    if task == "multilabel":
+        return np.flatnonzero(((reference > 0) != (found > 0)).any(1))
+    return np.flatnonzero(found.argmax(1) != reference.argmax(1))
+
+
+def _same(reference: Floats, found: Floats, allowed: float, what: str, offset: int, output: str) -> float:
+    if reference.shape != found.shape:
+        raise ParityError(
+            f"parity: {what} has shape {found.shape}, PyTorch gives {reference.shape}; "
+            "the file belongs to another model"
+        )
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(reference - found)
+    difference[~(np.isfinite(reference) & np.isfinite(found))] = np.inf
+    at = np.unravel_index(int(difference.argmax()), difference.shape)
+    worst = float(difference[at])
+    if not (worst <= allowed and np.isfinite(worst)):
+        of, unit = ("class", "") if output == "logit" else ("output", " deviations")
+        raise ParityError(
+            f"parity: on test image {offset + int(at[0])}, {of} {int(at[1])}, PyTorch gives {output} "
+            f"{reference[at]:.6g} and {what} {found[at]:.6g}: difference {worst:.3g}{unit}, allowed "
+            f"{allowed:.3g}; nothing is exported, please report this with the backbone's name"
+        )
+    return worst
+
+
+def _is_tie(reference: Floats, found: Floats, allowed: float, image: int, size: int, task: str) -> bool:
+    if task == "multilabel":
+        return _is_even(reference, found, allowed, image, size)
+    ours, theirs = int(reference.argmax()), int(found.argmax())
+    margin = float(reference[ours] - reference[theirs])
+    if margin <= allowed * _TIE:
+        return True
+    raise ParityError(
+        f"parity: test image {image} is class {ours} by PyTorch (logit {reference[ours]:.6g}) and class "
+        f"{theirs} by onnxruntime at batch size {size} (PyTorch's logit {reference[theirs]:.6g}, "
+        f"onnxruntime's {found[theirs]:.6g}); nothing is exported, please report this with the "
+        "backbone's name"
+    )
+
+
+def _is_even(reference: Floats, found: Floats, allowed: float, image: int, size: int) -> bool:
+    """Whether each label that differs has a logit of as good as 0, a probability of one half."""
+    margins = np.where((reference > 0) != (found > 0), np.abs(reference), 0)
+    if float(margins.max()) <= allowed * _TIE:
+        return True
+    label = int(margins.argmax())
+    raise ParityError(
+        f"parity: label {label} of test image {image} has logit {reference[label]:.6g} by PyTorch and "
+        f"{found[label]:.6g} by onnxruntime at batch size {size}; nothing is exported, please report "
+        "this with the backbone's name"
+    )
+
+
+def _far(expected: Floats, found: Floats) -> float:
+    worst = float(np.abs(expected - found).max())
+    if not worst <= _PROBABILITY:
+        raise ParityError(
+            f"parity: probabilities are up to {worst:.3g} away from those of logits / temperature, "
+            f"allowed {_PROBABILITY:g}; the temperature in the file is not the one that was fitted"
+        )
+    return worst

@@ -1,0 +1,107 @@
+"""The candidates side by side: table, dot plot, learning curves."""
+
+import math
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from graftline.models.checkpoint import Epoch, Row
+from graftline.report import plots, wording
+from graftline.report.plots import Dot, Kind
+from graftline.report.run.artifacts import Run
+
+SCORES = {
+    "classification": "balanced accuracy",
+    "regression": "RMSE in deviations",
+    "multilabel": "macro average precision",
+}
+"""The main metric on validation, by task."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One candidate in table and plots."""
+
+    name: str
+    kind: Kind
+    row: Row
+    curve: list[Epoch]
+
+    @property
+    def style(self) -> str:
+        """The table row's class."""
+        return "failed" if self.row.status != "ok" else self.kind
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One candidate's drawing."""
+
+    line: Line
+    drawing: Markup
+
+
+def lines(run: Run) -> list[Line]:
+    """All candidates, the best on validation first, those without a score and the control behind."""
+    found = []
+    gone = {stand.name for stand in run.selection.stands if stand.left}  # the tournament's own table has them
+    for name, row in zip(run.selection.names, run.selection.rows, strict=True):
+        if name in gone:
+            continue
+        kind: Kind = "control" if row.strategy == "control" else "chosen" if name == run.selection.chosen else "other"
+        found.append(Line(name, kind, row, run.selection.histories.get(name, [])))
+    return sorted(found, key=lambda line: (line.kind == "control", line.row.status != "ok", _rank(line.row)))
+
+
+def dot_plot(found: list[Line], task: str = "classification") -> Markup | None:
+    """Validation scores with a standard error to each side; None below two scores."""
+    sign = -1 if task == "regression" else 1
+    scored = [
+        Dot(line.name, sign * line.row.val_score, *_ends(line.row, sign), line.kind)
+        for line in found
+        if line.row.val_score is not None and line.row.status == "ok"
+    ]
+    if len(scored) < 2:
+        return None
+    alt = "; ".join(
+        f"{dot.label} {wording.plain(dot.value) if sign < 0 else wording.percent(dot.value)}" for dot in scored
+    )
+    return plots.dots(
+        scored,
+        f"{SCORES[task]}, \N{PLUS-MINUS SIGN} 1 standard error",
+        f"Validation score of each candidate: {alt}",
+        shares=sign > 0,
+    )
+
+
+def score(row: Row, task: str) -> str:
+    """A row's main metric on validation with its standard error: `91.2% ± 0.8`, `0.412 ± 0.020`."""
+    if row.val_score is None or task != "regression":
+        error = "" if row.val_score_se is None else f" \N{PLUS-MINUS SIGN} {100 * row.val_score_se:.1f}"
+        return f"{wording.percent(row.val_score)}{error}"
+    error = "" if row.val_score_se is None else f" \N{PLUS-MINUS SIGN} {wording.plain(row.val_score_se)}"
+    return f"{wording.plain(-row.val_score)}{error}"
+
+
+def curves(found: list[Line], measure: str = "accuracy") -> list[Curve]:
+    """A drawing for each candidate that was trained in more than one epoch."""
+    drawn = [line for line in found if len(line.curve) > 1]
+    return [
+        Curve(
+            line,
+            plots.learning(
+                line.name, line.kind, line.curve, [other.curve for other in drawn if other is not line], measure
+            ),
+        )
+        for line in drawn
+    ]
+
+
+def _ends(row: Row, sign: int) -> tuple[float | None, float | None]:
+    if row.val_score is None or row.val_score_se is None:
+        return None, None
+    return sign * row.val_score - row.val_score_se, sign * row.val_score + row.val_score_se
+
+
+def _rank(row: Row) -> float:
+    return math.inf if row.val_score is None else -row.val_score

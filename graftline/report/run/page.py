@@ -1,0 +1,247 @@
+"""The report: a run's artifacts as one HTML page that needs nothing else."""
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import PurePosixPath
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import graftline
+from graftline.report import plots, wording
+from graftline.report.run import candidates, race, samples, tested
+from graftline.report.run.artifacts import Run
+from graftline.report.run.candidates import Line
+from graftline.report.run.config_yaml import to_yaml
+
+_FEW = 30  # test images of a class
+
+
+@dataclass(frozen=True)
+class Station:
+    """One stop of the path from source to gate."""
+
+    what: str
+    key: str
+    note: str
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One row of the cost table."""
+
+    what: str
+    presentations: int
+    seconds: float
+    style: str = ""
+
+
+def render(run: Run) -> str:
+    """Renders the page.
+
+    Args:
+        run: The artifacts, read.
+
+    Returns:
+        HTML text; all that came from outside is escaped.
+    """
+    found, data = run.evaluation, run.data.manifest
+    delta = run.config.delta
+    headline, sentence = wording.verdict(found.gain, delta)
+    lines = candidates.lines(run)
+    drawings = {
+        "gain": plots.gain_interval(found.gain, delta),
+        "comparison": tested.comparison(found),
+        "dots": candidates.dot_plot(lines, found.task),
+        "reliability": tested.reliability(run),
+        "precisions": tested.precisions(found),
+    }
+    main = found.gain.measure
+    fewest = min((int(row["examples"]) for row in found.per_class if row["examples"]), default=0)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            run=run,
+            found=found,
+            data=data,
+            version=graftline.__version__,
+            css=_css(),
+            headline=headline,
+            sentence=sentence,
+            best=wording.best_of(found.best, found.test[main], found.control_test[main], found.baselines, main),
+            main=main,
+            fits=tested.fits(run),
+            score_name=candidates.SCORES[found.task],
+            score=candidates.score,
+            plots=drawings,
+            lines=lines,
+            curves=candidates.curves(lines, main),
+            path=_path(run, lines),
+            race=race.section(run),
+            measures=wording.MEASURES,
+            method=run.chosen.row.val_method or "the validation split",
+            matrix=tested.matrix(found),
+            heat=tested.heat(found),
+            confused=tested.confused(found),
+            classes=_classes(run),
+            few=fewest < _FEW,
+            right=samples.right(run),
+            wrong=samples.wrong(run),
+            source_notes=_source_notes(run),
+            costs=_costs(run),
+            config=to_yaml(run.config),
+            **_functions(),
+        )
+    )
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("graftline.report.run", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["percent"] = wording.percent
+    made.filters["plain"] = wording.plain
+    made.filters["sentence"] = wording.sentence
+    made.filters["listed"] = wording.listed
+    return made
+
+
+def _visible(value: Any) -> Any:
+    return wording.visible(value) if type(value) is str else value
+
+
+def _functions() -> dict[str, Any]:
+    names = (
+        "percent",
+        "points",
+        "plain",
+        "short",
+        "scientific",
+        "count",
+        "plural",
+        "value",
+        "ends",
+        "duration",
+        "size",
+        "amount",
+        "signed",
+        "kinds",
+        "kind",
+    )
+    return {name: getattr(wording, name) for name in names}
+
+
+def _css() -> Markup:
+    return Markup(resources.files("graftline.report").joinpath("style.css").read_text(encoding="utf-8"))
+
+
+def _path(run: Run, lines: list[Line]) -> list[Station]:
+    found, parity = run.evaluation, run.onnx.parity
+    shown = sum(source.row.presentations for source in run.sources.values())
+    seconds = sum(source.row.train_seconds for source in run.sources.values())
+    tried = [line for line in lines if line.kind != "control"]
+    good = [line for line in tried if line.row.status == "ok"]
+    several = len(run.sources) != 1
+    best = next((line.row for line in lines if line.kind == "chosen"), run.chosen.row)
+    main = found.gain.measure
+    quality = found.test[main]
+    held = (
+        f"{wording.percent(quality.low)} to {wording.percent(quality.high)} of {wording.count(found.examples)} images"
+        if main == "accuracy"
+        else f"{found.gain.unit.figure} {wording.ends(quality, main)} on {wording.count(found.examples)} images"
+    )
+    return [
+        Station(
+            "Source",
+            wording.plural(len(run.sources), "source") if several else next(iter(run.sources)),
+            ", ".join(run.sources) if several else _origin(run),
+        ),
+        Station(
+            "Pretrained",
+            f"{wording.count(shown)} images" if shown else "nothing to train",
+            f"shown in {wording.duration(seconds)}" if shown else "the weights are taken as they are",
+        ),
+        Station(
+            "Candidates",
+            wording.plural(len(good), "candidate"),
+            f"and the control{f'; {len(tried) - len(good)} more had no result' if len(good) < len(tried) else ''}",
+        ),
+        Station(
+            "Chosen on validation",
+            run.selection.chosen,
+            f"{candidates.SCORES[found.task]} {candidates.score(best, found.task)}",
+        ),
+        Station("Test", wording.value(quality, main), held),
+        Station(
+            "ONNX",
+            wording.size(run.onnx.size_bytes),
+            f"logits differ by {wording.scientific(parity.max_abs_diff)} at most"
+            if main != "rmse"
+            else f"values differ by {wording.scientific(parity.max_abs_diff)} deviations at most",
+        ),
+        Station("Gate", run.gate.verdict, wording.plural(len(run.gate.reasons), "reason"), run.gate.verdict),
+    ]
+
+
+def _origin(run: Run) -> str:
+    """Where the only source comes from, without the folders above it."""
+    source = run.config.source[0]
+    if source.data:
+        return source.data if source.data.startswith("builtin:") else PurePosixPath(source.data).name
+    return "published weights" if source.init == "DEFAULT" else PurePosixPath(source.init).name
+
+
+def _classes(run: Run) -> list[dict[str, Any]]:
+    """Per-class figures; many classes by recall (average precision, R2), the lowest first."""
+    rows = run.evaluation.per_class
+    by = {"classification": "recall", "multilabel": "ap", "regression": "r2"}[run.evaluation.task]
+    return rows if len(rows) <= _FEW else sorted(rows, key=lambda row: (not row["examples"], row[by]))
+
+
+def _source_notes(run: Run) -> list[str]:
+    found = []
+    for label, source in run.sources.items():
+        licence = [f"licence of the weights: {source.licence}"] if source.licence else []
+        found += [f"{label}: {note}" for note in [*licence, *source.row.notes]]
+    return found
+
+
+def _costs(run: Run) -> list[Cost]:
+    found = run.evaluation
+    pretrained = [
+        Cost(f"source {label}", source.row.presentations, source.row.train_seconds)
+        for label, source in run.sources.items()
+        if source.row.presentations
+    ]
+    seeds, sides = len(found.chosen.presentations), (found.chosen, found.control)
+    more = (
+        []
+        if seeds == 1
+        else [
+            Cost(
+                f"further seeds of both ({seeds - 1} each)",
+                sum(sum(side.presentations[1:]) for side in sides),
+                sum(sum(side.seconds[1:]) for side in sides),
+            )
+        ]
+    )
+    rows = [row for row in run.selection.rows if row.strategy != "control"]
+    return [
+        *pretrained,
+        Cost(f"transfer: {run.selection.chosen}", found.chosen.presentations[0], found.chosen.seconds[0], "chosen"),
+        Cost("control", found.control.presentations[0], found.control.seconds[0], "control"),
+        Cost(
+            "all candidates but the control",
+            sum(row.presentations for row in rows),
+            sum(row.train_seconds for row in rows),
+        ),
+        *more,
+    ]

@@ -1,0 +1,149 @@
+"""Test images with what the model says of them: some that it has right, and those that it is most wrongly sure of."""
+
+import base64
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from graftline.data.dataset import read_samples
+from graftline.evaluation.metrics.multilabel import losses
+from graftline.release.onnx.parity import softmax
+from graftline.report import wording
+from graftline.report.run.artifacts import Run
+
+_EACH = 8
+_VALUES = 4  # of a regression, under a picture
+_SIDE = 176  # pixels at most; twice what a phone shows
+_SMALL = 64  # up to here pixels are shown as squares, and PNG is smaller than JPEG
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and the model's answer."""
+
+    picture: str
+    """As a data: URI."""
+    small: bool
+    key: str
+    """The file it came from."""
+    truth: str
+    label: str
+    probability: float | None
+    """Of the label; None where there are several, or values."""
+    good: bool = False
+    """Whether there is nothing to add to the answer."""
+
+
+def right(run: Run) -> list[Sample]:
+    """Right answers, one class after another, each the first of its class in the test split's order.
+
+    Regression: those that are closest. Multilabel: those with every label right, the likeliest first.
+    """
+    if run.evaluation.task != "classification":
+        order = np.argsort(_off(run), kind="stable")
+        return _told(run, [i for i in order if run.evaluation.task == "regression" or _exact(run)[i]][:_EACH])
+    labels, said, _ = _answers(run)
+    found = np.flatnonzero(labels == said)
+    firsts = found[np.unique(labels[found], return_index=True)[1]]
+    rest = np.setdiff1d(found, firsts)
+    return _samples(run, sorted(firsts[:_EACH]) + sorted(rest[: max(0, _EACH - len(firsts))]))
+
+
+def wrong(run: Run) -> list[Sample]:
+    """Wrong answers, the surest first; the values that are farthest off, the labels that are least likely."""
+    if run.evaluation.task != "classification":
+        order = np.argsort(-_off(run), kind="stable")
+        return _told(run, [i for i in order if run.evaluation.task == "regression" or not _exact(run)[i]][:_EACH])
+    labels, said, sure = _answers(run)
+    found = np.flatnonzero(labels != said)
+    return _samples(run, found[np.argsort(-sure[found], kind="stable")][:_EACH])
+
+
+def _answers(run: Run) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    shares = probabilities(run)
+    return run.predictions.labels, shares.argmax(1), shares.max(1)
+
+
+def _outputs(run: Run) -> NDArray[np.float32]:
+    return run.predictions.chosen[run.evaluation.chosen.seeds[0]]
+
+
+def _off(run: Run) -> NDArray[np.float64]:
+    """How far each answer is from the truth, (N,): mean error in deviations, or mean loss over the labels."""
+    outputs, labels = _outputs(run).astype(np.float64), run.predictions.labels
+    if run.evaluation.task == "regression":
+        found: NDArray[np.float64] = (np.abs(outputs - labels) / run.onnx.facts.scale).mean(1)
+        return found
+    return np.asarray(losses(outputs / run.evaluation.temperature, labels).mean(1))
+
+
+def _exact(run: Run) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = ((_outputs(run) > 0) == (run.predictions.labels > 0.5)).all(1)
+    return found
+
+
+def _told(run: Run, rows: Iterable[int]) -> list[Sample]:
+    """Samples with several labels, or with values."""
+    outputs, labels, names = _outputs(run), run.predictions.labels, run.evaluation.classes
+    stored = [sample for sample in read_samples(run.place) if sample.split == "test"]
+    return [
+        Sample(
+            *_picture(run.data.test.images[i]),
+            stored[i].key,
+            _said(labels[i], names, run.evaluation.task),
+            _said(outputs[i], names, run.evaluation.task),
+            None,
+            run.evaluation.task == "multilabel" and bool(((outputs[i] > 0) == (labels[i] > 0.5)).all()),
+        )
+        for i in rows
+    ]
+
+
+def _said(row: NDArray[np.floating], names: list[str], task: str) -> str:
+    if task == "multilabel":  # of 0 and 1, or logits
+        return ", ".join(name for name, there in zip(names, row > 0, strict=True) if there) or "no label"
+    values = [f"{value:.4g}".replace("-", wording.MINUS) for value in row[:_VALUES]]
+    if len(row) == 1:
+        return values[0]
+    told = [f"{name} {value}" for name, value in zip(names, values, strict=False)]
+    return ", ".join(told) + (", ..." if len(row) > _VALUES else "")
+
+
+def probabilities(run: Run) -> NDArray[np.float32]:
+    """(N, K) of the model that ships, temperature applied."""
+    return softmax(_outputs(run) / run.evaluation.temperature)
+
+
+def _samples(run: Run, rows: Iterable[int]) -> list[Sample]:
+    shares = probabilities(run)
+    classes = run.data.manifest.classes
+    stored = [sample for sample in read_samples(run.place) if sample.split == "test"]
+    return [
+        Sample(
+            *_picture(run.data.test.images[i]),
+            stored[i].key,
+            classes[run.predictions.labels[i]],
+            classes[int(shares[i].argmax())],
+            float(shares[i].max()),
+            int(shares[i].argmax()) == run.predictions.labels[i],
+        )
+        for i in rows
+    ]
+
+
+def _picture(image: NDArray[np.uint8]) -> tuple[str, bool]:
+    """A (C, H, W) image as a data: URI, and whether it is small."""
+    array = np.asarray(image)
+    picture = Image.fromarray(array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
+    small = max(picture.size) <= _SMALL
+    picture.thumbnail((_SIDE, _SIDE))
+    file = io.BytesIO()
+    if small:
+        picture.save(file, "PNG", optimize=True)
+    else:
+        picture.save(file, "JPEG", quality=80, optimize=True)
+    return f"data:image/{'png' if small else 'jpeg'};base64,{base64.b64encode(file.getvalue()).decode()}", small

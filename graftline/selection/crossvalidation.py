@@ -1,0 +1,70 @@
+"""Repeated stratified folds: the same training on each, scored on what it did not see (Kohavi 1995)."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from graftline.runtime import events
+from graftline.training import recipe
+from graftline.training.batches.samples import Samples
+from graftline.training.contract import Task, Trained
+from graftline.training.resume.journal import Cell
+from graftline.training.validation import FOLDS, REPEATS, Score, folds, score
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """Scores over all folds."""
+
+    accuracy: float | None
+    main: float
+    se: float
+    """Standard error of `main` over folds."""
+    method: str
+
+
+def cross_validate(train: Callable[[Task], Trained], task: Task, samples: Samples) -> Crossed:
+    """Trains and scores on 2 x 5 folds.
+
+    Args:
+        train: A strategy.
+        task: How to train; its own samples are not used.
+        samples: Train and validation together.
+
+    Raises:
+        DivergedError: A fold's training did.
+        ValueError: No class has two samples.
+    """
+    pairs = folds(samples.labels, task.seed, repeats=REPEATS)
+    if not pairs:
+        raise ValueError("no class with two samples to cross-validate on")
+    found = []
+    for number, (inside, held) in enumerate(pairs, start=1):
+        name = task.meter.label = f"fold {number} of {len(pairs)}"
+        if (kept := task.journal.get(name)) is not None and kept.done:
+            found.append(Score(**kept.values))
+            shown = recipe.computed(task.options, task.training, len(inside)) if task.options else 0
+            task.meter.advance(shown, events.GOES_ON)
+            continue
+        trained = train(
+            replace(
+                task, train=samples.subset(inside), val=samples.subset(np.arange(0)), journal=task.journal.within(name)
+            )
+        )
+        outside = samples.subset(held)
+        found.append(score(trained.predict(outside), outside.labels, task.training.loss, task.objective))
+        task.journal.drop(name)
+        task.journal.put(name, Cell(vars(found[-1]), done=True))
+    task.meter.label = ""
+    main = [each.main for each in found]
+    accuracies = [each.accuracy for each in found if each.accuracy is not None]
+    count = len(pairs) // REPEATS
+    few = "" if count == FOLDS else " (a class has too few samples for 5)"
+    return Crossed(
+        accuracy=float(np.mean(accuracies)) if accuracies else None,
+        main=float(np.mean(main)),
+        se=float(np.std(main, ddof=1)) / math.sqrt(len(main)),
+        method=f"{REPEATS} x {count}-fold over train + validation{few}",
+    )

@@ -1,0 +1,85 @@
+"""One candidate's training and its score: the row that it is compared by."""
+
+import time
+from dataclasses import dataclass
+
+from graftline.config.jobs import Candidate
+from graftline.models.checkpoint import Row
+from graftline.selection.crossvalidation import Crossed, cross_validate
+from graftline.strategies import STRATEGIES
+from graftline.training import recipe
+from graftline.training.contract import Task, Trained
+from graftline.training.validation import FOLDS, REPEATS, score
+
+
+@dataclass(frozen=True)
+class Result:
+    """A training that went well."""
+
+    trained: Trained
+    row: Row
+
+
+def train(job: Candidate, task: Task) -> Result:
+    """Trains a candidate whole and, where its job says so, in folds.
+
+    Args:
+        job: Says how to score.
+        task: How to train.
+
+    Raises:
+        DivergedError: In its first epoch.
+        NotApplicableError: The strategy has nothing to work on.
+    """
+    strategy = STRATEGIES[job.strategy_name]
+    crossed: Crossed | None = None
+    if job.cross_validate and not job.is_control:
+        samples = task.train.whole()
+        crossed = cross_validate(strategy, task, samples)
+    began = time.perf_counter()
+    trained = strategy(task)
+    seconds = max(time.perf_counter() - began, trained.history[-1].seconds if trained.history else 0.0)
+    row = Row(
+        source=job.source,
+        strategy=job.strategy_name,
+        status="diverged" if trained.diverged else "ok",
+        reason=trained.diverged,
+        train_seconds=seconds,
+        presentations=trained.presentations,
+        trained_parameters=trained.trained_parameters,
+        converged=trained.converged,
+        learning_rate=trained.learning_rate,
+        recipe=job.recipe,
+        notes=[*trained.notes, *([trained.numerics] if trained.numerics else [])],
+    )
+    if crossed is not None:
+        scored = {
+            "val_accuracy": crossed.accuracy,
+            "val_score": crossed.main,
+            "val_score_se": crossed.se,
+            "val_method": crossed.method,
+        }
+    elif len(task.val):
+        found = score(trained.predict(task.val), task.val.labels, task.training.loss, task.objective)
+        scored = {
+            "val_accuracy": found.accuracy,
+            "val_score": found.main,
+            "val_score_se": found.se,
+            "val_method": "validation split",
+        }
+    else:
+        scored = {"val_method": "none: no validation images"}
+    task.meter.finish()
+    return Result(trained, row.model_copy(update=scored))
+
+
+def images_of(job: Candidate, train: int, pool: int) -> int:
+    """Returns how many images go through the network, about: those of the training and of its folds."""
+    if job.strategy is None:
+        return min(job.longest, job.control.max_presentations or job.longest)
+    work = recipe.computed(job.strategy, job.training, train)
+    work = recipe.feature_passes(job.strategy) * pool + (work if job.until is None else min(work, job.until))
+    if job.cross_validate:
+        inside = pool * (FOLDS - 1) // FOLDS
+        work += REPEATS * FOLDS * recipe.computed(job.strategy, job.training, inside)
+    return work

@@ -1,0 +1,137 @@
+"""A tournament's first rung: the candidates that the budget pays for, and how far each goes before the first cut."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import safe_open
+
+from graftline.config import Budget
+from graftline.config.data import Predicted
+from graftline.config.jobs import Candidate, PlanJob, RaceJob
+from graftline.models.checkpoint import WEIGHTS, CheckpointManifest
+from graftline.runtime import events
+from graftline.runtime.errors import RefusedError
+from graftline.selection.tournament.pool import Entry, Traits, applies, entries
+from graftline.selection.tournament.rungs import FEWEST, FULL, Rungs, rungs_of, split
+from graftline.training.recipe import any_size, cut_short
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A candidate and what kind of the pool it is."""
+
+    kind: Entry
+    candidate: Candidate
+
+    @property
+    def passes(self) -> int:
+        """Of its whole training."""
+        return self.candidate.training.epochs or 1
+
+
+def enter(
+    job: PlanJob, sources: Mapping[str, Traits], make: Callable[[str, Entry], Candidate | None], *, images: int
+) -> tuple[list[Candidate], RaceJob]:
+    """Lists the first rung.
+
+    Args:
+        job: Strategies and budget.
+        sources: What each source can serve, by label.
+        make: Makes the candidate of a source, with what its kind changes in the recipe; None where it cannot be.
+        images: In the training split.
+
+    Returns:
+        Candidates, and the job of the later rungs, its controls still missing.
+
+    Raises:
+        RefusedError: The budget is too small for a tournament.
+    """
+    entrants = []
+    for kind, asked in entries(job.strategies):
+        for label, traits in sources.items():
+            if (asked or applies(kind, traits)) and (made := make(label, kind)) is not None:
+                entrants.append(
+                    Entrant(
+                        kind,
+                        made.model_copy(
+                            update={
+                                "name": made.name + kind.suffix,
+                                "recipe": [f"in the race: {kind.why}", *made.recipe],
+                            }
+                        ),
+                    )
+                )
+    cheap = [each for each in entrants if each.kind.cheap]
+    racing = [each for each in entrants if not each.kind.cheap]
+    budget = job.budget or Budget()
+    rungs, passes, spent = _rungs(budget, cheap, racing, len(sources), images)
+    if left_out := [each.candidate.name for each in racing[rungs.sizes[0] :]]:
+        events.log(f"more than the budget pays for, left out: {', '.join(left_out)}")
+    first = [each.candidate for each in cheap] + [_paused(each, rungs, images) for each in racing[: rungs.sizes[0]]]
+    return first, RaceJob(
+        sizes=list(rungs.sizes),
+        ends=list(rungs.ends),
+        passes=passes,
+        spent=spent,
+        images=images,
+        minutes=budget.minutes,
+    )
+
+
+def _rungs(
+    budget: Budget, cheap: list[Entrant], racing: list[Entrant], sources: int, images: int
+) -> tuple[Rungs, int, int]:
+    """Returns the rungs, the whole budget and the first rung's share, in passes."""
+    length = max((each.passes for each in racing), default=1)
+    aside, before = sum(each.kind.before for each in cheap), [each.kind.before for each in racing]
+    passes = budget.presentations // images if budget.presentations else aside + FULL * length * sources
+    rungs = split(passes - aside, length, before)
+    if rungs is None:
+        least = (aside + rungs_of(min(FEWEST, len(before)), 1).cost(before)) * images
+        count = len(cheap) + min(FEWEST, len(before))
+        raise RefusedError(
+            f"budget: {budget.presentations} presentations are too few for a tournament of {count} "
+            f"candidates over {images} training images; give at least {least}, or list fewer strategies"
+        )
+    if rungs.sizes[0]:
+        events.log(
+            f"a tournament of {len(cheap)} + {rungs.sizes[0]} candidates; rungs of "
+            + ", ".join(f"{size} for {end} passes" for size, end in zip(rungs.sizes, rungs.ends, strict=True))
+            + f"; {rungs.cost(before) + aside} of {passes} passes over {images} images"
+        )
+        if rungs.ends[-1] < length:
+            events.log(f"{rungs.ends[-1]} passes at most: the budget does not pay for the {length} of the recipe")
+    return rungs, passes, aside + sum(before[: rungs.sizes[0]]) + rungs.sizes[0] * rungs.ends[0]
+
+
+def _paused(each: Entrant, rungs: Rungs, images: int) -> Candidate:
+    """Returns a candidate with its pause at the end of the first rung, and no longer than the last one."""
+    epochs = min(each.passes, rungs.ends[1] if each.kind.short else rungs.ends[-1])
+    training = each.candidate.training.model_copy(update={"epochs": epochs})
+    until = rungs.ends[0] * images if rungs.ends[0] < epochs else None
+    why = each.candidate.recipe
+    if epochs < each.passes:
+        why = cut_short(why, epochs, "an early end" if each.kind.short else "what the tournament's budget pays for")
+    return each.candidate.model_copy(update={"training": training, "until": until, "recipe": why})
+
+
+def traits(source: CheckpointManifest, folder: Path, classes: list[str], task: Predicted) -> Traits:
+    """Looks up what a source can serve.
+
+    Args:
+        source: Its manifest.
+        folder: Its checkpoint.
+        classes: The target's.
+        task: The target's.
+    """
+    known = {_plain(part) for name in source.classes for part in (name, *name.split(","))}
+    trained = source.strategy != "random" and bool(source.classes)
+    with safe_open(folder / WEIGHTS, framework="np") as file:
+        batch_norm = any(name.endswith("running_mean") for name in file.keys())  # noqa: SIM118
+    side = min(source.input.height, source.input.width) if any_size(source.backbone) else 0
+    return Traits(trained and any(_plain(name) in known for name in classes), trained, batch_norm, task, side)
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").split()).casefold()

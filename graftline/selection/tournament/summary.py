@@ -1,0 +1,36 @@
+"""A tournament in words, as far as it is known before the data are."""
+
+from collections.abc import Iterator
+
+from graftline.config import Budget
+from graftline.config.jobs import PlanJob
+from graftline.selection.tournament.pool import Entry, entries
+from graftline.selection.tournament.rungs import ETA, FEWEST, FULL, SHARES
+
+
+def told(job: PlanJob, sources: list[str]) -> Iterator[str]:
+    """Yields lines on the candidates, the rungs and the budget.
+
+    Args:
+        job: With a budget.
+        sources: Their labels.
+    """
+    budget = job.budget or Budget()
+    listed = [entry for entry, _ in entries(job.strategies)]
+    cheap, racing = ([entry for entry in listed if entry.cheap is kind] for kind in (True, False))
+    yield f"a tournament of the sources {', '.join(sources)}, where they can serve, and then the control:"
+    yield f"  whole in the first rung: {_names(cheap)}"
+    yield f"  racing, the first ones first: {_names(racing)}"
+    ends = [f"{share:.0%}" for share in SHARES]
+    yield (f"  rungs: {len(SHARES)}, each to {', '.join(ends)} of a whole training; about one in {ETA} goes on")
+    shown = (
+        f"{budget.presentations:,} images shown"
+        if budget.presentations
+        else f"what {FULL} whole trainings a source show, by the number of training images"
+    )
+    yield f"  budget: {shown}{f'; at most {budget.minutes:g} minutes of training' if budget.minutes else ''}"
+    yield f"  it decides how many race (at least {FEWEST}), and where it is small, how long a whole training is"
+
+
+def _names(listed: list[Entry]) -> str:
+    return ", ".join(f"{entry.strategy.name}{entry.suffix}" for entry in listed) or "none"

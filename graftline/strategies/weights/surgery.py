@@ -1,0 +1,105 @@
+"""The source's head on the target, row by row: what becomes of each class goes by its name, never by its place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from graftline.models.network import Network
+from graftline.strategies.weights.class_matching import partners
+from graftline.training.contract import Surgery, Task
+
+
+@dataclass(frozen=True)
+class Grafted:
+    """What a target's head has of the source's."""
+
+    surgery: Surgery
+    keys: list[str] = field(default_factory=list)
+    """Names of the network's weights that are the source's as a whole."""
+    taken: list[str] = field(default_factory=list)
+    """Names of the source's that anything was taken of."""
+    whole: bool = False
+    """Nothing in the head was drawn anew."""
+
+
+def anew(task: Task) -> Surgery:
+    """Returns what is said of a head that was drawn or fitted anew: no row is kept."""
+    return _surgery(task, _partners(task), kept=False)
+
+
+def graft(task: Task, network: Network) -> Grafted:
+    """Puts into a new head what the source's head has for the target's classes, in place.
+
+    Rows of classes that both have are kept, those of new classes are drawn anew around the mean of the source's rows,
+    as far from it as the kept ones are, so that no class begins louder than another (after Hewitt 2021, who grows
+    vocabularies so). Hidden layers are carried from the first as long as shapes agree; rows are kept only behind
+    hidden layers that all were. Where no class has its namesake, the head stays as it was drawn.
+
+    Args:
+        task: Its source has the head; one of the source's architecture serves where it is a single linear layer.
+        network: With a head drawn anew.
+    """
+    matches = _partners(task)
+    theirs, ours = (
+        _dense_layers(task),
+        [(f"head.{name}", part) for name, part in network.head.named_modules() if isinstance(part, nn.Linear)],
+    )
+    if not theirs or all(match is None for match in matches):
+        return Grafted(anew(task))
+    keys: list[str] = []
+    taken: list[str] = []
+    for (source, their), (name, our) in zip(theirs[:-1], ours[:-1], strict=False):
+        if their.weight.shape != our.weight.shape:
+            break
+        our.load_state_dict(their.state_dict())
+        keys, taken = keys + _names(name), taken + _names(source)
+    (source, their), (name, our) = theirs[-1], ours[-1]
+    if len(keys) < 2 * (len(ours) - 1) or len(theirs) != len(ours) or their.in_features != our.in_features:
+        return Grafted(anew(task), keys, taken)
+    _put_rows(their, our, matches)
+    whole = None not in matches
+    return Grafted(_surgery(task, matches, kept=True), keys + _names(name) * whole, taken + _names(source), whole)
+
+
+def _partners(task: Task) -> list[int | None]:
+    return partners(task.start.manifest.classes, task.classes)
+
+
+def _surgery(task: Task, matches: Sequence[int | None], *, kept: bool) -> Surgery:
+    here = [name for name, match in zip(task.classes, matches, strict=True) if kept and match is not None]
+    return Surgery(
+        here,
+        [name for name in task.classes if name not in here],
+        [name for place, name in enumerate(task.start.manifest.classes) if place not in matches],
+    )
+
+
+def _dense_layers(task: Task) -> list[tuple[str, nn.Linear]]:
+    """Returns the source head's linear layers if nothing else in it would be lost, else none."""
+    head, source = task.start.network.head, task.start.manifest
+    found = [(f"head.{name}".rstrip("."), part) for name, part in head.named_modules() if isinstance(part, nn.Linear)]
+    if source.source_head:
+        parts = [part for part in head.modules() if not isinstance(part, (nn.Sequential, nn.Dropout))]
+        found = found if len(parts) == len(found) == 1 else []
+    same = source.task == task.objective.task  # a logit is no value
+    return found if same and found and found[-1][1].out_features == len(source.classes) else []
+
+
+def _names(name: str) -> list[str]:
+    return [f"{name}.weight", f"{name}.bias"]
+
+
+def _put_rows(their: nn.Linear, our: nn.Linear, matches: Sequence[int | None]) -> None:
+    kept = [row for row, match in enumerate(matches) if match is not None]
+    new = [row for row, match in enumerate(matches) if match is None]
+    places = [match for match in matches if match is not None]
+    with torch.no_grad():
+        centre = their.weight.mean(dim=0)
+        spread = (their.weight[places] - centre).norm(dim=1).mean()
+        drawn = our.weight[new]
+        our.weight[new] = centre + spread * drawn / drawn.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        our.weight[kept] = their.weight[places]
+        our.bias[new] = their.bias.mean()
+        our.bias[kept] = their.bias[places]

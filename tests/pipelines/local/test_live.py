@@ -1,0 +1,173 @@
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from graftline.config import Control, Full, Head, Staged, Training
+from graftline.config.jobs import Candidate, RaceJob
+from graftline.pipelines.local.forecast import Forecast
+from graftline.pipelines.local.live import Screen
+from graftline.pipelines.local.watch import Step, Watch
+from graftline.runtime import events
+
+LONG = "finetune-a-source-with-a-very-long-name-indeed-staged"
+
+
+def tell(logs: Path, step: str, *events: dict) -> None:
+    with (logs / f"{step}.events.jsonl").open("a") as file:
+        for event in events:
+            file.write(json.dumps({"step": step, "time": time.time(), **event}) + "\n")
+
+
+STARTED = {"event": "started", "pid": 1, "received": {}}
+
+
+def progress(done: int, total: int, **numbers: float) -> dict:
+    return {"event": "progress", "done": done, "total": total, "message": "stage 2, epoch 3", "numbers": numbers}
+
+
+def test_what_plan_lists_is_put_in_line_before_select(tmp_path: Path):
+    watch = Watch(tmp_path, ["fingerprint", "plan", "select", "report"])
+    watch.tell("plan", "done", ["finetune-a", "finetune-b"], {})
+    watch.poll()
+    assert [step.name for step in watch.of("waiting")] == [
+        "fingerprint",
+        "plan",
+        "finetune-a",
+        "finetune-b",
+        "select",
+        "report",
+    ]
+
+
+def test_the_course_of_a_step(tmp_path: Path):
+    watch = Watch(tmp_path, ["plan"])
+    watch.tell("plan", "starts", [], {})
+    watch.poll()
+    assert watch.steps["plan"].state == "running"
+    tell(tmp_path, "plan", STARTED, progress(1, 4, loss=0.5), {"event": "finished", "seconds": 1})
+    watch.poll()
+    assert (watch.steps["plan"].state, watch.steps["plan"].numbers) == ("done", {"loss": 0.5})
+    assert watch.begun == ["plan"]
+
+
+def test_half_a_line_is_left_for_the_next_look(tmp_path: Path):
+    watch = Watch(tmp_path, [])
+    line = json.dumps({"step": "plan", "time": 1.0, **STARTED})
+    path = tmp_path / "plan.events.jsonl"
+    path.write_text(line[:20])
+    watch.poll()
+    assert watch.steps == {}
+    path.write_text(line + "\n")
+    watch.poll()
+    assert watch.steps["plan"].state == "running"
+
+
+def test_time_left_goes_by_the_pace_since_the_first_progress():
+    step = Step("pretrain", began=0.0, first=(10.0, 0), done=25, total=100)
+    assert step.left(now=15.0) == 15.0
+    assert Step("pretrain", total=100).left(now=15.0) is None
+
+
+def draw(tmp_path: Path, *, terminal: bool) -> str:
+    watch = Watch(tmp_path, ["preprocess-target", "plan", LONG, "gate", "report"])
+    watch.tell("plan", "cached", [], {})
+    tell(tmp_path, "preprocess-target", STARTED, {"event": "finished", "seconds": 2.0})
+    tell(tmp_path, LONG, STARTED | {"time": time.time() - 75}, progress(3, 4, loss=0.1234567, val_accuracy=0.9))
+    tell(tmp_path, "gate", STARTED, {"event": "failed", "seconds": 1, "kind": "bug", "message": "KeyError: 'x'\nmore"})
+    watch.poll()
+    file = io.StringIO()
+    with Screen(Console(file=file, force_terminal=terminal, width=80, color_system=None), watch) as screen:
+        screen.draw()
+        screen.draw()
+    return file.getvalue()
+
+
+def candidate(name: str, **more: Any) -> Candidate:
+    return Candidate(
+        name=name,
+        source="s",
+        strategy=None if name == "control" else Full(),
+        head=Head(),
+        longest=1300,
+        training=Training(epochs=13),
+        control=Control(),
+        cross_validate=False,
+        seed=0,
+        **more,
+    )
+
+
+def test_the_time_left_counts_rungs_that_are_not_listed_yet(tmp_path: Path):
+    """Two of six candidates have shown 100 images each in 10 s; 400 are left in this rung, 600 and 2850 after it."""
+    now = time.time()
+    watch, forecast = Watch(tmp_path, ["plan", "select"]), Forecast(seeds=1)
+    first = [candidate(f"c{number}", until=100) for number in range(6)]
+    forecast.plan(RaceJob(sizes=[6, 2, 1], ends=[1, 4, 13], images=100), first)
+    forecast.listed("rung1", first)
+    assert forecast.left(watch, now) is None
+    for name in ("rung1-c0", "rung1-c1"):
+        tell(
+            tmp_path,
+            name,
+            STARTED | {"time": now - 10},
+            progress(0, 100) | {"time": now - 10},
+            progress(100, 100),
+            {"event": "finished", "time": now},
+        )
+    watch.poll()
+    assert forecast.left(watch, now) == pytest.approx((400 + 600 + 900 + 1.5 * 1300) / 200 * 10)
+    forecast.listed("rung2", [candidate("c0", until=400), candidate("c1", until=400)])
+    assert forecast.left(watch, now) == pytest.approx((400 + 600 + 900 + 1.5 * 1300) / 200 * 10)
+    forecast.listed("rung3", [candidate("c0"), candidate("control")])
+    assert forecast.left(watch, now) == pytest.approx((400 + 600 + 900 + 1.5 * 1300) / 200 * 10)
+    file = io.StringIO()
+    with Screen(Console(file=file, force_terminal=True, width=80, color_system=None), watch, forecast) as screen:
+        screen.draw()
+    assert "in all   about 3:1" in file.getvalue()
+
+
+def test_heads_on_cached_features_take_no_time_and_a_capped_control_less(tmp_path: Path):
+    now = time.time()
+    watch, forecast = Watch(tmp_path, ["plan"]), Forecast(seeds=1)
+    staged = candidate("staged").model_copy(update={"strategy": Staged()})
+    control = candidate("control").model_copy(update={"control": Control(max_presentations=300)})
+    forecast.plan(RaceJob(images=100), [staged, control])
+    forecast.listed("finetune", [staged, control])
+    assert forecast.known == {"finetune-staged": 100 + 1300, "finetune-control": 1.5 * 300}
+    assert forecast.left(watch, now) is None
+
+
+def test_a_step_that_goes_on_is_paced_from_there(tmp_path: Path):
+    now, watch = time.time(), Watch(tmp_path, ["full"])
+    tell(
+        tmp_path,
+        "full",
+        STARTED | {"time": now - 20},
+        progress(0, 1000) | {"time": now - 15},
+        progress(800, 1000) | {"time": now - 10, "message": f"fold 2 of 10, {events.GOES_ON}"},
+        progress(900, 1000) | {"time": now},
+    )
+    watch.poll()
+    assert watch.steps["full"].left(now) == pytest.approx(10, rel=0.01)
+
+
+def test_plain_lines_are_said_once(tmp_path: Path):
+    lines = draw(tmp_path, terminal=False).splitlines()
+    assert sorted(line[:8].strip() for line in lines) == ["cached", "done", "failed", "running"]
+    assert sum("KeyError: 'x'" in line for line in lines) == 1
+    assert not any("more" in line for line in lines)
+    assert any("finetune-a-so..indeed-staged" in line and "1:15" in line and "75%" in line for line in lines)
+
+
+def test_the_screen_fits_eighty_columns(tmp_path: Path):
+    drawn = draw(tmp_path, terminal=True)
+    rows = [row.split("\x1b[2K")[-1] for row in drawn.replace("\r", "\n").split("\n")]
+    assert all(len(row) <= 80 for row in rows), max(rows, key=len)
+    assert any("waiting  report" in row for row in rows)
+    assert any("stage 2, epoch 3" in row and "val accuracy 0.9  loss 0.123" in row for row in rows)
+    assert drawn.count("KeyError") == 1

@@ -1,0 +1,262 @@
+"""States outlive their process, whole or not at all, and only for the training that they are of."""
+
+import errno
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graftline.runtime.errors import RefusedError
+from graftline.training.resume.saves import Saved
+from graftline.training.resume.states import at, bucket, folder, step
+from graftline.training.resume.states.step import TENSORS, differences
+from graftline.training.resume.states.store import Place
+from tests.builders.fake_bucket import Bucket
+
+IDENTITY = {"job": {"seed": 0}, "data": "sha256:a"}
+
+
+def state(number: float) -> Saved:
+    shared = torch.full((2, 3), number)
+    return Saved(
+        {"number": number, "worst": float("-inf")},
+        {
+            "w": shared,
+            "again": shared,
+            "image": torch.arange(24.0).view(1, 2, 3, 4).contiguous(memory_format=torch.channels_last),
+            "random": torch.get_rng_state(),
+        },
+    )
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "folder":
+        return str(tmp_path / "states")
+    request.getfixturevalue("bucket")
+    return "gs://bucket/states"
+
+
+PLACES: list[Place] = []
+
+
+@pytest.fixture(autouse=True)
+def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+    """Ends the threads that renew leases while their bucket is still there."""
+    if "bucket" in request.fixturenames or "uri" in request.fixturenames:
+        request.getfixturevalue("bucket")
+    yield
+    while PLACES:
+        PLACES.pop().close()
+
+
+def opened(uri: str) -> Place:
+    PLACES.append(at(uri, IDENTITY))
+    return PLACES[-1]
+
+
+def test_what_is_written_is_read_again(uri: str) -> None:
+    first = opened(uri)
+    assert first.newest() is None
+    first.write(state(1))
+    first.write(state(2))
+    first.close()
+    found = opened(uri).newest()
+    assert found is not None
+    assert found.values == state(2).values
+    assert found.tensors.keys() == state(2).tensors.keys()
+    assert all(torch.equal(value, state(2).tensors[key]) for key, value in found.tensors.items())
+
+
+def test_old_states_are_pruned(uri: str) -> None:
+    place = opened(uri)
+    for number in range(5):
+        place.write(state(number))
+    assert place._store.numbers() == [4, 5]
+
+
+def test_a_second_run_reads_but_does_not_write(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket, "RENEWED", 0.02)
+    first = opened(uri)
+    first.write(state(1))
+    second = opened(uri)
+    assert second.newest() is not None
+    second.write(state(2))
+    assert first._store.numbers() == [1]
+    first.close()
+    third = opened(uri)
+    third.write(state(3))
+    assert third._store.numbers() == [1, 2]
+
+
+def test_a_dead_holder_of_a_bucket_is_inherited(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    from graftline.training.resume.states import bucket as module
+
+    first = opened("gs://bucket/states")
+    first._store._over.set()  # type: ignore[attr-defined]  # its thread ends, as with its process
+    monkeypatch.setattr(module, "RENEWED", 0.02)
+    monkeypatch.setattr(module, "DEAD", 1.0)
+    second = opened("gs://bucket/states")
+    second.write(state(2))
+    assert second._store.numbers() == [1]
+
+
+def test_a_lease_that_could_not_be_renewed_in_time_stops_the_writing(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftline.training.resume.states import bucket as module
+
+    first = opened("gs://bucket/states")
+    assert first._store.held()
+    monkeypatch.setattr(module, "DEAD", module.RENEWED)
+    first.write(state(1))
+    assert first._store.numbers() == []
+
+
+def test_a_lease_that_was_taken_away_stops_the_writing(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    from graftline.training.resume.states import bucket as module
+
+    monkeypatch.setattr(module, "RENEWED", 0.02)
+    first = opened("gs://bucket/states")
+    (lease,) = (name for name in bucket.objects if name.endswith("lease.json"))
+    bucket.replace(lease, b"{}")
+    limit = time.monotonic() + 10
+    while first._store.held() and time.monotonic() < limit:
+        time.sleep(0.02)
+    first.write(state(1))
+    assert first._store.numbers() == []
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "no manifest", "no tensors"])
+def test_a_damaged_newest_state_gives_way_to_the_one_before(tmp_path: Path, damage: str) -> None:
+    first = opened(str(tmp_path))
+    first.write(state(1))
+    first.write(state(2))
+    first.close()
+    newest = max(tmp_path.glob("*/step-*"))
+    spoil(newest, damage)
+    found = opened(str(tmp_path)).newest()
+    assert found is not None
+    assert found.values["number"] == 1
+
+
+def spoil(newest: Path, damage: str) -> None:
+    tensors = newest / TENSORS
+    content = tensors.read_bytes()
+    if damage == "flip":
+        tensors.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
+    elif damage == "cut":
+        tensors.write_bytes(content[: len(content) // 2])
+    elif damage == "no manifest":
+        (newest / "manifest.json").unlink()
+    else:
+        tensors.unlink()
+
+
+def test_half_an_upload_is_no_state_and_its_number_is_not_used_again(bucket: Bucket) -> None:
+    place = opened("gs://bucket/states")
+    place.write(state(1))
+    for name in [name for name in bucket.objects if name.endswith("manifest.json")]:
+        del bucket.objects[name]
+    place.close()
+    again = opened("gs://bucket/states")
+    assert again.newest() is None
+    again.write(state(2))
+    found = again.newest()
+    assert found is not None
+    assert found.values["number"] == 2
+
+
+def test_a_full_disk_costs_the_state_and_not_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = opened(str(tmp_path))
+    place.write(state(1))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with caplog.at_level("INFO"), monkeypatch.context() as patch:
+        patch.setattr(folder, "_sync", full)
+        place.write(state(2))
+    assert "state not kept, the training goes on" in caplog.text
+    assert [path.name for path in next(iter(tmp_path.iterdir())).glob(".new-*")] == []
+    place.write(state(3))
+    found = place.newest()
+    assert found is not None
+    assert found.values["number"] == 3
+
+
+def test_a_bucket_that_does_not_answer_costs_the_state_and_not_the_training(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from graftline.storage.gcs import client
+
+    place = opened("gs://bucket/states")
+    monkeypatch.setattr(client, "DEADLINE", 0.05)
+    bucket.fail("upload", 503, times=1000)
+    with caplog.at_level("INFO"):
+        place.write(state(1))
+    assert "state not kept, the training goes on" in caplog.text
+
+
+def test_killed_at_any_moment_of_a_save_there_is_a_whole_state(tmp_path: Path) -> None:
+    first = opened(str(tmp_path))
+    first.write(state(0))
+    first.close()
+    for turn in range(20):
+        child = os.fork()
+        if not child:
+            place = opened(str(tmp_path))
+            number = place.newest().values["number"]  # type: ignore[union-attr]
+            while True:
+                number += 1
+                place.write(state(number))
+        time.sleep(0.003 * turn)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        place = opened(str(tmp_path))
+        found = place.newest()
+        place.close()
+        assert found is not None
+        assert bool((found.tensors["w"] == found.values["number"]).all())
+    (own,) = tmp_path.iterdir()
+    assert not list(own.glob(".new-*")), "what a killed run left behind is removed"
+
+
+def test_a_state_of_another_training_is_refused_with_the_differences(tmp_path: Path) -> None:
+    first = opened(str(tmp_path))
+    first.write(state(1))
+    first.close()
+    (own,) = tmp_path.iterdir()
+    other = at(str(tmp_path), IDENTITY | {"data": "sha256:b"})
+    (theirs,) = (path for path in tmp_path.iterdir() if path != own)
+    shutil.copytree(own / "step-00000001", theirs / "step-00000001")
+    with pytest.raises(RefusedError, match=r'of another training.*data was "sha256:a", is "sha256:b"'):
+        other.newest()
+
+
+def test_of_many_differences_the_first_ones_are_told(tmp_path: Path) -> None:
+    step.write(tmp_path / "state", {f"key{number}": 0 for number in range(9)}, state(1))
+    with pytest.raises(RefusedError, match=r"key5 was 0, is nothing; and 3 more\. Give another place"):
+        step.read(tmp_path / "state", {})
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(json, json)
+def test_differences_are_none_only_where_values_are_equal(one: object, other: object) -> None:
+    assert differences(one, one) == []
+    assert bool(differences(one, other)) == (one != other)
