@@ -24,8 +24,8 @@ from rich.table import Table
 
 from graftline.data.duplicates.clusters import LIMIT, SMALL_LIMIT, clusters, default_limit, near_pairs
 from graftline.data.formats import choose
-from graftline.data.formats.location import Place
-from graftline.data.formats.raw import Sample
+from graftline.data.formats.location import DataLocation
+from graftline.data.formats.raw import RawSample
 from graftline.data.images.decode import UnreadableError, pixels
 from graftline.data.images.perceptual import HASH_BYTES, perceptual_hash
 
@@ -81,7 +81,7 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def picture(sample: Sample) -> Image.Image:
+def picture(sample: RawSample) -> Image.Image:
     source = sample.load()
     if isinstance(source, np.ndarray):
         return Image.fromarray(source[0] if len(source) == 1 else np.ascontiguousarray(source.transpose(1, 2, 0)))
@@ -95,22 +95,22 @@ def rows_of(hashes: list[bytes]) -> NDArray[np.uint8]:
 
 def measured(path: Path, shape: tuple[int, int, int], copies: int) -> dict[str, object]:
     limit = default_limit(*shape[1:])
-    place = Place(str(path), path)
+    place = DataLocation(str(path), path)
     with choose("auto", place).read(place) as raw, ThreadPoolExecutor() as pool:
 
-        def stored(sample: Sample) -> NDArray[np.uint8] | None:
+        def stored(sample: RawSample) -> NDArray[np.uint8] | None:
             try:
                 return pixels(sample.load(), shape)
             except UnreadableError:
                 return None
 
-        def distances(sample: Sample) -> list[int]:
+        def distances(sample: RawSample) -> list[int]:
             original = picture(sample)
             changed = [perceptual_hash(pixels(encoded(change(original)), shape)) for change in CHANGES.values()]
             first = np.frombuffer(perceptual_hash(pixels(sample.load(), shape)), np.uint8)
             return [int(np.bitwise_count(first ^ row).sum()) for row in rows_of(changed)]
 
-        def hashed(sample: Sample) -> bytes:
+        def hashed(sample: RawSample) -> bytes:
             image = stored(sample)
             return b"" if image is None else perceptual_hash(image)
 

@@ -26,7 +26,7 @@ from kfp.local.config import LocalExecutionConfig
 from rich.console import Console
 from rich.table import Table
 
-from graftline.components.face import face
+from graftline.components.face import component
 from graftline.config import Config
 from graftline.pipelines import PIPELINES
 from graftline.pipelines.local.run import run_local
@@ -40,7 +40,7 @@ _OURS = (
 )
 
 
-@face
+@component
 def idle(number: int, made: Output[Artifact], before: str = "") -> str:
     from pathlib import Path
 

@@ -153,7 +153,7 @@ def train(row: Row, data: Path, work: Path) -> dict[str, Any]:
     sources = out / "sources"
     jobs = plan(jobs_of(config(row, data), {}).plan, sources=[source], dataset=target, out=sources).candidates
     job = next(each for each in jobs if each.is_control == (row.name == "control"))
-    capped = job.control.model_copy(update={"max_presentations": CONTROL * job.longest})
+    capped = job.control.model_copy(update={"max_examples_seen": CONTROL * job.longest})
     accuracy = None
     try:
         made = finetune(
@@ -168,7 +168,7 @@ def train(row: Row, data: Path, work: Path) -> dict[str, Any]:
             "accuracy": None,
             "status": "refused",
             "reason": str(error),
-            "presentations": 0,
+            "examples_seen": 0,
             "seconds": 0.0,
             "cpu": round(time.process_time() - began, 1),
             "converged": None,
@@ -183,7 +183,7 @@ def train(row: Row, data: Path, work: Path) -> dict[str, Any]:
         "accuracy": accuracy,
         "status": made.row.status,
         "reason": made.row.reason,
-        "presentations": made.row.presentations,
+        "examples_seen": made.row.examples_seen,
         "seconds": round(made.row.train_seconds, 1),
         "cpu": round(time.process_time() - began, 1),
         "converged": made.row.converged,
@@ -220,7 +220,7 @@ def show(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
             most = [row for row in mine if row["labels"] == LABELS[-1]]
             spent = [
                 f"{statistics.mean(row[key] for row in most):,.0f}" if most else ""
-                for key in ("presentations", "seconds")
+                for key in ("examples_seen", "seconds")
             ]
             table.add_row(each, *cells, *spent)
         Console(width=140).print(table)

@@ -93,9 +93,9 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
     from torch.nn import functional
 
     from graftline.models.devices import place
-    from graftline.training.contract import Start
+    from graftline.training.contract import SourceModel
     from graftline.training.head.heads import fit_head
-    from graftline.training.progress import Meter
+    from graftline.training.progress import Progress
     from graftline.training.recipe import head_iterations
 
     held, train, seconds = samples(folder, "val"), samples(folder, "train"), {"ours": [], "torchvision": []}
@@ -104,7 +104,9 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
         network = start(case, data)
         began = time.perf_counter()
         place(network, device())
-        features = Start(network, None).frozen_outputs("features", network.backbone, train, contract(case), device())
+        features = SourceModel(network, None).frozen_outputs(
+            "features", network.backbone, train, contract(case), device()
+        )
         fit_head(
             network.head,
             features,
@@ -112,7 +114,7 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
             training(case),
             iterations=head_iterations(len(train)),
             seed=SEED,
-            meter=Meter(1),
+            progress=Progress(1),
         )
         seconds["ours"].append(time.perf_counter() - began)
         found["ours"] = right(network, case, held)

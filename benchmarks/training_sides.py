@@ -95,19 +95,19 @@ def contract(case: Case) -> Any:
 
 
 def ours(case: Case, network: Any, folder: Path, **options: Any) -> Epoch:
-    from graftline.training.loop.loop import Loop
+    from graftline.training.loop.loop import TrainingLoop
     from graftline.training.loop.optimizer import group
-    from graftline.training.progress import Meter
+    from graftline.training.progress import Progress
 
     train = samples(folder, "train")
-    loop = Loop(
+    loop = TrainingLoop(
         network,
         [group([network], RATE)],
         training(case, **options),
         contract(case),
         seed=SEED,
         device=device(),
-        meter=Meter(1),
+        progress=Progress(1),
     )
     return lambda: (loop.epoch(train, lambda step: 1.0), loop)[1]
 

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from kfp.dsl import Dataset, Output
 
-from graftline.components.face import face
+from graftline.components.face import component
 
 
-@face
+@component
 def decode(job: str, part: Output[Dataset]) -> NamedTuple("Outputs", [("digest", str)]):
     """Decodes one shard of a task's raw data (a DecodeJob); `merge` makes a dataset of all shards."""
     from pathlib import Path

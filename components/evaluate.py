@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from kfp.dsl import ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
-from graftline.components.face import face
+from graftline.components.face import component
 
 
-@face
+@component
 def evaluate(
     job: str,
     inputs: str,

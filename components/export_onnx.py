@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from kfp.dsl import Dataset, Input, Metrics, Model, Output
 
-from graftline.components.face import face
+from graftline.components.face import component
 
 
-@face
+@component
 def export_onnx(
     job: str,
     inputs: str,

@@ -6,4 +6,4 @@ from kfp import dsl
 
 IMAGE = "graftline-python:cpu"
 
-face = partial(dsl.component, base_image=IMAGE, install_kfp_package=False)
+component = partial(dsl.component, base_image=IMAGE, install_kfp_package=False)

@@ -4,10 +4,10 @@ from typing import NamedTuple, Optional
 
 from kfp.dsl import Dataset, Input, Model, Output
 
-from graftline.components.face import face
+from graftline.components.face import component
 
 
-@face
+@component
 def finetune(
     candidate: str,
     phase: str,
@@ -20,10 +20,10 @@ def finetune(
     `finetune`, `rung2` and so on in a tournament, or `confirm` for a further seed."""
     from pathlib import Path
 
-    from graftline.config.jobs import Candidate
+    from graftline.config.jobs import FinetuneJob
     from graftline.runtime import events
 
-    parsed = Candidate.model_validate_json(candidate)
+    parsed = FinetuneJob.model_validate_json(candidate)
     with events.step(f"{phase}-{parsed.name}", candidate=candidate):
         from graftline.runtime.manifest import identity
         from graftline.steps.finetune import finetune

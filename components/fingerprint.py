@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from graftline.components.face import face
+from graftline.components.face import component
 
 
-@face
+@component
 def fingerprint(config: str, fan_out: bool = False, tournament: bool = False) -> NamedTuple(
     "Jobs",
     [

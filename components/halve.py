@@ -4,10 +4,10 @@ from typing import NamedTuple, Optional
 
 from kfp.dsl import Input, Model, Output
 
-from graftline.components.face import face
+from graftline.components.face import component
 
 
-@face
+@component
 def halve(
     job: str,
     candidate_digests: list[str],

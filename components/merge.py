@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from kfp.dsl import HTML, Dataset, Input, Output
 
-from graftline.components.face import face
+from graftline.components.face import component
 
 
-@face
+@component
 def merge(
     job: str, part_digests: list[str], parts: Input[list[Dataset]], dataset: Output[Dataset], page: Output[HTML]
 ) -> NamedTuple("Outputs", [("digest", str)]):

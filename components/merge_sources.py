@@ -2,10 +2,10 @@
 
 from kfp.dsl import Dataset, Input, Output
 
-from graftline.components.face import face
+from graftline.components.face import component
 
 
-@face
+@component
 def merge_sources(
     jobs: list[str],
     target_digest: str,

@@ -4,10 +4,10 @@ from typing import NamedTuple, Optional
 
 from kfp.dsl import HTML, Dataset, Input, Output
 
-from graftline.components.face import face
+from graftline.components.face import component
 
 
-@face
+@component
 def preprocess(
     job: str,
     dataset: Output[Dataset],

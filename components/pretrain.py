@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from kfp.dsl import Dataset, Input, Model, Output
 
-from graftline.components.face import face
+from graftline.components.face import component
 
 
-@face
+@component
 def pretrain(job: str, dataset: Input[Dataset], checkpoint: Output[Model]) -> NamedTuple("Outputs", [("digest", str)]):
     """Makes a source's checkpoint (a PretrainJob): first weights, trained on the dataset where that is not empty. The
     dataset is the artifact, or the folder of the source's label in it."""

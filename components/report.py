@@ -2,10 +2,10 @@
 
 from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
 
-from graftline.components.face import face
+from graftline.components.face import component
 
 
-@face
+@component
 def report(
     job: str,
     dataset: Input[Dataset],

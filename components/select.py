@@ -4,10 +4,10 @@ from typing import NamedTuple, Optional
 
 from kfp.dsl import Artifact, Input, Model, Output
 
-from graftline.components.face import face
+from graftline.components.face import component
 
 
-@face
+@component
 def select(
     job: str,
     inputs: str,

@@ -302,6 +302,6 @@ def _print_row(out: Path, row: Any) -> None:
         else ""
     )
     print(
-        f"{out}: {row.status}{score}, {row.presentations:,} presentations in {row.train_seconds:.1f} s"
+        f"{out}: {row.status}{score}, {row.examples_seen:,} presentations in {row.train_seconds:.1f} s"
         + (f"; {row.reason}" if row.reason else "")
     )

@@ -3,8 +3,8 @@
 The steps, the DAGs, the command line and `docs/config.md` all read this folder. It imports no torch and no kfp.
 """
 
-from graftline.config.base import Count, Fraction, Kernel, Knobs, NotNegative, Positive
-from graftline.config.data import Columns, Data, Predicted, Source, Target
+from graftline.config.base import Count, Fraction, Kernel, NotNegative, Positive, Settings
+from graftline.config.data import Columns, Data, Source, Target, TaskName
 from graftline.config.run import Config, Gate
 from graftline.config.strategies import Feature, Full, Partial, Staged, Strategy, Structure, Zero
 from graftline.config.tournament import Asked, Auto, Budget, named
@@ -26,19 +26,19 @@ __all__ = [
     "Gate",
     "Head",
     "Kernel",
-    "Knobs",
     "Loss",
     "NotNegative",
     "Optimizer",
     "Partial",
     "Positive",
-    "Predicted",
+    "Settings",
     "Small",
     "Source",
     "Staged",
     "Strategy",
     "Structure",
     "Target",
+    "TaskName",
     "Training",
     "Zero",
     "named",

@@ -19,7 +19,7 @@ def _odd(value: int) -> int:
 Kernel = Annotated[int, Field(ge=1, le=11), AfterValidator(_odd)]
 
 
-class Knobs(BaseModel):
+class Settings(BaseModel):
     """Base of all config sections: an unknown key is refused, a value never changes after its check."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

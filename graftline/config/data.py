@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from graftline.config.base import Count, Fraction, Knobs
+from graftline.config.base import Count, Fraction, Settings
 
 
 def _pattern(value: str) -> str:
@@ -19,7 +19,7 @@ def _pattern(value: str) -> str:
     return value
 
 
-class Columns(Knobs):
+class Columns(Settings):
     """Which columns of a table, or fields of a record, say what; None looks for the usual names."""
 
     path: str | None = None
@@ -43,10 +43,10 @@ class Columns(Knobs):
         return self
 
 
-Predicted = Literal["classification", "regression", "multilabel"]
+TaskName = Literal["classification", "regression", "multilabel"]
 
 
-class Data(Knobs):
+class Data(Settings):
     """Raw labelled data and how much of it to take."""
 
     data: str | None = None
@@ -110,7 +110,7 @@ class Source(Data):
     `seed`. Fine-tuning still uses the whole training split; validation and test are not touched."""
     backbone: str | None = None
     """Another backbone than the run's; `timm/NAME` with the extra `timm`."""
-    task: Predicted | None = None
+    task: TaskName | None = None
     """What its labels are; by default the run's task."""
 
     @property

@@ -4,15 +4,15 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from graftline.config.base import Fraction, Knobs, NotNegative
-from graftline.config.data import Data, Predicted, Source, Target
+from graftline.config.base import Fraction, NotNegative, Settings
+from graftline.config.data import Data, Source, Target, TaskName
 from graftline.config.strategies import Feature, Full, Staged, long_strategy
 from graftline.config.tasks import check_tasks
 from graftline.config.tournament import Asked, Auto, Budget, long_budget, named
 from graftline.config.training import Control, Head, Small, Training
 
 
-class Gate(Knobs):
+class Gate(Settings):
     """Floors that the file that ships must hold on the test split; None is not judged."""
 
     min_accuracy: Fraction | None = None
@@ -34,14 +34,14 @@ class Gate(Knobs):
     """Hold back a model whose transfer gain is not positive."""
 
 
-class Config(Knobs):
+class Config(Settings):
     """A whole run."""
 
     source: list[Source] = [Source(init="DEFAULT")]
     """One source or a list of them: each is a candidate."""
     target: Target
     """The target task."""
-    task: Predicted = "classification"
+    task: TaskName = "classification"
     """What is predicted of an image: one class, numbers (regression), or each label by itself (multilabel)."""
     backbone: str = "mobilenet_v2"
     """Any torchvision classifier by name, `timm/NAME` (extra `timm`), or mlp, cnn, rnn."""
@@ -120,6 +120,6 @@ class Config(Knobs):
         """Whether candidates go through the rungs of a tournament."""
         return self.budget is not None or any(isinstance(each, Auto) for each in self.strategies)
 
-    def task_of(self, data: Data) -> Predicted:
+    def task_of(self, data: Data) -> TaskName:
         """Returns what the labels of the target or of a source are: a source may have a task of its own."""
         return (data.task if isinstance(data, Source) else None) or self.task

@@ -4,16 +4,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from graftline.config.base import Count, Fraction, Kernel, Knobs, NotNegative, Positive
+from graftline.config.base import Count, Fraction, Kernel, NotNegative, Positive, Settings
 
 
-class Zero(Knobs):
+class Zero(Settings):
     """The source model, head included, as it is."""
 
     name: Literal["zero"] = "zero"
 
 
-class Feature(Knobs):
+class Feature(Settings):
     """Frozen backbone, features once, a new head trained to convergence."""
 
     name: Literal["feature"] = "feature"
@@ -21,7 +21,7 @@ class Feature(Knobs):
     """Times that each image's features are computed: once as it is, the others augmented."""
 
 
-class Partial(Knobs):
+class Partial(Settings):
     """First layers carried over and frozen, the rest trained."""
 
     name: Literal["partial"] = "partial"
@@ -31,7 +31,7 @@ class Partial(Knobs):
     """Layers not trained, likewise; by default half of them."""
 
 
-class Staged(Knobs):
+class Staged(Settings):
     """The head to convergence, then layers from the top with decayed rates."""
 
     name: Literal["staged"] = "staged"
@@ -41,13 +41,13 @@ class Staged(Knobs):
     """Factor on the learning rate from one group of layers to the next one below."""
 
 
-class Full(Knobs):
+class Full(Settings):
     """Every layer carried over and trained."""
 
     name: Literal["full"] = "full"
 
 
-class Structure(Knobs):
+class Structure(Settings):
     """The source's architecture, changed where asked, with weights drawn anew."""
 
     name: Literal["structure"] = "structure"
@@ -61,7 +61,7 @@ class Structure(Knobs):
     """`small` makes the first convolution 3x3, stride 1, without pooling behind it: for images of 32 pixels."""
 
 
-class L2(Knobs):
+class L2(Settings):
     """All layers carried over and trained, |w|^2 held down."""
 
     name: Literal["l2"] = "l2"
@@ -71,7 +71,7 @@ class L2(Knobs):
     """Decay beside the gradient (AdamW) rather than in the loss."""
 
 
-class L2SP(Knobs):
+class L2SP(Settings):
     """All layers trained, held near to the source's weights."""
 
     name: Literal["l2sp"] = "l2sp"
@@ -81,7 +81,7 @@ class L2SP(Knobs):
     """Of beta/2 |w|^2 over the head."""
 
 
-class Delta(Knobs):
+class Delta(Settings):
     """All layers trained, feature maps held near to the source network's, channel by channel."""
 
     name: Literal["delta"] = "delta"
@@ -93,7 +93,7 @@ class Delta(Knobs):
     """Names of the backbone's layers whose maps are compared; by default four, spread over its depth."""
 
 
-class BSS(Knobs):
+class BSS(Settings):
     """All layers trained, the smallest singular values of a batch's features held down."""
 
     name: Literal["bss"] = "bss"
@@ -103,7 +103,7 @@ class BSS(Knobs):
     """How many of the smallest singular values."""
 
 
-class StochNorm(Knobs):
+class StochNorm(Settings):
     """All layers trained, batch norm taking batch or running statistics at random, channel by channel."""
 
     name: Literal["stochnorm"] = "stochnorm"
@@ -111,7 +111,7 @@ class StochNorm(Knobs):
     """Of a channel taking the running statistics."""
 
 
-class CoTuning(Knobs):
+class CoTuning(Settings):
     """All layers and the source's head trained, the source's classes as a second, soft truth."""
 
     name: Literal["cotuning"] = "cotuning"
@@ -119,7 +119,7 @@ class CoTuning(Knobs):
     """Of the loss on the source's head."""
 
 
-class Lora(Knobs):
+class Lora(Settings):
     """Low-rank changes to linear layers and 1x1 convolutions, merged at the end; needs graftline[lora]."""
 
     name: Literal["lora"] = "lora"
@@ -129,7 +129,7 @@ class Lora(Knobs):
     """Each change counts alpha / rank times."""
 
 
-class BitFit(Knobs):
+class BitFit(Settings):
     """Frozen weights; biases, norm layers and the head trained."""
 
     name: Literal["bitfit"] = "bitfit"
@@ -137,7 +137,7 @@ class BitFit(Knobs):
     """`biases`: all biases, those of norm layers among them; `norms`: weights and biases of norm layers alone."""
 
 
-class Wise(Knobs):
+class Wise(Settings):
     """The mean, weighted, of the linear-probed model's weights and those of the fine-tune that started from it."""
 
     name: Literal["wise"] = "wise"
@@ -145,7 +145,7 @@ class Wise(Knobs):
     """Weight of the fine-tune; by default chosen on validation."""
 
 
-class Distill(Knobs):
+class Distill(Settings):
     """A smaller network taught by the fine-tuned one, for small devices."""
 
     name: Literal["distill"] = "distill"

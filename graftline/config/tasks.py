@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from graftline.config.data import Data, Predicted, Source
+from graftline.config.data import Data, Source, TaskName
 from graftline.config.strategies import CoTuning, Strategy, Zero
 from graftline.config.training import Training
 
-LOSSES: dict[Predicted, tuple[str, ...]] = {
+LOSSES: dict[TaskName, tuple[str, ...]] = {
     "classification": ("cross_entropy", "mse"),
     "multilabel": ("cross_entropy",),
     "regression": ("cross_entropy", "mse", "huber"),
@@ -15,7 +15,7 @@ LOSSES: dict[Predicted, tuple[str, ...]] = {
 
 
 def check_tasks(
-    task: Predicted, target: Data, sources: Sequence[Source], strategies: Sequence[Strategy], training: Training
+    task: TaskName, target: Data, sources: Sequence[Source], strategies: Sequence[Strategy], training: Training
 ) -> None:
     """Refuses knobs that a task has no meaning for.
 
@@ -51,7 +51,7 @@ def check_tasks(
                 raise ValueError(f"finetune.{name}: it mixes classes, which regression has none of; set 0")
 
 
-def _check_data(task: Predicted, data: Data, where: str) -> None:
+def _check_data(task: TaskName, data: Data, where: str) -> None:
     if task == "classification":
         if data.columns.labels is not None:
             raise ValueError(
@@ -68,6 +68,6 @@ def _check_data(task: Predicted, data: Data, where: str) -> None:
         )
 
 
-def _check_loss(task: Predicted, training: Training) -> None:
+def _check_loss(task: TaskName, training: Training) -> None:
     if training.loss not in LOSSES[task]:
         raise ValueError(f"finetune.loss: {training.loss} does not fit {task}, which takes {' or '.join(LOSSES[task])}")

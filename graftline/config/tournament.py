@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
-from graftline.config.base import Count, Knobs, Positive
+from graftline.config.base import Count, Positive, Settings
 from graftline.config.strategies import (
     BSS,
     L2,
@@ -26,7 +26,7 @@ from graftline.config.strategies import (
 )
 
 
-class Auto(Knobs):
+class Auto(Settings):
     """Strategies, learning rates and lengths that fit the sources, in a tournament."""
 
     name: Literal["auto"] = "auto"
@@ -55,10 +55,10 @@ Asked = Annotated[
 """What a config lists under `strategies`."""
 
 
-class Budget(Knobs):
+class Budget(Settings):
     """What a tournament may cost; a plain number means presentations."""
 
-    presentations: Count | None = None
+    examples_seen: Count | None = Field(None, validation_alias=AliasChoices("examples_seen", "presentations"))
     """Images shown by all its trainings together, each time counted; the control, the folds that finalists are scored
     in and further seeds come on top. By default as many as five full trainings a source."""
     minutes: Positive | None = None
@@ -67,7 +67,7 @@ class Budget(Knobs):
 
 def long_budget(value: Any) -> Any:
     """Turns a plain number into a section."""
-    return {"presentations": value} if isinstance(value, int | float | str) and not isinstance(value, bool) else value
+    return {"examples_seen": value} if isinstance(value, int | float | str) and not isinstance(value, bool) else value
 
 
 def named(strategies: list[Asked]) -> list[Strategy]:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
-from graftline.config.base import Count, Kernel, Knobs, NotNegative, Positive
+from graftline.config.base import Count, Kernel, NotNegative, Positive, Settings
 
 Optimizer = Literal["adamw", "adam", "sgd", "gd", "rmsprop"]
 Loss = Literal["cross_entropy", "mse", "huber"]
@@ -14,7 +14,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 Layout = Literal["auto", "channels_last", "contiguous"]
 
 
-class Head(Knobs):
+class Head(Settings):
     """What stands on the backbone's pooled features."""
 
     hidden: list[Count] = []
@@ -23,7 +23,7 @@ class Head(Knobs):
     """Share of the units dropped before each linear layer while training."""
 
 
-class Small(Knobs):
+class Small(Settings):
     """Shape of the articles' small networks; torchvision's backbones take nothing from here."""
 
     widths: list[Count] | None = None
@@ -36,7 +36,7 @@ class Small(Knobs):
     """Side of the convolution kernels in pixels, odd (cnn)."""
 
 
-class Training(Knobs):
+class Training(Settings):
     """How weights are trained; what is None is chosen from the strategy and the size of the data."""
 
     optimizer: Optimizer = "adamw"
@@ -99,12 +99,14 @@ class Training(Knobs):
     """Course of the learning rate after a short warm-up."""
 
 
-class Control(Knobs):
+class Control(Settings):
     """The same network trained from random weights, which the transfer has to beat."""
 
     learning_rates: Annotated[list[Positive], Field(min_length=3)] = [3e-4, 1e-3, 3e-3]
     """Tried in a first part, and beyond where the best is an outermost one; the best on validation trains on."""
     patience: Count = 10
     """Looks at validation without improvement before it counts as converged."""
-    max_presentations: Count | None = None
+    max_examples_seen: Count | None = Field(
+        None, validation_alias=AliasChoices("max_examples_seen", "max_presentations")
+    )
     """Caps the images shown by hand; stopped by it while improving, a control is 'not converged': never positive."""

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from graftline.data.images import stored_images
-from graftline.data.images.stored_images import Images, Layout, is_grey
+from graftline.data.images.stored_images import ImageLayout, Images, is_grey
 from graftline.data.labels import to_array, wrong_with
 from graftline.runtime import manifest as manifests
 from graftline.runtime.errors import RefusedError
@@ -68,7 +68,7 @@ class DatasetManifest(Manifest):
     sizes: dict[SplitName, int]
     counts: dict[str, dict[SplitName, int]] = {}
     """Images of each class in each split."""
-    layout: Layout = "raw"
+    layout: ImageLayout = "raw"
     image_shape: tuple[int, int, int]
     """(C, H, W), as stored."""
     target_channels: int | None = None

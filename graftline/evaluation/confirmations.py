@@ -91,7 +91,7 @@ def side(models: dict[int, Model], scores: list[float], task: str) -> Side:
     return Side(
         name=first.name,
         seeds=list(models),
-        presentations=[row.presentations for row in rows],
+        examples_seen=[row.examples_seen for row in rows],
         seconds=[row.train_seconds for row in rows],
         learning_rate=first.row.learning_rate,
         converged=None if None in converged else all(converged),

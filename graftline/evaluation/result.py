@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel, Field
 
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import Manifest, read
@@ -93,7 +93,7 @@ class Side(BaseModel):
     """Of a classification."""
     score_by_seed: list[float] = []
     """Of another task: the figure that sides are compared by."""
-    presentations: list[int]
+    examples_seen: list[int] = Field(validation_alias=AliasChoices("examples_seen", "presentations"))
     seconds: list[float]
     converged: bool | None = None
     learning_rate: float | None = None
@@ -102,10 +102,12 @@ class Side(BaseModel):
 class EqualCost(BaseModel):
     """The gain where the source's training is charged to the transfer."""
 
-    source_presentations: int
-    transfer_presentations: int
+    source_examples_seen: int = Field(validation_alias=AliasChoices("source_examples_seen", "source_presentations"))
+    transfer_examples_seen: int = Field(
+        validation_alias=AliasChoices("transfer_examples_seen", "transfer_presentations")
+    )
     """Source and target together."""
-    control_presentations: int
+    control_examples_seen: int = Field(validation_alias=AliasChoices("control_examples_seen", "control_presentations"))
     value: float | None
     """None where the control neither had as many presentations nor had converged."""
     note: str

@@ -6,7 +6,7 @@ Reading a manifest needs no torch; reading weights does.
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from graftline.config import Head, Small
 from graftline.runtime.errors import RefusedError
@@ -37,7 +37,7 @@ class InputContract(BaseModel):
     std: list[float]
 
 
-class Epoch(BaseModel):
+class EpochRecord(BaseModel):
     """One point of a learning curve."""
 
     stage: str = ""
@@ -49,11 +49,11 @@ class Epoch(BaseModel):
     """Main metric."""
     learning_rate: float | None = None
     seconds: float = 0.0
-    presentations: int = 0
+    examples_seen: int = Field(0, validation_alias=AliasChoices("examples_seen", "presentations"))
     """Images shown so far."""
 
 
-class Row(BaseModel):
+class CandidateResult(BaseModel):
     """What a training amounts to: its line in `run.json`."""
 
     source: str = ""
@@ -70,7 +70,7 @@ class Row(BaseModel):
     val_method: str = ""
     """'validation split' or '2 x 5-fold over train + validation'."""
     train_seconds: float = 0.0
-    presentations: int = 0
+    examples_seen: int = Field(0, validation_alias=AliasChoices("examples_seen", "presentations"))
     """Images that entered a gradient of the model that was kept, each time counted."""
     trained_parameters: int = 0
     converged: bool | None = None
@@ -121,8 +121,8 @@ class CheckpointManifest(Manifest):
     """Classes whose rows were drawn anew."""
     classes_dropped: list[str] = []
     """Classes of the source that the target has not."""
-    row: Row
-    history: list[Epoch] = []
+    row: CandidateResult
+    history: list[EpochRecord] = []
 
 
 def write(folder: Path, manifest: CheckpointManifest, network: "Network | None") -> CheckpointManifest:

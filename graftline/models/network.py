@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from graftline.config import Head, Predicted, Small
+from graftline.config import Head, Small, TaskName
 from graftline.models import structure
 from graftline.models.checkpoint import InputContract
 from graftline.models.head import Scale, new_head
@@ -27,7 +27,7 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, head: nn.Module, feature_size: int, task: Predicted = "classification"
+        self, backbone: nn.Module, head: nn.Module, feature_size: int, task: TaskName = "classification"
     ) -> None:
         super().__init__()
         self.backbone = backbone

@@ -25,7 +25,7 @@ from graftline.models.libraries.library import library_of
 from graftline.models.libraries.shapes import Unfilled
 from graftline.models.libraries.small_models import SMALL
 from graftline.models.libraries.source_classes import class_names, name_files
-from graftline.models.libraries.weights import State, read_state
+from graftline.models.libraries.weights import StateDict, read_state
 from graftline.models.network import Network, build
 from graftline.models.objective import Objective
 from graftline.models.structure import Architecture
@@ -37,7 +37,7 @@ from graftline.storage.access import exists, local
 
 
 @dataclass(frozen=True)
-class Initial:
+class InitialWeights:
     """A network to start from, and what a checkpoint's manifest says of it, in fields of the same names."""
 
     network: Network
@@ -58,7 +58,7 @@ class Initial:
     """For the row: what was decided on the way."""
 
 
-def initial(job: PretrainJob, dataset: DatasetManifest, *, cache: Path | None = None) -> Initial:
+def load_initial_weights(job: PretrainJob, dataset: DatasetManifest, *, cache: Path | None = None) -> InitialWeights:
     """Makes the network that a source starts from; random weights are drawn by `job.seed`.
 
     Where the dataset has data, the network has a head for its classes: a new one, unless a graftline checkpoint's
@@ -83,7 +83,7 @@ def initial(job: PretrainJob, dataset: DatasetManifest, *, cache: Path | None = 
     return start
 
 
-def _start(job: PretrainJob, dataset: DatasetManifest, cache: Path | None) -> Initial:
+def _start(job: PretrainJob, dataset: DatasetManifest, cache: Path | None) -> InitialWeights:
     if job.init == "random":
         contract = _contract(job, dataset, native=False)
         classes = [] if dataset.empty else dataset.classes
@@ -95,7 +95,7 @@ def _start(job: PretrainJob, dataset: DatasetManifest, cache: Path | None) -> In
             head=job.head,
             objective=None if dataset.empty else Objective.of(dataset),
         )
-        return Initial(
+        return InitialWeights(
             network,
             job.backbone,
             contract,
@@ -123,7 +123,9 @@ def _start(job: PretrainJob, dataset: DatasetManifest, cache: Path | None) -> In
         raise RefusedError(f"source.init: {job.init}: {error}") from None
 
 
-def _from_state(job: PretrainJob, dataset: DatasetManifest, state: State, licence: str, path: Path | None) -> Initial:
+def _from_state(
+    job: PretrainJob, dataset: DatasetManifest, state: StateDict, licence: str, path: Path | None
+) -> InitialWeights:
     native = job.backbone not in SMALL
     contract = _contract(job, dataset, native=native)
     # A head that does not fit is not worth refusing: the backbone is what is transferred.
@@ -146,7 +148,7 @@ def _from_state(job: PretrainJob, dataset: DatasetManifest, state: State, licenc
         classes, note = class_names(path, outputs, job.backbone)
         notes.append(note)
     notes += _on_input(job, contract, native_least(job.backbone) if native else SMALLEST)
-    return Initial(
+    return InitialWeights(
         network,
         job.backbone,
         contract,
@@ -161,7 +163,9 @@ def _from_state(job: PretrainJob, dataset: DatasetManifest, state: State, licenc
     )
 
 
-def _carried(job: PretrainJob, state: State, network: Network, contract: InputContract, *, head: bool) -> Transferred:
+def _carried(
+    job: PretrainJob, state: StateDict, network: Network, contract: InputContract, *, head: bool
+) -> Transferred:
     try:
         return transfer(state, network, head=head)
     except RefusedError as error:
@@ -174,7 +178,7 @@ def _carried(job: PretrainJob, state: State, network: Network, contract: InputCo
         raise RefusedError(f"{error}, or set pretrain.resolution to {side}, the size they were made on") from None
 
 
-def _outputs(job: PretrainJob, contract: InputContract, state: State, *, source_head: bool) -> int:
+def _outputs(job: PretrainJob, contract: InputContract, state: StateDict, *, source_head: bool) -> int:
     # How many outputs the state dict's head has, 0 where it has not this architecture's head.
     def shapes(classes: int) -> Network:
         with Unfilled():
@@ -190,7 +194,7 @@ def _outputs(job: PretrainJob, contract: InputContract, state: State, *, source_
     return outputs if all(key in named and named[key].shape == shape for key, shape in wanted.items()) else 0
 
 
-def _from_checkpoint(job: PretrainJob, dataset: DatasetManifest, folder: Path) -> Initial:
+def _from_checkpoint(job: PretrainJob, dataset: DatasetManifest, folder: Path) -> InitialWeights:
     parent, manifest = checkpoint.load(folder)
     if manifest.backbone != job.backbone:
         raise RefusedError(
@@ -216,7 +220,7 @@ def _from_checkpoint(job: PretrainJob, dataset: DatasetManifest, folder: Path) -
         objective=parent.objective,
     )
     done = transfer(parent.state_dict(), network, head=True)
-    return Initial(
+    return InitialWeights(
         network,
         manifest.backbone,
         contract,
@@ -243,7 +247,7 @@ def _fetched(place: str, cache: Path | None) -> Path:
     return local(place, folder)
 
 
-def _for_classes(start: Initial, dataset: DatasetManifest, head: Head) -> Initial:
+def _for_classes(start: InitialWeights, dataset: DatasetManifest, head: Head) -> InitialWeights:
     classes = dataset.classes
     network = build(
         start.backbone,

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from graftline.data.images.stored_images import Images
 from graftline.evaluation.result import Calibration, Figure, Gain
-from graftline.release.onnx.model_file import FILE, OUTPUTS_OF, Facts, Int8, OnnxModel, Parity, load
+from graftline.release.onnx.model_file import FILE, OUTPUTS_OF, Int8, ModelMetadata, OnnxModel, Parity, load
 from graftline.runtime import manifest as manifests
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import NAME, Manifest, canonical_json, digest_text
@@ -59,7 +59,7 @@ class ReleaseManifest(Manifest):
     created: str
     """UTC."""
     graftline: str
-    facts: Facts
+    facts: ModelMetadata
     strategy: str
     seed: int
     lineage: Lineage

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from graftline.evaluation.metrics.calibration import Bins
 from graftline.evaluation.result import UNITS, Gain
-from graftline.models.checkpoint import Epoch
+from graftline.models.checkpoint import EpochRecord
 from graftline.report import wording
 from graftline.report.charts import ACCENT, BAND, CONTROL, INK, MUTED, RULE, canvas, to_svg
 
@@ -94,7 +94,11 @@ def dots(rows: Sequence[Dot], axis: str, alt: str, *, shares: bool = True) -> Ma
 
 
 def learning(
-    name: str, kind: Kind, curve: Sequence[Epoch], others: Sequence[Sequence[Epoch]], measure: str = "accuracy"
+    name: str,
+    kind: Kind,
+    curve: Sequence[EpochRecord],
+    others: Sequence[Sequence[EpochRecord]],
+    measure: str = "accuracy",
 ) -> Markup:
     """One candidate's curves: validation accuracy over the others' in the background, and its losses.
 
@@ -209,9 +213,9 @@ def _thinned(count: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, _DOTS)).astype(np.int64))
 
 
-def _xy(curve: Sequence[Epoch], field: str, sign: int = 1) -> tuple[list[int], list[float]]:
+def _xy(curve: Sequence[EpochRecord], field: str, sign: int = 1) -> tuple[list[int], list[float]]:
     points = [
-        (e.presentations, sign * value)
+        (e.examples_seen, sign * value)
         for e in curve
         if (value := getattr(e, field)) is not None and np.isfinite(value)
     ]
@@ -220,9 +224,9 @@ def _xy(curve: Sequence[Epoch], field: str, sign: int = 1) -> tuple[list[int], l
     return [x for x, _ in kept], [y for _, y in kept]
 
 
-def _stages(curve: Sequence[Epoch]) -> list[float]:
+def _stages(curve: Sequence[EpochRecord]) -> list[float]:
     """Images shown where a new stage begins."""
-    return [before.presentations for before, after in pairwise(curve) if after.stage != before.stage]
+    return [before.examples_seen for before, after in pairwise(curve) if after.stage != before.stage]
 
 
 def _thousands(value: float) -> str:

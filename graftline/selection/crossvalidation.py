@@ -9,8 +9,8 @@ import numpy as np
 from graftline.runtime import events
 from graftline.training import recipe
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import Task, Trained
-from graftline.training.resume.journal import Cell
+from graftline.training.contract import StrategyInput, StrategyResult
+from graftline.training.resume.journal import JournalEntry
 from graftline.training.validation import FOLDS, REPEATS, Score, folds, score
 
 
@@ -25,7 +25,7 @@ class Crossed:
     method: str
 
 
-def cross_validate(train: Callable[[Task], Trained], task: Task, samples: Samples) -> Crossed:
+def cross_validate(train: Callable[[StrategyInput], StrategyResult], task: StrategyInput, samples: Samples) -> Crossed:
     """Trains and scores on 2 x 5 folds.
 
     Args:
@@ -42,11 +42,11 @@ def cross_validate(train: Callable[[Task], Trained], task: Task, samples: Sample
         raise ValueError("no class with two samples to cross-validate on")
     found = []
     for number, (inside, held) in enumerate(pairs, start=1):
-        name = task.meter.label = f"fold {number} of {len(pairs)}"
+        name = task.progress.label = f"fold {number} of {len(pairs)}"
         if (kept := task.journal.get(name)) is not None and kept.done:
             found.append(Score(**kept.values))
             shown = recipe.computed(task.options, task.training, len(inside)) if task.options else 0
-            task.meter.advance(shown, events.GOES_ON)
+            task.progress.advance(shown, events.GOES_ON)
             continue
         trained = train(
             replace(
@@ -56,8 +56,8 @@ def cross_validate(train: Callable[[Task], Trained], task: Task, samples: Sample
         outside = samples.subset(held)
         found.append(score(trained.predict(outside), outside.labels, task.training.loss, task.objective))
         task.journal.drop(name)
-        task.journal.put(name, Cell(vars(found[-1]), done=True))
-    task.meter.label = ""
+        task.journal.put(name, JournalEntry(vars(found[-1]), done=True))
+    task.progress.label = ""
     main = [each.main for each in found]
     accuracies = [each.accuracy for each in found if each.accuracy is not None]
     count = len(pairs) // REPEATS

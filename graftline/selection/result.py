@@ -1,8 +1,8 @@
 """The selection artifact: every candidate's row and learning curve, which one was chosen, and why."""
 
-from graftline.models.checkpoint import Epoch, Row
+from graftline.models.checkpoint import CandidateResult, EpochRecord
 from graftline.runtime.manifest import Manifest
-from graftline.selection.tournament.race import Stand
+from graftline.selection.tournament.race import RungResult
 
 
 class Selection(Manifest):
@@ -10,8 +10,8 @@ class Selection(Manifest):
 
     names: list[str]
     """The candidates' names, in the order of `rows`."""
-    rows: list[Row]
-    histories: dict[str, list[Epoch]]
+    rows: list[CandidateResult]
+    histories: dict[str, list[EpochRecord]]
     """Candidate name to its learning curve."""
     chosen: str
     """Name of the chosen candidate."""
@@ -21,7 +21,7 @@ class Selection(Manifest):
     """Sentences: the best score, what lay within its standard error, what was cheapest."""
     cross_validated: bool
     """Whether scores come from folds over train and validation."""
-    stands: list[Stand] = []
+    stands: list[RungResult] = []
     """Of a tournament: where each candidate stood at the end of each rung that it trained in."""
     ends: list[int] = []
     """Images that each candidate of a tournament had been shown at a rung's end, where it was trained so far."""

@@ -3,12 +3,12 @@
 import time
 from dataclasses import dataclass
 
-from graftline.config.jobs import Candidate
-from graftline.models.checkpoint import Row
+from graftline.config.jobs import FinetuneJob
+from graftline.models.checkpoint import CandidateResult
 from graftline.selection.crossvalidation import Crossed, cross_validate
 from graftline.strategies import STRATEGIES
 from graftline.training import recipe
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.validation import FOLDS, REPEATS, score
 
 
@@ -16,11 +16,11 @@ from graftline.training.validation import FOLDS, REPEATS, score
 class Result:
     """A training that went well."""
 
-    trained: Trained
-    row: Row
+    trained: StrategyResult
+    row: CandidateResult
 
 
-def train(job: Candidate, task: Task) -> Result:
+def train(job: FinetuneJob, task: StrategyInput) -> Result:
     """Trains a candidate whole and, where its job says so, in folds.
 
     Args:
@@ -39,13 +39,13 @@ def train(job: Candidate, task: Task) -> Result:
     began = time.perf_counter()
     trained = strategy(task)
     seconds = max(time.perf_counter() - began, trained.history[-1].seconds if trained.history else 0.0)
-    row = Row(
+    row = CandidateResult(
         source=job.source,
         strategy=job.strategy_name,
         status="diverged" if trained.diverged else "ok",
         reason=trained.diverged,
         train_seconds=seconds,
-        presentations=trained.presentations,
+        examples_seen=trained.examples_seen,
         trained_parameters=trained.trained_parameters,
         converged=trained.converged,
         learning_rate=trained.learning_rate,
@@ -69,14 +69,14 @@ def train(job: Candidate, task: Task) -> Result:
         }
     else:
         scored = {"val_method": "none: no validation images"}
-    task.meter.finish()
+    task.progress.finish()
     return Result(trained, row.model_copy(update=scored))
 
 
-def images_of(job: Candidate, train: int, pool: int) -> int:
+def images_of(job: FinetuneJob, train: int, pool: int) -> int:
     """Returns how many images go through the network, about: those of the training and of its folds."""
     if job.strategy is None:
-        return min(job.longest, job.control.max_presentations or job.longest)
+        return min(job.longest, job.control.max_examples_seen or job.longest)
     work = recipe.computed(job.strategy, job.training, train)
     work = recipe.feature_passes(job.strategy) * pool + (work if job.until is None else min(work, job.until))
     if job.cross_validate:

@@ -10,7 +10,7 @@ from graftline.evaluation.result import Evaluation, shipped_logits
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
 from graftline.release.onnx import export, model_file
-from graftline.release.onnx.model_file import Facts, OnnxManifest
+from graftline.release.onnx.model_file import ModelMetadata, OnnxManifest
 from graftline.release.onnx.parity import compare
 from graftline.runtime import events, manifest
 from graftline.runtime.errors import RefusedError
@@ -34,7 +34,7 @@ def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path
     data = datasets.read(dataset)
     evaluated = manifest.read(evaluation, Evaluation, verify=True)
     _one_run(data.manifest, model_manifest, evaluated, evaluation)
-    facts = Facts(
+    facts = ModelMetadata(
         task=model_manifest.task,
         classes=model_manifest.classes,
         deviation=data.manifest.target_std,

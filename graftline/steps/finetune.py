@@ -4,21 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from graftline.config.jobs import Candidate
+from graftline.config.jobs import FinetuneJob
 from graftline.data import dataset as datasets
 from graftline.data.dataset import Dataset
 from graftline.models import checkpoint, devices
-from graftline.models.checkpoint import CheckpointManifest, Row
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 from graftline.models.objective import Objective
 from graftline.runtime import events
 from graftline.runtime.errors import DivergedError
 from graftline.selection.scoring import Result, images_of, train
 from graftline.strategies import STRATEGIES
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import NotApplicableError, Start, Task
+from graftline.training.contract import NotApplicableError, SourceModel, StrategyInput
 from graftline.training.processes import distributed
 from graftline.training.processes.launch import together
-from graftline.training.progress import Meter
+from graftline.training.progress import Progress
 from graftline.training.resume.resume import journal
 from graftline.training.resume.states import step
 
@@ -28,7 +28,13 @@ CARRYING = tuple(name for name in STRATEGIES if name not in ("structure", "contr
 
 
 def finetune(
-    job: Candidate, *, sources: Path, dataset: Path, out: Path, earlier: Path | None = None, resume: Path | None = None
+    job: FinetuneJob,
+    *,
+    sources: Path,
+    dataset: Path,
+    out: Path,
+    earlier: Path | None = None,
+    resume: Path | None = None,
 ) -> CheckpointManifest:
     """Trains one candidate and scores it on validation.
 
@@ -61,13 +67,13 @@ def finetune(
 
 
 def _finetune(
-    job: Candidate, *, sources: Path, dataset: Path, out: Path, earlier: Path | None, resume: Path | None
+    job: FinetuneJob, *, sources: Path, dataset: Path, out: Path, earlier: Path | None, resume: Path | None
 ) -> CheckpointManifest:
     network, source = checkpoint.load(sources / job.source)
     if job.skip:
         return _without_weights(job, source, out, "skipped", "one seed was asked for")
     data = datasets.read(dataset)
-    task = _task(job, Start(network, source), data)
+    task = _task(job, SourceModel(network, source), data)
     devices.settle_threads(network, task.contract)
     try:
         with journal(
@@ -90,23 +96,23 @@ def _finetune(
     return _write(job, source, data, result, out)
 
 
-def _paused(job: Candidate, earlier: Path | None) -> Path | None:
+def _paused(job: FinetuneJob, earlier: Path | None) -> Path | None:
     """Returns the state to go on from; None for a training that begins, such as a control's beside the last rung."""
     state = earlier / job.name / STATE if earlier is not None else None
     return state if state is not None and state.is_dir() else None
 
 
-def _identity(job: Candidate, source: CheckpointManifest, data: Dataset) -> dict[str, Any]:
+def _identity(job: FinetuneJob, source: CheckpointManifest, data: Dataset) -> dict[str, Any]:
     """Returns what a training must have in common with one that it goes on from."""
     aside = {"name", "until", "checkpoint_uri", "inputs", "opponent", "skip", "cross_validate"}
     aside |= set() if job.is_control else {"longest"}
     return {"job": job.model_dump(mode="json", exclude=aside), "source": source.digest, "data": data.manifest.identity}
 
 
-def _task(job: Candidate, start: Start, data: Dataset) -> Task:
+def _task(job: FinetuneJob, start: SourceModel, data: Dataset) -> StrategyInput:
     pool = Samples([data.train, data.val])
     places = pool.rows
-    return Task(
+    return StrategyInput(
         start=start,
         options=job.strategy,
         train=pool.subset(places[: len(data.train)]),
@@ -122,11 +128,13 @@ def _task(job: Candidate, start: Start, data: Dataset) -> Task:
         device=devices.pick(),
         student=job.student,
         objective=Objective.of(data.manifest),
-        meter=Meter(images_of(job, len(data.train), len(pool))),
+        progress=Progress(images_of(job, len(data.train), len(pool))),
     )
 
 
-def _write(job: Candidate, source: CheckpointManifest, data: Dataset, result: Result, out: Path) -> CheckpointManifest:
+def _write(
+    job: FinetuneJob, source: CheckpointManifest, data: Dataset, result: Result, out: Path
+) -> CheckpointManifest:
     trained = result.trained
     carries = job.strategy_name in CARRYING
     manifest = _manifest(job, source, result.row).model_copy(
@@ -153,12 +161,12 @@ def _write(job: Candidate, source: CheckpointManifest, data: Dataset, result: Re
     )
     events.log(
         f"{job.name}: {result.row.val_method}: {result.row.val_score}, "
-        f"{result.row.train_seconds:.1f} s, {result.row.presentations} presentations"
+        f"{result.row.train_seconds:.1f} s, {result.row.examples_seen} presentations"
     )
     return checkpoint.write(out, manifest, trained.network)
 
 
-def _manifest(job: Candidate, source: CheckpointManifest, row: Row) -> CheckpointManifest:
+def _manifest(job: FinetuneJob, source: CheckpointManifest, row: CandidateResult) -> CheckpointManifest:
     return CheckpointManifest(
         name=job.name,
         backbone=source.backbone,
@@ -178,8 +186,8 @@ def _manifest(job: Candidate, source: CheckpointManifest, row: Row) -> Checkpoin
 
 
 def _without_weights(
-    job: Candidate, source: CheckpointManifest, out: Path, status: str, reason: str
+    job: FinetuneJob, source: CheckpointManifest, out: Path, status: str, reason: str
 ) -> CheckpointManifest:
     events.log(f"{job.name}: {status}: {reason}")
-    row = Row(source=job.source, strategy=job.strategy_name, status=status, reason=reason)
+    row = CandidateResult(source=job.source, strategy=job.strategy_name, status=status, reason=reason)
     return checkpoint.write(out, _manifest(job, source, row), None)

@@ -6,17 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from graftline.config import Config, Data, Predicted
+from graftline.config import Config, Data, TaskName
 from graftline.config.jobs import Jobs, jobs_of
 from graftline.data.formats import FORMATS, check_name, choose
 from graftline.data.formats.digits import PLACES, VERSION
-from graftline.data.formats.location import BUILTIN, place_of
+from graftline.data.formats.location import BUILTIN, data_location
 from graftline.data.splits.ledger_file import ledger_file
 from graftline.runtime import events
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import canonical_json, digest_text
 from graftline.storage import access
-from graftline.storage.access import Entry
+from graftline.storage.access import FileInfo
 
 _INITS = ("random", "DEFAULT")
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
@@ -63,7 +63,7 @@ def of_place(place: str) -> str:
     return of_data(Data(data=place), looks=False)
 
 
-def of_data(data: Data, *, looks: bool = True, task: Predicted = "classification") -> str:
+def of_data(data: Data, *, looks: bool = True, task: TaskName = "classification") -> str:
     """Fingerprints raw data, with the files that a table's rows name.
 
     Args:
@@ -87,7 +87,7 @@ def of_data(data: Data, *, looks: bool = True, task: Predicted = "classification
     return digest_text(canonical_json([[entry.name, entry.size, entry.crc32c] for entry in entries]))
 
 
-def _named(data: Data, entries: list[Entry], task: Predicted) -> list[Entry]:
+def _named(data: Data, entries: list[FileInfo], task: TaskName) -> list[FileInfo]:
     """What rows of a table name outside of the place itself."""
     place = str(data.data)
     if data.format == "auto" and not any(entry.name.lower().endswith(_TABLES) for entry in entries):
@@ -95,7 +95,7 @@ def _named(data: Data, entries: list[Entry], task: Predicted) -> list[Entry]:
     if data.format != "auto" and FORMATS[data.format].names is None:
         return []
     with TemporaryDirectory() as scratch:
-        here = place_of(place, Path(scratch), data.columns, entries, task)
+        here = data_location(place, Path(scratch), data.columns, entries, task)
         known = choose(data.format, here)
         names = known.names(here) if known.names else []
     inside = {str(here.path / entry.name) for entry in entries} if here.is_folder else set()
@@ -105,7 +105,7 @@ def _named(data: Data, entries: list[Entry], task: Predicted) -> list[Entry]:
     return sorted(replace(entry, name=entry.name.removeprefix(beside)) for entry in found)
 
 
-def _files(names: Sequence[str]) -> list[Entry]:
+def _files(names: Sequence[str]) -> list[FileInfo]:
     """What lies at local paths, under the paths' own names; what is not there is left out."""
     there = [name for name in names if Path(name).is_file()]
     with ThreadPoolExecutor() as pool:

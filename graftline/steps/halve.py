@@ -5,10 +5,10 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from graftline.config.jobs import Candidate, RaceJob
+from graftline.config.jobs import FinetuneJob, RaceJob
 from graftline.runtime import events, manifest
 from graftline.runtime.manifest import canonical_json, digest_text, identity
-from graftline.selection.tournament.race import Entry, Race, Stand, entry_of, seconds_of, stand_of
+from graftline.selection.tournament.race import Race, RaceEntry, RungResult, entry_of, seconds_of, stand_of
 from graftline.steps.plan import link
 from graftline.training import recipe
 
@@ -20,7 +20,7 @@ class _Rung:
     job: RaceJob
     number: int
     """From 1."""
-    stands: list[Stand]
+    stands: list[RungResult]
     """Of this rung and all before."""
 
     @property
@@ -43,7 +43,7 @@ class _Rung:
         return (self.job.passes - paid - later) // self.step if self.step else len(self.stands)
 
 
-def halve(job: RaceJob, *, candidates: list[Path], before: Path | None = None, out: Path) -> list[Candidate]:
+def halve(job: RaceJob, *, candidates: list[Path], before: Path | None = None, out: Path) -> list[FinetuneJob]:
     """Ranks a rung's candidates and hands on the better ones, with their checkpoints and states.
 
     A third goes on, by validation score; of equal ones the cheaper. So do those that lie within one standard error of
@@ -98,7 +98,7 @@ def halve(job: RaceJob, *, candidates: list[Path], before: Path | None = None, o
     return _next(rung, kept, through, out) or [_stand_in(candidates[0], number)]
 
 
-def _cut(rung: _Rung, entries: list[Entry]) -> tuple[list[Entry], dict[str, str]]:
+def _cut(rung: _Rung, entries: list[RaceEntry]) -> tuple[list[RaceEntry], dict[str, str]]:
     """Returns who goes on, the best first, and why each of the others leaves."""
     left = {
         entry.manifest.name: f"{entry.manifest.row.status}: {entry.manifest.row.reason}"
@@ -128,13 +128,13 @@ def _cut(rung: _Rung, entries: list[Entry]) -> tuple[list[Entry], dict[str, str]
     return timely, left
 
 
-def _rank(entry: Entry) -> tuple[float, int, float, str]:
+def _rank(entry: RaceEntry) -> tuple[float, int, float, str]:
     """Best score first, then the cheaper one."""
     row = entry.manifest.row
     return -entry.score, row.trained_parameters, row.train_seconds, entry.manifest.name
 
 
-def _near(running: list[Entry], rest: list[Entry]) -> list[Entry]:
+def _near(running: list[RaceEntry], rest: list[RaceEntry]) -> list[RaceEntry]:
     """Returns those of the rest that are no worse than noise makes them, the best of each source and strategy first."""
     best = running[0]
     error = best.manifest.row.val_score_se or 0.0
@@ -143,7 +143,7 @@ def _near(running: list[Entry], rest: list[Entry]) -> list[Entry]:
     return sorted(near, key=lambda entry: first[entry.job.source, entry.job.strategy_name] is not entry)
 
 
-def _in_time(rung: _Rung, kept: list[Entry]) -> list[Entry]:
+def _in_time(rung: _Rung, kept: list[RaceEntry]) -> list[RaceEntry]:
     """Cuts those who go on to what the minutes allow, one finalist's last rung included; keeps one."""
     spare, pace = _spare(rung), _pace(rung)
     each, finalist = rung.step * rung.job.images * pace, rung.last * rung.job.images * pace
@@ -163,7 +163,7 @@ def _pace(rung: _Rung) -> float:
     return statistics.median(paces) if paces else 0.0
 
 
-def _through(past: Race | None, before: Path | None, now: list[Entry]) -> list[Entry]:
+def _through(past: Race | None, before: Path | None, now: list[RaceEntry]) -> list[RaceEntry]:
     """Returns what was through before this rung; its checkpoints have been handed on."""
     if past is None or before is None:
         return []
@@ -176,7 +176,7 @@ def _through(past: Race | None, before: Path | None, now: list[Entry]) -> list[E
     ]
 
 
-def _next(rung: _Rung, kept: list[Entry], through: list[Entry], out: Path) -> list[Candidate]:
+def _next(rung: _Rung, kept: list[RaceEntry], through: list[RaceEntry], out: Path) -> list[FinetuneJob]:
     job = rung.job
     final = rung.number + 1 == len(job.ends)
     items = [item for entry in kept if (item := _onward(rung, entry, final)) is not None]
@@ -188,8 +188,8 @@ def _next(rung: _Rung, kept: list[Entry], through: list[Entry], out: Path) -> li
             if entry.over and not entry.job.cross_validate and entry.manifest.name not in crossed
         ]
     longest = max(
-        [recipe.presentations(item.strategy, item.training, job.images) for item in items if item.strategy]
-        + [entry.manifest.row.presentations for entry in [*kept, *through]],
+        [recipe.examples_seen(item.strategy, item.training, job.images) for item in items if item.strategy]
+        + [entry.manifest.row.examples_seen for entry in [*kept, *through]],
         default=0,
     )
     longest = longest or recipe.epochs(job.images) * job.images
@@ -200,7 +200,7 @@ def _next(rung: _Rung, kept: list[Entry], through: list[Entry], out: Path) -> li
     return [item.model_copy(update={"inputs": _inputs(job, out / item.name)}) for item in items]
 
 
-def _control(planned: Candidate, longest: int, images: int) -> Candidate:
+def _control(planned: FinetuneJob, longest: int, images: int) -> FinetuneJob:
     """Returns a control that is as long as the finalists, who may be shorter than the first rung's candidates."""
     passes, why = recipe.control_length(longest, images)
     return planned.model_copy(
@@ -212,7 +212,7 @@ def _control(planned: Candidate, longest: int, images: int) -> Candidate:
     )
 
 
-def _onward(rung: _Rung, entry: Entry, final: bool) -> Candidate | None:
+def _onward(rung: _Rung, entry: RaceEntry, final: bool) -> FinetuneJob | None:
     """Returns the next part of a training; None where there is no time for a single pass."""
     shown, images = rung.job.ends[rung.number - 1] * rung.job.images, rung.job.images
     if (spare := _spare(rung)) < rung.step * images * (pace := _pace(rung)):
@@ -229,5 +229,5 @@ def _inputs(job: RaceJob, earlier: Path) -> str:
     return digest_text(canonical_json([job.inputs, identity(earlier)])) if earlier.is_dir() else job.inputs
 
 
-def _stand_in(candidate: Path, number: int) -> Candidate:
+def _stand_in(candidate: Path, number: int) -> FinetuneJob:
     return entry_of(candidate).job.model_copy(update={"name": f"rung{number + 1}-skip", "skip": True})

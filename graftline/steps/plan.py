@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from graftline.config import Feature, Strategy, Zero, named
-from graftline.config.jobs import Candidate, PlanJob, RaceJob
+from graftline.config.jobs import FinetuneJob, PlanJob, RaceJob
 from graftline.config.strategies import Distill
 from graftline.data import dataset as datasets
 from graftline.data.dataset import Dataset
@@ -19,7 +19,7 @@ from graftline.runtime import events, manifest
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import canonical_json
 from graftline.selection.tournament.entrants import enter, traits
-from graftline.selection.tournament.pool import Entry
+from graftline.selection.tournament.pool import PoolEntry
 from graftline.training import recipe
 from graftline.training.recipe.student import shape_of
 
@@ -37,7 +37,7 @@ CHEAP = Zero | Feature
 class Planned:
     """What is to be trained on the target."""
 
-    candidates: list[Candidate]
+    candidates: list[FinetuneJob]
     """Each source with each strategy, then one control for each distinct network; of a tournament, the first rung."""
     race: RaceJob
     """Of the later rungs; without sizes where nothing races."""
@@ -105,7 +105,7 @@ def plan(job: PlanJob, *, sources: list[Path], dataset: Path, out: Path) -> Plan
 
 def _first_rung(
     job: PlanJob, found: dict[str, CheckpointManifest], data: Dataset, out: Path
-) -> tuple[list[Candidate], RaceJob]:
+) -> tuple[list[FinetuneJob], RaceJob]:
     """Raises RefusedError where there is nothing to race by, or the budget is too small."""
     if not len(data.val):
         raise RefusedError(
@@ -120,7 +120,7 @@ def _first_rung(
     if job.training.resolution is not None:
         can = {label: replace(each, side=0) for label, each in can.items()}
 
-    def make(label: str, kind: Entry) -> Candidate | None:
+    def make(label: str, kind: PoolEntry) -> FinetuneJob | None:
         if not _applies(found[label], kind.strategy):
             return None
         training = job.training.model_copy(update={"rate_factor": job.training.rate_factor * kind.factor})
@@ -154,9 +154,11 @@ def _applies(source: CheckpointManifest, strategy: Strategy) -> bool:
     return False
 
 
-def _transfer(job: PlanJob, source: CheckpointManifest, strategy: Strategy, data: Dataset, side: int = 0) -> Candidate:
+def _transfer(
+    job: PlanJob, source: CheckpointManifest, strategy: Strategy, data: Dataset, side: int = 0
+) -> FinetuneJob:
     training, why = recipe.resolve(job.training, strategy, _facts(source, data, side=side))
-    return Candidate(
+    return FinetuneJob(
         name=_plain(f"{source.name}-{strategy.name}"),
         source=source.name,
         strategy=strategy,
@@ -170,11 +172,13 @@ def _transfer(job: PlanJob, source: CheckpointManifest, strategy: Strategy, data
     )
 
 
-def _control(job: PlanJob, candidate: Candidate, source: CheckpointManifest, longest: int, data: Dataset) -> Candidate:
+def _control(
+    job: PlanJob, candidate: FinetuneJob, source: CheckpointManifest, longest: int, data: Dataset
+) -> FinetuneJob:
     student, side = _student(candidate), candidate.training.resolution or 0
     training, why = recipe.control_training(job.training, longest, _facts(source, data, student, side))
     size = "" if side in (0, job.training.resolution, _side(source)) else f"-{side}px"
-    return Candidate(
+    return FinetuneJob(
         name=_plain(f"{source.name}{'-student' * bool(student)}-control{size}"),
         source=source.name,
         strategy=None,
@@ -189,8 +193,12 @@ def _control(job: PlanJob, candidate: Candidate, source: CheckpointManifest, lon
     )
 
 
-def _facts(source: CheckpointManifest, data: Dataset, student: Distill | None = None, side: int = 0) -> recipe.Facts:
-    found = recipe.facts_of(data, shape_of(source, student).backbone, source.input, carried=source.strategy != "random")
+def _facts(
+    source: CheckpointManifest, data: Dataset, student: Distill | None = None, side: int = 0
+) -> recipe.RecipeInput:
+    found = recipe.recipe_input(
+        data, shape_of(source, student).backbone, source.input, carried=source.strategy != "random"
+    )
     return replace(found, side=side or found.side)
 
 
@@ -199,10 +207,10 @@ def _side(source: CheckpointManifest) -> int:
 
 
 def _complete(
-    job: PlanJob, sources: list[CheckpointManifest], transfers: list[Candidate], data: Dataset
-) -> list[Candidate]:
+    job: PlanJob, sources: list[CheckpointManifest], transfers: list[FinetuneJob], data: Dataset
+) -> list[FinetuneJob]:
     images = len(data.train)
-    planned = [recipe.presentations(each.strategy, each.training, images) for each in transfers if each.strategy]
+    planned = [recipe.examples_seen(each.strategy, each.training, images) for each in transfers if each.strategy]
     # With `zero` alone nothing is shown; a control still has to be trained in earnest.
     longest = max(planned) or recipe.epochs(images) * images
     crossed = _is_small(data) and len(transfers) > 1
@@ -233,11 +241,11 @@ def _is_small(data: Dataset) -> bool:
     return bool(counts.min() < ENOUGH)
 
 
-def _student(candidate: Candidate) -> Distill | None:
+def _student(candidate: FinetuneJob) -> Distill | None:
     return candidate.strategy if isinstance(candidate.strategy, Distill) else None
 
 
-def _key_of(candidate: Candidate, sources: list[CheckpointManifest]) -> str:
+def _key_of(candidate: FinetuneJob, sources: list[CheckpointManifest]) -> str:
     """Returns what candidates share where one control serves both: the network's shape, what its input is made of."""
     source = next(each for each in sources if each.name == candidate.source)
     contract = source.input.model_dump(mode="json", exclude={"stored"})
@@ -257,7 +265,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".") or "candidate"
 
 
-def _named_apart(candidates: list[Candidate]) -> list[Candidate]:
+def _named_apart(candidates: list[FinetuneJob]) -> list[FinetuneJob]:
     taken: Counter[str] = Counter()
     apart = []
     for each in candidates:

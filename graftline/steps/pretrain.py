@@ -7,19 +7,19 @@ from graftline.config.jobs import PretrainJob
 from graftline.data import dataset as datasets
 from graftline.data.dataset import Dataset
 from graftline.models import checkpoint, devices
-from graftline.models.checkpoint import CheckpointManifest, Epoch, Row
-from graftline.models.source import Initial, initial
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord
+from graftline.models.source import InitialWeights, load_initial_weights
 from graftline.runtime import events
 from graftline.runtime.errors import DivergedError
 from graftline.training import recipe
 from graftline.training.batches.samples import Samples
 from graftline.training.loop.fit import fit
 from graftline.training.loop.freezing import trained_parameters
-from graftline.training.loop.loop import Loop
+from graftline.training.loop.loop import TrainingLoop
 from graftline.training.loop.optimizer import group
 from graftline.training.processes import distributed
 from graftline.training.processes.launch import together
-from graftline.training.progress import Meter
+from graftline.training.progress import Progress
 from graftline.training.resume.resume import journal
 from graftline.training.validation import outputs, score
 
@@ -46,11 +46,11 @@ def pretrain(job: PretrainJob, *, dataset: Path, out: Path) -> CheckpointManifes
 def _pretrain(job: PretrainJob, *, dataset: Path, out: Path) -> CheckpointManifest:
     data = datasets.read(dataset)
     with distributed.fetched_once() as downloads:
-        start = initial(job, data.manifest, cache=downloads)
+        start = load_initial_weights(job, data.manifest, cache=downloads)
     start = replace(start, notes=[*start.notes, *_seen(job, data)])
     if not len(data.train):
         strategy = "random" if job.init == "random" else "given"
-        row = Row(source=job.label, strategy=strategy, notes=start.notes)
+        row = CandidateResult(source=job.label, strategy=strategy, notes=start.notes)
         return checkpoint.write(out, _manifest(job, start, row, strategy, None, []), start.network)
     row, history = _train(job, start, data)
     manifest = _manifest(job, start, row, "pretrain", data.manifest.digest, history)
@@ -67,9 +67,9 @@ def _seen(job: PretrainJob, data: Dataset) -> list[str]:
     return notes
 
 
-def _train(job: PretrainJob, start: Initial, data: Dataset) -> tuple[Row, list[Epoch]]:
+def _train(job: PretrainJob, start: InitialWeights, data: Dataset) -> tuple[CandidateResult, list[EpochRecord]]:
     train, val = Samples([data.train]), Samples([data.val])
-    facts = recipe.facts_of(data, start.backbone, start.input, carried=job.init != "random")
+    facts = recipe.recipe_input(data, start.backbone, start.input, carried=job.init != "random")
     training, why = recipe.resolve(job.training, None, facts)
     epochs = training.epochs or 1
     rates = recipe.rates(training)
@@ -79,14 +79,14 @@ def _train(job: PretrainJob, start: Initial, data: Dataset) -> tuple[Row, list[E
         group([start.network.backbone], rates.new if job.init == "random" else rates.carried),
     ]
     devices.settle_threads(start.network, start.input)
-    loop = Loop(
+    loop = TrainingLoop(
         start.network,
         groups,
         training,
         start.input,
         seed=job.seed,
         device=devices.pick(),
-        meter=Meter(epochs * len(train)),
+        progress=Progress(epochs * len(train)),
     )
     told = {"job": job.model_dump(mode="json", exclude={"checkpoint_uri", "inputs"}), "data": data.manifest.identity}
     with journal(told, job.checkpoint_uri) as kept, devices.seeded(job.seed, "pretrain"):
@@ -94,11 +94,11 @@ def _train(job: PretrainJob, start: Initial, data: Dataset) -> tuple[Row, list[E
     if loop.diverged:
         raise DivergedError(loop.diverged)
     start.network.eval()
-    row = Row(
+    row = CandidateResult(
         source=job.label,
         strategy="pretrain",
         train_seconds=loop.seconds,
-        presentations=loop.shown,
+        examples_seen=loop.shown,
         trained_parameters=trained_parameters(start.network),
         learning_rate=groups[0].rate,
         notes=start.notes,
@@ -117,12 +117,17 @@ def _train(job: PretrainJob, start: Initial, data: Dataset) -> tuple[Row, list[E
             }
         )
         events.log(f"{job.label}: validation score {found.main:.3f} after {epochs} epochs")
-    loop.meter.finish()
+    loop.progress.finish()
     return row, history
 
 
 def _manifest(
-    job: PretrainJob, start: Initial, row: Row, strategy: str, digest: str | None, history: list[Epoch]
+    job: PretrainJob,
+    start: InitialWeights,
+    row: CandidateResult,
+    strategy: str,
+    digest: str | None,
+    history: list[EpochRecord],
 ) -> CheckpointManifest:
     return CheckpointManifest(
         name=job.label,

@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from graftline.config.jobs import Candidate, SelectJob
-from graftline.models.checkpoint import Row
+from graftline.config.jobs import FinetuneJob, SelectJob
+from graftline.models.checkpoint import CandidateResult
 from graftline.runtime import events, manifest
 from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.selection.result import Selection
-from graftline.selection.tournament.race import Entry, Race, entry_of, stand_of
+from graftline.selection.tournament.race import Race, RaceEntry, entry_of, stand_of
 from graftline.steps.plan import link
 
 
 def select(
     job: SelectJob, *, candidates: list[Path], chosen: Path, control: Path, out: Path, race: Path | None = None
-) -> list[Candidate]:
+) -> list[FinetuneJob]:
     """Chooses the best candidate by balanced accuracy; within one standard error of it the cheaper wins.
 
     Args:
@@ -61,14 +61,14 @@ def select(
     return _confirmations(job, best, opponent)
 
 
-def _still_in(past: Race, race: Path, finalists: list[Entry]) -> list[Entry]:
+def _still_in(past: Race, race: Path, finalists: list[RaceEntry]) -> list[RaceEntry]:
     """Returns the candidates of a tournament that did not have to train in its last rung."""
     again = {entry.manifest.name for entry in finalists}
     names = dict.fromkeys(stand.name for stand in past.stands)
     return [entry_of(race / name) for name in names if name not in again and (race / name).is_dir()]
 
 
-def _listed(past: Race | None, entries: list[Entry], finalists: list[Entry]) -> dict[str, Any]:
+def _listed(past: Race | None, entries: list[RaceEntry], finalists: list[RaceEntry]) -> dict[str, Any]:
     """Returns all candidates' rows and curves, and the rungs of a tournament."""
     rows = (past.rows if past else {}) | {entry.manifest.name: entry.manifest.row for entry in entries}
     curves = (past.histories if past else {}) | {entry.manifest.name: entry.manifest.history for entry in entries}
@@ -88,15 +88,15 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _told(name: str, row: Row) -> str:
+def _told(name: str, row: CandidateResult) -> str:
     return f"{name}: {row.status} ({row.reason})"
 
 
-def _cost(entry: Entry) -> tuple[int, float]:
+def _cost(entry: RaceEntry) -> tuple[int, float]:
     return entry.manifest.row.trained_parameters, entry.manifest.row.train_seconds
 
 
-def _choose(entries: list[Entry]) -> tuple[Entry, list[str]]:
+def _choose(entries: list[RaceEntry]) -> tuple[RaceEntry, list[str]]:
     best = max(entries, key=lambda entry: (entry.score, tuple(-cost for cost in _cost(entry))))
     if best.manifest.row.val_score is None:
         cheapest = min(entries, key=_cost)
@@ -117,7 +117,7 @@ def _choose(entries: list[Entry]) -> tuple[Entry, list[str]]:
     return cheapest, why
 
 
-def _control_of(chosen: Entry, entries: list[Entry]) -> Entry:
+def _control_of(chosen: RaceEntry, entries: list[RaceEntry]) -> RaceEntry:
     controls = {entry.job.name: entry for entry in entries if entry.job.is_control}
     opponent = controls.get(chosen.job.opponent)
     if opponent is None:
@@ -131,15 +131,15 @@ def _control_of(chosen: Entry, entries: list[Entry]) -> Entry:
     return opponent
 
 
-def _failure(rows: list[Row]) -> type[RefusedError | DivergedError]:
+def _failure(rows: list[CandidateResult]) -> type[RefusedError | DivergedError]:
     """A training that went wrong is a failure; what could not begin is a refusal."""
     return DivergedError if any(row.status in ("diverged", "oom") for row in rows) else RefusedError
 
 
-def _confirmations(job: SelectJob, chosen: Entry, control: Entry) -> list[Candidate]:
+def _confirmations(job: SelectJob, chosen: RaceEntry, control: RaceEntry) -> list[FinetuneJob]:
     if job.confirm_seeds == 1:
         return [chosen.job.model_copy(update={"name": f"{chosen.job.name}-skip", "skip": True})]
-    again: list[Candidate] = []
+    again: list[FinetuneJob] = []
     for number in range(1, job.confirm_seeds):
         for entry, rate in ((chosen, None), (control, control.manifest.row.learning_rate)):
             again.append(

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from graftline.config.jobs import Candidate, PretrainJob
+from graftline.config.jobs import FinetuneJob, PretrainJob
 from graftline.models.devices import is_out_of_memory
 from graftline.runtime import events, manifest
 from graftline.runtime.errors import kind_of
@@ -16,8 +16,8 @@ from graftline.steps.pretrain import pretrain
 from graftline.training.processes import ranks
 from graftline.training.processes.launch import ENDED, ERRORS, Step
 
-STEPS: dict[str, tuple[type[Candidate] | type[PretrainJob], Step]] = {
-    "finetune": (Candidate, finetune),
+STEPS: dict[str, tuple[type[FinetuneJob] | type[PretrainJob], Step]] = {
+    "finetune": (FinetuneJob, finetune),
     "pretrain": (PretrainJob, pretrain),
 }
 """What can be launched, by name: the type of its job and the step."""

@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from graftline.runtime.errors import RefusedError
-from graftline.storage.file_info import Entry, entry_of
+from graftline.storage.file_info import FileInfo, file_info
 from graftline.storage.gcs.object_names import GS, parsed
 from graftline.storage.paths import bad_name
 
-__all__ = ["Entry", "exists", "fetch", "fetch_uris", "is_remote", "listing", "listing_of", "local", "put"]
+__all__ = ["FileInfo", "exists", "fetch", "fetch_uris", "is_remote", "listing", "listing_of", "local", "put"]
 
 # Modules that talk to Google are imported where a gs:// place is met: they take a second.
 
@@ -48,7 +48,7 @@ def exists(place: str) -> bool:
     return _path(place).exists()
 
 
-def listing(place: str) -> list[Entry]:
+def listing(place: str) -> list[FileInfo]:
     """Lists a place's files with their checksums, sorted; gs:// costs a listing and no download.
 
     Args:
@@ -63,10 +63,10 @@ def listing(place: str) -> list[Entry]:
         return objects.listed(place)[1]
     path = _there(place)
     if path.is_file():
-        return [entry_of(path, path.name)]
+        return [file_info(path, path.name)]
     names = [file for file in sorted(path.rglob("*")) if file.is_file()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return sorted(pool.map(lambda file: entry_of(file, file.relative_to(path).as_posix()), names))
+        return sorted(pool.map(lambda file: file_info(file, file.relative_to(path).as_posix()), names))
 
 
 def local(place: str, cache: Path | None) -> Path:
@@ -97,7 +97,7 @@ def local(place: str, cache: Path | None) -> Path:
     return folder / entries[0].name if alone else folder
 
 
-def fetch(place: str, entries: Sequence[Entry], folder: Path) -> None:
+def fetch(place: str, entries: Sequence[FileInfo], folder: Path) -> None:
     """Brings objects of a gs:// place to a folder, in parallel; those that are there whole are kept.
 
     Args:
@@ -137,7 +137,7 @@ def fetch_uris(uris: Sequence[str], folder: Path) -> dict[str, Path]:
     return {uri: folder / bucket / name for uri, (bucket, name) in names.items() if name in objects.get(bucket, {})}
 
 
-def listing_of(uris: Sequence[str]) -> list[Entry]:
+def listing_of(uris: Sequence[str]) -> list[FileInfo]:
     """Lists objects that are named one by one, sorted, an entry's name being the URI; what is not there is left out.
 
     Raises:
@@ -171,7 +171,7 @@ def put(file: Path, place: str) -> None:
         return
     path = _path(place)
     if path.exists():
-        if entry_of(path, "").crc32c != entry_of(file, "").crc32c:
+        if file_info(path, "").crc32c != file_info(file, "").crc32c:
             raise RefusedError(f"{place}: another file is there already; nothing is overwritten")
         return
     path.parent.mkdir(parents=True, exist_ok=True)

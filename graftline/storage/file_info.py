@@ -14,7 +14,7 @@ _ONES = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, order=True)
-class Entry:
+class FileInfo:
     """A file or object."""
 
     name: str
@@ -26,7 +26,7 @@ class Entry:
     """Which of the object's versions; 0 for a local file."""
 
 
-def entry_of(path: Path, name: str) -> Entry:
+def file_info(path: Path, name: str) -> FileInfo:
     """Reads a file for its checksum.
 
     Args:
@@ -45,13 +45,13 @@ def entry_of(path: Path, name: str) -> Entry:
                 size += len(piece)
     except PermissionError:
         raise RefusedError(f"{path}: this user may not read it; change its permissions or leave it out") from None
-    return Entry(name, size, base64.b64encode(checksum.digest()).decode())
+    return FileInfo(name, size, base64.b64encode(checksum.digest()).decode())
 
 
-def is_whole(path: Path, entry: Entry) -> bool:
+def is_whole(path: Path, entry: FileInfo) -> bool:
     """Whether a file is there with an entry's size and checksum."""
     try:
-        return path.stat().st_size == entry.size and entry_of(path, "").crc32c == entry.crc32c
+        return path.stat().st_size == entry.size and file_info(path, "").crc32c == entry.crc32c
     except (FileNotFoundError, NotADirectoryError):
         return False
 

@@ -21,9 +21,9 @@ from graftline.strategies import (
     wise,
     zero,
 )
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 
-STRATEGIES: dict[str, Callable[[Task], Trained]] = {
+STRATEGIES: dict[str, Callable[[StrategyInput], StrategyResult]] = {
     "zero": zero.train,
     "feature": feature.train,
     "partial": partial.train,

@@ -12,7 +12,7 @@ from graftline.config.strategies import BitFit
 from graftline.models.network import Network
 from graftline.runtime.errors import RefusedError
 from graftline.strategies.weights.carry import carried, train_groups
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.loop.freezing import freeze, trained_parameters
 from graftline.training.loop.optimizer import Group, group
 from graftline.training.recipe import rates
@@ -20,7 +20,7 @@ from graftline.training.recipe import rates
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Trains the head and the backbone's biases, or its norm layers, at the rate of new layers, as the paper does.
 
     Running statistics of batch norm stand still with `biases` and move with `norms`.

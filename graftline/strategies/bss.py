@@ -9,10 +9,10 @@ from torch import Tensor
 from graftline.config.strategies import BSS
 from graftline.strategies.full import train_all
 from graftline.strategies.weights.carry import carried
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Trains all layers; each batch's spectrum is that of the images that go through the network at once.
 
     Raises:

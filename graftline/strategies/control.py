@@ -14,15 +14,15 @@ from graftline.runtime import events
 from graftline.runtime.errors import DivergedError
 from graftline.strategies.weights.carry import fresh, usable_val
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import Task, Trained, predictor
-from graftline.training.loop.early_stopping import Plateau
+from graftline.training.contract import StrategyInput, StrategyResult, predictor
+from graftline.training.loop.early_stopping import EarlyStopping
 from graftline.training.loop.freezing import trained_parameters
-from graftline.training.loop.loop import Loop
-from graftline.training.loop.monitored import Watched, still
+from graftline.training.loop.loop import TrainingLoop
+from graftline.training.loop.monitored import MonitoredLoop, still
 from graftline.training.loop.optimizer import group
 from graftline.training.processes import distributed
 from graftline.training.recipe.student import shape_of
-from graftline.training.resume.journal import Cell
+from graftline.training.resume.journal import JournalEntry
 from graftline.training.validation import outputs, score
 
 LOOKS = 30
@@ -43,7 +43,7 @@ ON = "on"
 class Trial:
     """One rate's training, as far as it was tried."""
 
-    watched: Watched
+    watched: MonitoredLoop
     rate: float
     score: float
     """The best on validation."""
@@ -66,7 +66,7 @@ class Course:
     """Between two looks at validation."""
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Tries the rates from the same start, goes on with the best, keeps the best weights by validation.
 
     Raises:
@@ -84,7 +84,7 @@ def train(task: Task) -> Trained:
     network.load_state_dict(watched.best)
     network.eval()
     contract, shape = task.contract, shape_of(task.start.manifest, task.student)
-    return Trained(
+    return StrategyResult(
         network,
         contract,
         shape.small,
@@ -93,7 +93,7 @@ def train(task: Task) -> Trained:
         architecture=shape.architecture,
         backbone=shape.backbone,
         history=watched.history,
-        presentations=watched.loop.shown,
+        examples_seen=watched.loop.shown,
         trained_parameters=trained_parameters(network),
         reinitialised=list(network.state_dict()),
         notes=notes,
@@ -102,7 +102,7 @@ def train(task: Task) -> Trained:
     )
 
 
-def _go_on(task: Task, trial: Trial, train: Samples, val: Samples, course: Course, notes: list[str]) -> bool:
+def _go_on(task: StrategyInput, trial: Trial, train: Samples, val: Samples, course: Course, notes: list[str]) -> bool:
     """Trains on until patience runs out; returns whether it did, and notes what else stopped it."""
     watched, loop = trial.watched, trial.watched.loop
     with seeded(task.seed, "control, on"):
@@ -121,7 +121,7 @@ def _go_on(task: Task, trial: Trial, train: Samples, val: Samples, course: Cours
     return converged
 
 
-def course_of(task: Task, images: int) -> Course:
+def course_of(task: StrategyInput, images: int) -> Course:
     """Returns how long the control trains.
 
     Args:
@@ -129,11 +129,13 @@ def course_of(task: Task, images: int) -> Course:
         images: It trains on.
     """
     least = max(task.longest, images)
-    most = task.control.max_presentations or CAP * least
+    most = task.control.max_examples_seen or CAP * least
     return Course(least, most, first=max(2 * images, math.ceil(FIRST * least)), every=max(images, least // LOOKS))
 
 
-def _best_rate(task: Task, network: Network, train: Samples, val: Samples, course: Course) -> tuple[Trial, list[str]]:
+def _best_rate(
+    task: StrategyInput, network: Network, train: Samples, val: Samples, course: Course
+) -> tuple[Trial, list[str]]:
     waiting = deque(task.control.learning_rates if task.control_rate is None else [task.control_rate])
     most = len(waiting) + WIDER if task.control_rate is None else 1
     scores: dict[float, float] = {}
@@ -173,19 +175,19 @@ def _beyond(best: float, scores: dict[float, float]) -> list[float]:
     return [best / BEYOND] if best == min(scores) else []
 
 
-def _try(task: Task, network: Network, rate: float, train: Samples, val: Samples, course: Course) -> Trial:
+def _try(task: StrategyInput, network: Network, rate: float, train: Samples, val: Samples, course: Course) -> Trial:
     part = _part(rate)
-    loop = Loop(
+    loop = TrainingLoop(
         network,
         [group([network], rate)],
         task.training,
         task.contract,
         seed=task.seed,
         device=task.device,
-        meter=task.meter,
+        progress=task.progress,
         stage=part,
     )
-    watched = Watched(loop, Plateau(task.control.patience))
+    watched = MonitoredLoop(loop, EarlyStopping(task.control.patience))
     kept, result = task.journal.get(part), task.journal.get(f"{part}, result")
     with seeded(task.seed, "control"):
         if kept is not None and kept.tensors:
@@ -197,11 +199,13 @@ def _try(task: Task, network: Network, rate: float, train: Samples, val: Samples
         if task.journal.keeps:
             task.journal.put(part, still(_cell(watched)))
     values = {"score": watched.plateau.score, "loss": watched.plateau.loss}
-    task.journal.put(f"{part}, result", Cell(values, done=True))
+    task.journal.put(f"{part}, result", JournalEntry(values, done=True))
     return Trial(watched, rate, **values)
 
 
-def _to_next_look(task: Task, part: str, watched: Watched, train: Samples, val: Samples, course: Course) -> None:
+def _to_next_look(
+    task: StrategyInput, part: str, watched: MonitoredLoop, train: Samples, val: Samples, course: Course
+) -> None:
     loop, plateau = watched.loop, watched.plateau
     until = min(_shown(watched) + course.every, course.most)
 
@@ -216,7 +220,7 @@ def _to_next_look(task: Task, part: str, watched: Watched, train: Samples, val: 
     found = distributed.agreed(score(logits, val.labels, loop.training.loss, loop.network.objective))
     # Half of the least presentations at the full rate: a net from random weights may stand still for long at first.
     watched.look(found.main, found.loss, may_decay=loop.shown >= course.least // 2)
-    loop.meter.advance(0, loop.stage, **found.told)
+    loop.progress.advance(0, loop.stage, **found.told)
     watched.history.append(point.model_copy(update=found.point))
 
 
@@ -224,10 +228,10 @@ def _part(rate: float) -> str:
     return f"rate {rate:g}"
 
 
-def _cell(watched: Watched) -> Cell:
+def _cell(watched: MonitoredLoop) -> JournalEntry:
     return replace(watched.cell(), whole=False)  # one trial's weights don't make another's needless
 
 
-def _shown(watched: Watched) -> int:
+def _shown(watched: MonitoredLoop) -> int:
     """Presentations at the last look: the same before and after a kill."""
-    return watched.history[-1].presentations if watched.history else 0
+    return watched.history[-1].examples_seen if watched.history else 0

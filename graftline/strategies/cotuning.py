@@ -16,8 +16,8 @@ from graftline.evaluation.statistics.temperature import FEWEST, fit_temperature
 from graftline.models.devices import place, threads_for
 from graftline.strategies.weights.carry import carried, train_groups
 from graftline.training.batches.losses import soft
-from graftline.training.batches.samples import Rows
-from graftline.training.contract import NotApplicableError, Task, Trained
+from graftline.training.batches.samples import Indices
+from graftline.training.contract import NotApplicableError, StrategyInput, StrategyResult
 from graftline.training.loop.freezing import trained_parameters
 from graftline.training.loop.optimizer import group
 from graftline.training.loop.stepper import Batch
@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Adds to the loss what the source's head loses against p(source class | target class), learned beforehand.
 
     The source's head stands beside the new one on the same features, at the carried layers' rate, and is dropped at
@@ -80,25 +80,25 @@ def train(task: Task) -> Trained:
     )
 
 
-def _source_head(task: Task) -> nn.Module:
+def _source_head(task: StrategyInput) -> nn.Module:
     source = task.start.manifest
     if source.strategy == "random" or not source.classes or source.task != "classification":
         raise NotApplicableError("the source has no trained head that tells classes apart")
     return copy.deepcopy(task.start.network.head)
 
 
-def _relation(task: Task) -> Tensor:
+def _relation(task: StrategyInput) -> Tensor:
     """Learns p(source class | target class) from what the source, as it is, says of the training images."""
     network = copy.deepcopy(task.start.network)
     place(network, task.device)
-    logits = task.start.frozen_outputs("logits", network, task.train, task.contract, task.device, task.meter)
+    logits = task.start.frozen_outputs("logits", network, task.train, task.contract, task.device, task.progress)
     probabilities = logits.double().softmax(dim=1).cpu().numpy()
     inside, held = hold_out(task.train.labels, task.seed)
     found = relation(probabilities, task.train.labels, inside, held, len(task.classes))
     return torch.from_numpy(found).float()
 
 
-def relation(probabilities: Floats, labels: Labels, inside: Rows, held: Rows, classes: int) -> Floats:
+def relation(probabilities: Floats, labels: Labels, inside: Indices, held: Indices, classes: int) -> Floats:
     """Learns p(source class | target class): the paper's reverse approach.
 
     A logistic regression without intercept from source probabilities to target classes, fitted on one part, its
@@ -129,7 +129,7 @@ def relation(probabilities: Floats, labels: Labels, inside: Rows, held: Rows, cl
     return shares
 
 
-def _chosen(probabilities: Floats, labels: Labels, inside: Rows, held: Rows, classes: int) -> Floats:
+def _chosen(probabilities: Floats, labels: Labels, inside: Indices, held: Indices, classes: int) -> Floats:
     """Returns the weights (K_target, K_source) that are right on most held-out images, the least held down of them."""
     inputs, basis = torch.from_numpy(probabilities[inside]), None
     if len(inputs) < inputs.shape[1]:  # the best weights lie in the span of the images
@@ -164,7 +164,7 @@ def _fitted(start: Tensor, inputs: Tensor, labels: Tensor, strength: float) -> T
     return weight.detach()
 
 
-def _told(task: Task, shares: Tensor) -> str:
+def _told(task: StrategyInput, shares: Tensor) -> str:
     nearest = shares.max(dim=1)
     names = [
         f"{name}: {task.start.manifest.classes[int(place)]} ({float(share):.2f})"

@@ -20,7 +20,7 @@ from graftline.strategies import full
 from graftline.strategies.weights.carry import fresh, onward, train_groups
 from graftline.strategies.weights.surgery import anew
 from graftline.training.batches.losses import loss_of
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.loop.freezing import freeze
 from graftline.training.loop.optimizer import group
 from graftline.training.loop.stepper import Batch, Criterion
@@ -30,7 +30,7 @@ from graftline.training.recipe.student import PATIENT, shape_of
 TEACHER = "teacher"
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Trains the teacher as `full` does, then the student by it, `PATIENT` times as long.
 
     Raises:
@@ -47,7 +47,7 @@ def train(task: Task) -> Trained:
     freeze([taught.network])
     taught.network.eval()
     place(taught.network, task.device)
-    shown = taught.presentations
+    shown = taught.examples_seen
     until = None if task.until is None else max(1, task.until - shown)
     # To the end: a network from random weights may stand still for long at first, and a match does not overfit.
     longer = task.training.model_copy(update={"epochs": PATIENT * (task.training.epochs or 1), "patience": 0})
@@ -68,7 +68,7 @@ def train(task: Task) -> Trained:
         small=shape.small,
         architecture=shape.architecture,
         history=history,
-        presentations=shown + loop.shown,
+        examples_seen=shown + loop.shown,
         reinitialised=list(student.state_dict()),
         dropped=list(task.start.network.state_dict()),
         surgery=anew(task),
@@ -76,7 +76,7 @@ def train(task: Task) -> Trained:
     )
 
 
-def student_of(task: Task, options: Distill) -> Network:
+def student_of(task: StrategyInput, options: Distill) -> Network:
     """Builds the student, for the source's input.
 
     Raises:
@@ -140,6 +140,6 @@ def _sizes(student: Network, teacher: Network) -> str:
     return f"student of {ours:,} parameters, {ours / theirs:.0%} of its teacher's {theirs:,}"
 
 
-def _told(task: Task, taught: Trained) -> str:
+def _told(task: StrategyInput, taught: StrategyResult) -> str:
     seen = next((point for point in reversed(taught.history) if point.val_accuracy is not None), None)
     return "teacher trained as `full` is" + ("" if seen is None else f": validation accuracy {seen.val_accuracy:.3f}")

@@ -11,12 +11,12 @@ from graftline.runtime import events
 from graftline.strategies.weights.carry import Carried, carried
 from graftline.training.batches.augment import AUGMENTATIONS
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.head.heads import Fitted, fit_head
 from graftline.training.loop.freezing import freeze, trained_parameters
 from graftline.training.loop.loop_state import fill_network, network_state
 from graftline.training.recipe import head_iterations
-from graftline.training.resume.journal import Cell
+from graftline.training.resume.journal import JournalEntry
 from graftline.training.validation import score
 
 ROOM = 2**30
@@ -31,7 +31,7 @@ class OnFeatures:
     fitted: Fitted
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Fits a new head to convergence on features in eval mode, of images as they are and, with `views`, augmented.
 
     No row of the source's head is kept: where the head is one layer the fit has one answer, whatever it starts from.
@@ -51,7 +51,7 @@ def train(task: Task) -> Trained:
             logits: Tensor = network.head(features_of(task, found.start, samples))
         return logits
 
-    return Trained(
+    return StrategyResult(
         network,
         found.start.contract,
         source.small,
@@ -59,7 +59,7 @@ def train(task: Task) -> Trained:
         predict,
         architecture=source.architecture,
         history=found.fitted.history,
-        presentations=found.fitted.history[-1].presentations,
+        examples_seen=found.fitted.history[-1].examples_seen,
         trained_parameters=trained_parameters(network),
         reinitialised=found.start.transferred.reinitialised,
         dropped=found.start.transferred.dropped,
@@ -69,7 +69,7 @@ def train(task: Task) -> Trained:
     )
 
 
-def converged_head(task: Task, iterations: int, views: int = 1) -> OnFeatures:
+def converged_head(task: StrategyInput, iterations: int, views: int = 1) -> OnFeatures:
     """Carries the whole backbone, freezes it, fits the head.
 
     Args:
@@ -93,24 +93,26 @@ def converged_head(task: Task, iterations: int, views: int = 1) -> OnFeatures:
         task.training,
         iterations=iterations,
         seed=task.seed,
-        meter=task.meter,
+        progress=task.progress,
         objective=task.objective,
         views=views,
     )
     fitted = replace(fitted, note=f"{fitted.note}{note}")
     fitted = _with_validation(task, start, fitted)
-    task.journal.put("head", Cell(fitted.values(), network_state(start.network, "head."), done=True, whole=True))
+    task.journal.put(
+        "head", JournalEntry(fitted.values(), network_state(start.network, "head."), done=True, whole=True)
+    )
     return OnFeatures(start, fitted)
 
 
-def features_of(task: Task, start: Carried, samples: Samples) -> Tensor:
+def features_of(task: StrategyInput, start: Carried, samples: Samples) -> Tensor:
     """Returns the carried backbone's features (N, D) of some samples; the pool is asked once a source."""
     return task.start.frozen_outputs(
-        "features", start.network.backbone, samples, start.contract, task.device, task.meter
+        "features", start.network.backbone, samples, start.contract, task.device, task.progress
     )
 
 
-def _view_of(task: Task, start: Carried, number: int) -> Tensor:
+def _view_of(task: StrategyInput, start: Carried, number: int) -> Tensor:
     """Returns the features (N, D) of one view of the training images: its draw goes by the pool, not by the fold."""
     if not number:
         return features_of(task, start, task.train)
@@ -122,7 +124,7 @@ def _view_of(task: Task, start: Carried, number: int) -> Tensor:
         task.train,
         start.contract,
         task.device,
-        task.meter,
+        task.progress,
         lambda images: augment(images, generator),
     )
 
@@ -136,7 +138,7 @@ def _that_fit(views: int, numbers: int) -> tuple[int, str]:
     return taken, f", {views} views" if views > 1 else ""
 
 
-def _with_validation(task: Task, start: Carried, fitted: Fitted) -> Fitted:
+def _with_validation(task: StrategyInput, start: Carried, fitted: Fitted) -> Fitted:
     if not len(task.val):
         return fitted
     with torch.no_grad():
@@ -144,5 +146,5 @@ def _with_validation(task: Task, start: Carried, fitted: Fitted) -> Fitted:
             start.network.head(features_of(task, start, task.val)), task.val.labels, task.training.loss, task.objective
         )
     last = fitted.history[-1].model_copy(update=found.point)
-    task.meter.advance(0, "head", **found.told)
+    task.progress.advance(0, "head", **found.told)
     return Fitted([*fitted.history[:-1], last], fitted.iterations, fitted.note, fitted.rate)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from graftline.strategies.weights.carry import Carried, carried, train_groups
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.loop.optimizer import group
 from graftline.training.loop.stepper import Penalty
 from graftline.training.recipe import rates
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Trains all layers, the carried ones at a lower rate than a new head.
 
     The head is carried too where each target class has its namesake in the source.
@@ -22,7 +22,9 @@ def train(task: Task) -> Trained:
     return train_all(task, carried(task, head=True))
 
 
-def train_all(task: Task, start: Carried, *, penalties: Sequence[Penalty] = (), decay: bool = True) -> Trained:
+def train_all(
+    task: StrategyInput, start: Carried, *, penalties: Sequence[Penalty] = (), decay: bool = True
+) -> StrategyResult:
     """Trains all layers of a network that was carried over.
 
     Args:

@@ -9,10 +9,10 @@ from dataclasses import replace
 from graftline.config import Training
 from graftline.config.strategies import L2
 from graftline.strategies import full
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Trains all layers under this strategy's decay, which takes the place of `training.weight_decay` and `l2`.
 
     Decoupled, it acts on matrices and kernels, not on biases and norm layers; in the loss, on all trained weights.

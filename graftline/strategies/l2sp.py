@@ -10,11 +10,11 @@ from graftline.models.network import Network
 from graftline.strategies.full import train_all
 from graftline.strategies.weights.carry import carried
 from graftline.training.batches.losses import squared_norm
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.loop.stepper import Batch, Penalty
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Trains all layers; the optimizer decays none, for the penalty is all the decay there is.
 
     Raises:

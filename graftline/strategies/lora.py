@@ -19,7 +19,7 @@ from graftline.models.devices import seeded
 from graftline.models.network import Network
 from graftline.runtime.errors import RefusedError
 from graftline.strategies.weights.carry import carried, train_groups
-from graftline.training.contract import Task, Trained, predictor
+from graftline.training.contract import StrategyInput, StrategyResult, predictor
 from graftline.training.loop.freezing import freeze, trained_parameters
 from graftline.training.loop.optimizer import group
 from graftline.training.recipe import rates
@@ -27,7 +27,7 @@ from graftline.training.recipe import rates
 ADAPTER = "lora"
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Trains the changes, at the rate of new layers, and the whole head; the result is the plain network.
 
     Raises:

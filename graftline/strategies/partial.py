@@ -5,13 +5,13 @@ from dataclasses import replace
 from graftline.config import Partial
 from graftline.runtime.errors import RefusedError
 from graftline.strategies.weights.carry import carried, place_of, train_groups
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.loop.freezing import freeze
 from graftline.training.loop.optimizer import group
 from graftline.training.recipe import rates
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Carries the first `carry` layers, freezes the first `freeze` of them, trains the others and the head.
 
     Layers that are not carried are drawn anew and named; they and the head train at the rate of new layers.

@@ -8,19 +8,19 @@ import numpy as np
 from torch import nn
 
 from graftline.config import Staged
-from graftline.models.checkpoint import Epoch
+from graftline.models.checkpoint import EpochRecord
 from graftline.models.devices import seeded
 from graftline.strategies.feature import OnFeatures, converged_head
 from graftline.strategies.weights.carry import Carried, onward
-from graftline.training.contract import Task, Trained, predictor
+from graftline.training.contract import StrategyInput, StrategyResult, predictor
 from graftline.training.loop.fit import fit
 from graftline.training.loop.freezing import freeze, thaw, trained_parameters
-from graftline.training.loop.loop import Loop
+from graftline.training.loop.loop import TrainingLoop
 from graftline.training.loop.optimizer import Group, group
 from graftline.training.recipe import head_iterations, rates
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Fits the head, then thaws one group of layers a stage; each stage has its share of the epochs.
 
     Raises:
@@ -34,7 +34,7 @@ def train(task: Task) -> Trained:
     groups = _from_top([module for _, module in start.layers], stages)
     history, shown, last = _thaw_by_stages(task, found, groups, options.decay)
     sizes = ", ".join(str(len(modules)) for modules in groups)
-    return Trained(
+    return StrategyResult(
         start.network,
         start.contract,
         source.small,
@@ -42,7 +42,7 @@ def train(task: Task) -> Trained:
         predictor(start.network, start.contract, task.device),
         architecture=source.architecture,
         history=history,
-        presentations=shown,
+        examples_seen=shown,
         trained_parameters=trained_parameters(start.network),
         reinitialised=start.transferred.reinitialised,
         dropped=start.transferred.dropped,
@@ -62,8 +62,8 @@ def _from_top(modules: list[nn.Module], stages: int) -> list[list[nn.Module]]:
 
 
 def _thaw_by_stages(
-    task: Task, found: OnFeatures, groups: list[list[nn.Module]], decay: float
-) -> tuple[list[Epoch], int, Loop]:
+    task: StrategyInput, found: OnFeatures, groups: list[list[nn.Module]], decay: float
+) -> tuple[list[EpochRecord], int, TrainingLoop]:
     start: Carried = found.start
     history, shown = list(found.fitted.history), found.fitted.iterations * len(task.train)
     head = shown  # a pause counts what goes through the network, so that rungs compare like with like
@@ -74,14 +74,14 @@ def _thaw_by_stages(
         thaw(groups[number - 1])
         trained: list[Group] = [group([start.network.head], rate)]
         trained += [group(modules, rate * decay**depth) for depth, modules in enumerate(groups[:number])]
-        loop = Loop(
+        loop = TrainingLoop(
             start.network,
             trained,
             task.training,
             start.contract,
             seed=task.seed + number,
             device=task.device,
-            meter=task.meter,
+            progress=task.progress,
             stage=f"stage {number}",
         )
         with seeded(task.seed, f"stage {number}"):

@@ -12,12 +12,12 @@ from graftline.config.strategies import StochNorm
 from graftline.runtime.errors import RefusedError
 from graftline.strategies.full import train_all
 from graftline.strategies.weights.carry import carried
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Trains all layers with stochastic norms, which become plain batch norms again at the end.
 
     Raises:

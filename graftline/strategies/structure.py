@@ -5,12 +5,12 @@ from dataclasses import replace
 from graftline.config import Structure
 from graftline.models.structure import architecture_of
 from graftline.strategies.weights.carry import fresh, train_groups
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.loop.optimizer import group
 from graftline.training.recipe import rates
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Trains all layers from random weights.
 
     Raises:

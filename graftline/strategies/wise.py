@@ -13,7 +13,7 @@ from graftline.models.network import Network
 from graftline.strategies.feature import converged_head
 from graftline.strategies.weights.carry import onward, train_groups
 from graftline.training.batches.samples import cut
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.loop.freezing import thaw
 from graftline.training.loop.optimizer import group
 from graftline.training.recipe import head_iterations, rates
@@ -37,7 +37,7 @@ class Ends:
     tuned: State
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Fits a head, trains all layers from there at the carried layers' rate, then takes the mean of both, weighted.
 
     The weight is the one given, else the best on validation, else a half. Between the ends running statistics are
@@ -62,7 +62,7 @@ def train(task: Task) -> Trained:
     return replace(
         trained,
         history=history,
-        presentations=shown + loop.shown,
+        examples_seen=shown + loop.shown,
         reinitialised=start.transferred.reinitialised,
         dropped=start.transferred.dropped,
         surgery=start.surgery,
@@ -70,7 +70,7 @@ def train(task: Task) -> Trained:
     )
 
 
-def _alpha(task: Task, network: Network, ends: Ends, options: Wise) -> tuple[float, str]:
+def _alpha(task: StrategyInput, network: Network, ends: Ends, options: Wise) -> tuple[float, str]:
     """Leaves the network at the chosen place of the line; returns that and why."""
     if options.alpha is not None or not len(task.val):
         alpha, why = (0.5, "for want of validation images") if options.alpha is None else (options.alpha, "as given")
@@ -89,7 +89,7 @@ def _alpha(task: Task, network: Network, ends: Ends, options: Wise) -> tuple[flo
     return alpha, f"the best on validation: {scores[alpha]:.3f}; probe {scores[0.0]:.3f}, fine-tune {scores[1.0]:.3f}"
 
 
-def put(task: Task, network: Network, ends: Ends, alpha: float) -> None:
+def put(task: StrategyInput, network: Network, ends: Ends, alpha: float) -> None:
     """Puts the network to a place of the line, 0 the probe and 1 the fine-tune, with running statistics to match."""
     state = {
         key: torch.lerp(ends.probe[key], value, alpha) if value.is_floating_point() else value
@@ -101,7 +101,7 @@ def put(task: Task, network: Network, ends: Ends, alpha: float) -> None:
     network.eval()
 
 
-def estimate_statistics(task: Task, network: Network) -> None:
+def estimate_statistics(task: StrategyInput, network: Network) -> None:
     """Estimates batch norm's running statistics anew, on training images without augmentation.
 
     As `torch.optim.swa_utils.update_bn` does, save that all else stays in eval mode, and that the statistics so far

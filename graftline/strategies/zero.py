@@ -14,11 +14,11 @@ from graftline.models.network import Network
 from graftline.models.transfer.class_map import ClassMap, with_class_map
 from graftline.strategies.weights.class_matching import by_name
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import NotApplicableError, Task, Trained
+from graftline.training.contract import NotApplicableError, StrategyInput, StrategyResult
 from graftline.training.loop.freezing import freeze
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Puts a fixed map behind the source's head; trains nothing.
 
     Raises:
@@ -52,7 +52,7 @@ def train(task: Task) -> Trained:
             target: Tensor = map_(_source_logits(task, own, samples))
         return target
 
-    return Trained(
+    return StrategyResult(
         network,
         _contract(task),
         source.small,
@@ -96,10 +96,10 @@ def empirical(
     ]
 
 
-def _source_logits(task: Task, network: Network, samples: Samples) -> Tensor:
-    return task.start.frozen_outputs("logits", network, samples, _contract(task), task.device, task.meter)
+def _source_logits(task: StrategyInput, network: Network, samples: Samples) -> Tensor:
+    return task.start.frozen_outputs("logits", network, samples, _contract(task), task.device, task.progress)
 
 
-def _contract(task: Task) -> InputContract:
+def _contract(task: StrategyInput) -> InputContract:
     """As the source is: at its own resolution, whatever is trained at another."""
     return for_images(task.start.manifest.input, task.image_shape)

@@ -7,21 +7,21 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from graftline.config import Control, Head, Knobs, Small, Strategy, Training
+from graftline.config import Control, Head, Settings, Small, Strategy, Training
 from graftline.config.strategies import Distill
-from graftline.models.checkpoint import CheckpointManifest, Epoch, InputContract
+from graftline.models.checkpoint import CheckpointManifest, EpochRecord, InputContract
 from graftline.models.folding import folded
 from graftline.models.inputs.sizes import at_resolution, for_images
 from graftline.models.network import Network
 from graftline.models.objective import Objective
 from graftline.training.batches.samples import Samples
-from graftline.training.progress import Meter
+from graftline.training.progress import Progress
 from graftline.training.resume.journal import Journal
 from graftline.training.validation import Change, outputs
 
 MANY = 100
 """Images from which following a network's code, a tenth of a second, pays."""
-Options = TypeVar("Options", bound=Knobs)
+Options = TypeVar("Options", bound=Settings)
 
 
 class NotApplicableError(Exception):
@@ -29,7 +29,7 @@ class NotApplicableError(Exception):
 
 
 @dataclass
-class Start:
+class SourceModel:
     """A source checkpoint, opened. Nobody changes its network; what a frozen part says of the samples is kept."""
 
     network: Network
@@ -43,7 +43,7 @@ class Start:
         samples: Samples,
         contract: InputContract,
         device: torch.device,
-        meter: Meter | None = None,
+        progress: Progress | None = None,
         change: Change | None = None,
     ) -> Tensor:
         """Returns what a frozen module says of each sample; the samples' whole pool is asked once.
@@ -65,16 +65,16 @@ class Start:
             whole = samples.whole()
             module.eval()
             quick = folded(module, contract, device) if len(whole) >= MANY else module
-            kept = outputs(quick, whole, contract, device, meter, change)
+            kept = outputs(quick, whole, contract, device, progress, change)
             self._kept[name] = (samples.pool, kept)
         return kept[torch.from_numpy(samples.rows).to(kept.device)]
 
 
 @dataclass(frozen=True)
-class Task:
+class StrategyInput:
     """One training on the target."""
 
-    start: Start
+    start: SourceModel
     options: Strategy | None
     """None for the control."""
     train: Samples
@@ -92,7 +92,7 @@ class Task:
     control_rate: float | None
     seed: int
     device: torch.device
-    meter: Meter
+    progress: Progress
     objective: Objective = field(default_factory=Objective)
     """What the outputs mean."""
     journal: Journal = field(default_factory=Journal)
@@ -132,7 +132,7 @@ class Surgery:
 
 
 @dataclass(frozen=True)
-class Trained:
+class StrategyResult:
     """A trained network and what its manifest says of it."""
 
     network: Network
@@ -147,8 +147,8 @@ class Trained:
     backbone: str | None = None
     """Where it is not the source's."""
     surgery: Surgery = field(default_factory=Surgery)
-    history: list[Epoch] = field(default_factory=list)
-    presentations: int = 0
+    history: list[EpochRecord] = field(default_factory=list)
+    examples_seen: int = 0
     trained_parameters: int = 0
     reinitialised: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)

@@ -6,7 +6,7 @@ from graftline.runtime import events
 
 
 @dataclass
-class Meter:
+class Progress:
     """Counts images towards the step's whole work and tells the run's watchers."""
 
     total: int

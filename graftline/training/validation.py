@@ -18,8 +18,8 @@ from graftline.models.devices import as_input, sent
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.objective import Objective
 from graftline.training.batches.losses import loss_of
-from graftline.training.batches.samples import Rows, Samples, in_order
-from graftline.training.progress import Meter
+from graftline.training.batches.samples import Indices, Samples, in_order
+from graftline.training.progress import Progress
 
 BATCH = 128
 """Images a forward pass without gradients, at most."""
@@ -61,7 +61,7 @@ def outputs(
     samples: Samples,
     contract: InputContract,
     device: torch.device,
-    meter: Meter | None = None,
+    progress: Progress | None = None,
     change: Change | None = None,
 ) -> Tensor:
     """Returns what a module says of each sample, in eval mode.
@@ -83,8 +83,8 @@ def outputs(
         for places in in_order(len(samples), _at_once(contract, device)):
             images = prepare(sent(samples.images(places), device), contract)
             parts.append(module(as_input(images if change is None else change(images))))
-            if meter is not None:
-                meter.advance(len(places), "features")
+            if progress is not None:
+                progress.advance(len(places), "features")
     return torch.cat(parts)
 
 
@@ -162,7 +162,7 @@ _SCORES: dict[str, Callable[[NDArray[np.float32], NDArray[Any], Objective], tupl
 }
 
 
-def folds(labels: NDArray[Any], seed: int, *, count: int = FOLDS, repeats: int = 1) -> list[tuple[Rows, Rows]]:
+def folds(labels: NDArray[Any], seed: int, *, count: int = FOLDS, repeats: int = 1) -> list[tuple[Indices, Indices]]:
     """Draws stratified folds: by class, by quantile bins of numbers, or by iteration over several labels.
 
     A class with fewer than `count` samples lowers the number of folds, to 2 at the least. A class with a single
@@ -183,7 +183,7 @@ def folds(labels: NDArray[Any], seed: int, *, count: int = FOLDS, repeats: int =
     sizes = labels.sum(0).astype(int) if several else np.bincount(labels)
     count = min(count, max(2, int(sizes[sizes > 1].min(initial=count))))
     draw = np.random.default_rng(seed)
-    pairs: list[tuple[Rows, Rows]] = []
+    pairs: list[tuple[Indices, Indices]] = []
     for _ in range(repeats):
         dealt = _deal_labels(labels, count, draw) if several else _deal(labels, count, draw)
         pairs += [(np.flatnonzero(dealt != fold), np.flatnonzero(dealt == fold)) for fold in range(count)]
@@ -211,7 +211,7 @@ def _deal(labels: NDArray[np.int64], count: int, draw: np.random.Generator) -> N
     return dealt
 
 
-def hold_out(labels: NDArray[Any], seed: int) -> tuple[Rows, Rows]:
+def hold_out(labels: NDArray[Any], seed: int) -> tuple[Indices, Indices]:
     """Splits samples into four fifths and one fifth, stratified as folds are, for trainings without a validation split.
 
     Returns:

@@ -19,7 +19,7 @@ from kfp.dsl import Artifact
 import graftline
 import graftline.components
 import graftline.pipelines
-from graftline.config.jobs import Candidate, DecodeJob, PretrainJob, SourceJob
+from graftline.config.jobs import DecodeJob, FinetuneJob, PretrainJob, SourceJob
 from graftline.runtime import manifest
 from graftline.runtime.code_version import digest_of
 
@@ -115,7 +115,7 @@ def step_name(component: str, arguments: Mapping[str, Any]) -> str:
     if base == "pretrain":
         return f"pretrain-{PretrainJob.model_validate_json(arguments['job']).label}"
     if base == "finetune":
-        return f"{arguments['phase']}-{Candidate.model_validate_json(arguments['candidate']).name}"
+        return f"{arguments['phase']}-{FinetuneJob.model_validate_json(arguments['candidate']).name}"
     if base == "halve":
         return "halve-2" if arguments.get("before") else "halve-1"
     return base

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from graftline.config.jobs import Candidate, RaceJob
+from graftline.config.jobs import FinetuneJob, RaceJob
 from graftline.pipelines.local.watch import Watch
 from graftline.training import recipe
 
@@ -25,7 +25,7 @@ class Forecast:
     """Phase to the images of steps that are not listed yet."""
     _race: RaceJob = field(default_factory=RaceJob)
 
-    def plan(self, race: RaceJob, candidates: Iterable[Candidate]) -> None:
+    def plan(self, race: RaceJob, candidates: Iterable[FinetuneJob]) -> None:
         """Takes in what `plan` said."""
         self._race = race
         listed = list(candidates)
@@ -38,7 +38,7 @@ class Forecast:
             rungs[-1] += CONTROL * longest
         self.later = {f"rung{number}": images for number, images in enumerate(rungs, start=2)} | {"confirm": further}
 
-    def listed(self, phase: str, candidates: Iterable[Candidate]) -> None:
+    def listed(self, phase: str, candidates: Iterable[FinetuneJob]) -> None:
         """Takes in the steps of a phase, whose names are the phase and the candidate's."""
         self.known = self.known | {f"{phase}-{each.name}": self._images(phase, each) for each in candidates}
         self.later = {name: images for name, images in self.later.items() if name != phase}
@@ -73,12 +73,12 @@ class Forecast:
         left: float = seconds / lanes
         return left if left >= 1 else None
 
-    def _images(self, phase: str, each: Candidate) -> float:
+    def _images(self, phase: str, each: FinetuneJob) -> float:
         images = max(1, self._race.images)
         if each.skip:
             return 0
         if each.strategy is None:
-            return CONTROL * min(each.longest, each.control.max_presentations or each.longest)
+            return CONTROL * min(each.longest, each.control.max_examples_seen or each.longest)
         whole = recipe.computed(each.strategy, each.training, images) if each.training.epochs else each.longest
         number = int(phase.removeprefix("rung")) if phase.startswith("rung") else 1
         begun = self._race.ends[number - 2] * images if 1 < number <= len(self._race.ends) else 0

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graftline.pipelines.local.forecast import Forecast
-from graftline.pipelines.local.watch import Step, Watch
+from graftline.pipelines.local.watch import StepState, Watch
 
 _STYLES = {"done": "green", "cached": "cyan", "failed": "bold red", "running": "yellow", "waiting": "dim"}
 _PLAIN_AFTER = 3.0  # seconds that a step runs before it gets a line of its own there
@@ -56,13 +56,13 @@ class Screen:
         else:
             self._lines()
 
-    def _once(self, step: Step) -> None:
+    def _once(self, step: StepState) -> None:
         if (step.name, step.state) not in self._said:
             self._said.add((step.name, step.state))
             took = f"{step.seconds:6.1f} s" if step.state == "done" else " " * 8
             self._line(step, took, step.error.splitlines()[0] if step.error else _told(step.numbers))
 
-    def _line(self, step: Step, took: str, note: str) -> None:
+    def _line(self, step: StepState, took: str, note: str) -> None:
         text = Text.assemble(
             (f"{step.state:8}", _STYLES[step.state]),
             f" {_fit(step.name, 28):28} {took}  ",
@@ -109,7 +109,7 @@ class Screen:
         text.truncate(self._console.width - 3, overflow="ellipsis")  # leaves room for the ^C that a terminal echoes
         return text
 
-    def _bar(self, step: Step, now: float) -> Table:
+    def _bar(self, step: StepState, now: float) -> Table:
         left = step.left(now)
         row = Table.grid(padding=(0, 1, 0, 0))
         for width in (8, 28, 8, 14, 4, 12):

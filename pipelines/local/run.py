@@ -15,7 +15,7 @@ from kfp.local.config import LocalExecutionConfig
 from rich.console import Console
 
 from graftline.config import Config
-from graftline.config.jobs import Candidate, RaceJob, decode_jobs, jobs_of
+from graftline.config.jobs import FinetuneJob, RaceJob, decode_jobs, jobs_of
 from graftline.pipelines import PIPELINES
 from graftline.pipelines.local import outcome, run_folder
 from graftline.pipelines.local.cache import ContentCache, serving
@@ -23,7 +23,7 @@ from graftline.pipelines.local.forecast import Forecast
 from graftline.pipelines.local.live import Screen
 from graftline.pipelines.local.runners import Runner, RunnerName, runner_of
 from graftline.pipelines.local.surroundings import quiet, run_dir, sigterm_interrupts
-from graftline.pipelines.local.watch import Event, Step, Watch
+from graftline.pipelines.local.watch import Event, StepState, Watch
 from graftline.pipelines.placement import Placement
 from graftline.runtime import events
 from graftline.runtime.cache_location import cache_home, keeping_states
@@ -140,7 +140,7 @@ class _Dag(threading.Thread):
         finally:
             self.over.set()
 
-    def failed(self) -> Step | None:
+    def failed(self) -> StepState | None:
         """Returns the step that ended the run, None if it succeeded."""
         for step in self._watch.of("running"):
             if self.stopped.is_set():
@@ -157,9 +157,9 @@ class _Dag(threading.Thread):
         if steps := self._watch.of("failed"):
             return next((s for s in steps if s.kind != "preempted"), steps[0])
         if self.stopped.is_set():
-            return Step("run", "failed", kind="preempted", error="stopped")
+            return StepState("run", "failed", kind="preempted", error="stopped")
         if error := self._cache.bug or self._error:
-            return Step("run", "failed", kind="bug", error=f"{type(error).__name__}: {error}")
+            return StepState("run", "failed", kind="bug", error=f"{type(error).__name__}: {error}")
         if not self._cache.asked:
             raise RuntimeError("kfp.local did not ask graftline's cache; this kfp is not one that graftline knows")
         return None
@@ -171,7 +171,7 @@ class _Dag(threading.Thread):
     def _told(self, name: str, event: Event, outputs: Mapping[str, Any]) -> None:
         phase = self._phases.get(name)
         listed = outputs.get("Output", []) if phase else []
-        candidates = [Candidate.model_validate_json(text) for text in listed]
+        candidates = [FinetuneJob.model_validate_json(text) for text in listed]
         if name == "plan" and listed:
             self.forecast.plan(RaceJob.model_validate_json(outputs["race"]), candidates)
         if phase and listed:
@@ -214,7 +214,7 @@ def _expected(config: Config) -> list[str]:
     return ["fingerprint", *data, "plan", *cuts, "select", "evaluate", "export-onnx", "gate", "release", "report"]
 
 
-def _sentence(failed: Step, out: Path) -> str:
+def _sentence(failed: StepState, out: Path) -> str:
     first = failed.error.strip().splitlines()[0]
     match failed.kind:
         case "refused":

@@ -8,7 +8,7 @@ from typing import Any
 from graftline.config import Config
 from graftline.data import dataset
 from graftline.data.dataset import DatasetManifest
-from graftline.pipelines.local.watch import Step, Watch
+from graftline.pipelines.local.watch import StepState, Watch
 from graftline.runtime import manifest
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import write_text
@@ -79,7 +79,7 @@ def collect(out: Path, watch: Watch) -> dict[str, Any]:
 
 
 def write(
-    out: Path, *, pipeline: str, config: Config, status: str, seconds: float, watch: Watch, failed: Step | None
+    out: Path, *, pipeline: str, config: Config, status: str, seconds: float, watch: Watch, failed: StepState | None
 ) -> dict[str, Any]:
     """Writes `run.json`.
 

@@ -14,7 +14,7 @@ from kfp import local
 from graftline.components.face import IMAGE
 from graftline.config import Config
 from graftline.pipelines.local.cache import library_digest
-from graftline.pipelines.local.watch import Step, Watch
+from graftline.pipelines.local.watch import StepState, Watch
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.events import RUN_DIR
 
@@ -44,7 +44,7 @@ class Runner:
                 self.stopped.add(step.name)
                 self._end(step)
 
-    def _end(self, step: Step) -> None:
+    def _end(self, step: StepState) -> None:
         if isinstance(self.kfp, local.SubprocessRunner):
             with suppress(ProcessLookupError):
                 os.kill(step.pid, signal.SIGTERM)

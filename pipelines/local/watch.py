@@ -15,7 +15,7 @@ Event = Literal["starts", "cached", "done"]
 
 
 @dataclass
-class Step:
+class StepState:
     """One step of a run."""
 
     name: str
@@ -58,7 +58,7 @@ class Watch:
             logs: The run's `logs` folder.
             expected: Names of the steps that are known beforehand, in their order.
         """
-        self.steps: dict[str, Step] = {name: Step(name) for name in expected}
+        self.steps: dict[str, StepState] = {name: StepState(name) for name in expected}
         self.begun: list[str] = []
         """Names in the order in which the steps began, or came from the cache."""
         self._logs = logs
@@ -77,13 +77,13 @@ class Watch:
                 self._begin(name, now).state = "running"
             elif event == "cached":
                 self._begin(name, now).state = "cached"
-            self.steps.setdefault(name, Step(name)).made |= made
+            self.steps.setdefault(name, StepState(name)).made |= made
             self._expect(following, after=name)
         for path in sorted(self._logs.glob("*.events.jsonl")):
             for line in self._new(path):
                 self._take(line)
 
-    def of(self, *states: State) -> list[Step]:
+    def of(self, *states: State) -> list[StepState]:
         """Returns the steps in one of these states: first those begun, in that order, then those waiting."""
         names = [*self.begun, *(name for name in self.steps if name not in self.begun)]
         return [self.steps[name] for name in names if self.steps[name].state in states]
@@ -117,8 +117,8 @@ class Watch:
                 step.state, step.seconds = "failed", round(event["time"] - step.began, 3)
                 step.kind, step.error = event["kind"], event["message"]
 
-    def _begin(self, name: str, now: float) -> Step:
-        step = self.steps.setdefault(name, Step(name))
+    def _begin(self, name: str, now: float) -> StepState:
+        step = self.steps.setdefault(name, StepState(name))
         if name not in self.begun:
             self.begun.append(name)
             step.began = now
@@ -126,7 +126,7 @@ class Watch:
 
     def _expect(self, names: list[str], *, after: str) -> None:
         """Puts steps in line behind another one, so that what waits is shown in the order it will come."""
-        new = {name: Step(name) for name in names if name not in self.steps}
+        new = {name: StepState(name) for name in names if name not in self.steps}
         order = list(self.steps)
         at = order.index(after) + 1 if after in self.steps else len(order)
         self.steps = {name: (self.steps | new)[name] for name in [*order[:at], *new, *order[at:]]}

@@ -20,9 +20,9 @@ from graftline.evaluation.statistics.intervals import wilson
 from graftline.evaluation.statistics.temperature import calibrate
 from graftline.evaluation.tasks import baselines
 from graftline.evaluation.verdict.gain import transfer_gain
-from graftline.models.checkpoint import CheckpointManifest, Epoch, InputContract, Row
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord, InputContract
 from graftline.release.onnx import model_file
-from graftline.release.onnx.model_file import Facts, Latency, OnnxManifest
+from graftline.release.onnx.model_file import Latency, ModelMetadata, OnnxManifest
 from graftline.release.onnx.parity import compare
 from graftline.runtime import manifest
 from graftline.runtime.manifest import digest_text
@@ -62,8 +62,8 @@ class Folders:
 @dataclass(frozen=True)
 class Trained:
     matrix: np.ndarray
-    row: Row
-    history: list[Epoch]
+    row: CandidateResult
+    history: list[EpochRecord]
 
 
 def write_run(
@@ -84,12 +84,16 @@ def write_run(
     data = _dataset(root / "dataset", classes, shots)
     source = _train(_source(), np.zeros((64, 10)), epochs=15, strategy="pretrain")
     candidates = {
-        "clean-zero": Trained(source.matrix, _scored(Row(source="clean", strategy="zero"), source.matrix, data), []),
+        "clean-zero": Trained(
+            source.matrix, _scored(CandidateResult(source="clean", strategy="zero"), source.matrix, data), []
+        ),
         "clean-feature": _train(data, source.matrix, epochs=6, rate=0.05, strategy="feature"),
         "clean-full": _train(data, source.matrix, epochs=12, rate=0.5, strategy="full"),
         "clean-partial": Trained(
             source.matrix,
-            Row(source="clean", strategy="partial", status="diverged", reason="loss became NaN in epoch 2, batch 7"),
+            CandidateResult(
+                source="clean", strategy="partial", status="diverged", reason="loss became NaN in epoch 2, batch 7"
+            ),
             [],
         ),
         "control": _train(data, _random(0), epochs=30, rate=0.5, strategy="control", converged=converged),
@@ -102,7 +106,7 @@ def write_run(
     _selection(root / "selection", candidates, chosen)
     ours = {s: _again(data, source.matrix, candidates[chosen], s) for s in range(seeds)}
     theirs = {s: _again(data, _random(s), candidates["control"], s) for s in range(seeds)}
-    found = _evaluation(root / "evaluation", data, ours, theirs, chosen, converged, source.row.presentations)
+    found = _evaluation(root / "evaluation", data, ours, theirs, chosen, converged, source.row.examples_seen)
     _onnx(root / "onnx", data, ours[0].matrix, found, root / "chosen")
     folders = Folders(root, config)
     gate(
@@ -194,20 +198,20 @@ def _train(
             shown += len(part)
         val = _logits(data.val.images, matrix)
         curve.append(
-            Epoch(
+            EpochRecord(
                 stage="head" if strategy == "full" and epoch < 3 else "",
                 epoch=epoch,
-                presentations=shown,
+                examples_seen=shown,
                 train_loss=float(losses(images @ matrix, labels).mean()),
                 val_loss=float(losses(val, np.asarray(data.val.labels)).mean()),
                 val_accuracy=float((val.argmax(1) == data.val.labels).mean()),
                 learning_rate=rate,
             )
         )
-    row = Row(
+    row = CandidateResult(
         source="clean",
         strategy=strategy,
-        presentations=shown,
+        examples_seen=shown,
         train_seconds=0.01 * epochs,
         trained_parameters=640,
         converged=converged,
@@ -216,7 +220,7 @@ def _train(
     return Trained(matrix, _scored(row, matrix, data), curve)
 
 
-def _scored(row: Row, matrix: np.ndarray, data: datasets.Dataset) -> Row:
+def _scored(row: CandidateResult, matrix: np.ndarray, data: datasets.Dataset) -> CandidateResult:
     labels, predicted = np.asarray(data.val.labels), _logits(data.val.images, matrix).argmax(1)
     score = balanced_accuracy(predicted, labels)
     return row.model_copy(
@@ -331,9 +335,9 @@ def _evaluation(
                 right["chosen"], right["control"], delta=0.01, seed=0, converged=converged, labels_per_class=8
             ),
             equal_cost=EqualCost(
-                source_presentations=source,
-                transfer_presentations=source + ours[0].row.presentations,
-                control_presentations=theirs[0].row.presentations,
+                source_examples_seen=source,
+                transfer_examples_seen=source + ours[0].row.examples_seen,
+                control_examples_seen=theirs[0].row.examples_seen,
                 value=None,
                 note="the control had fewer",
             ),
@@ -350,7 +354,7 @@ def _side(name: str, models: dict[int, Trained], right: np.ndarray) -> Side:
         name=name,
         seeds=list(models),
         accuracy_by_seed=right.mean(1).tolist(),
-        presentations=[r.presentations for r in rows],
+        examples_seen=[r.examples_seen for r in rows],
         seconds=[r.train_seconds for r in rows],
     )
 
@@ -362,7 +366,7 @@ def _accuracy(right: np.ndarray) -> Figure:
 
 def _onnx(folder: Path, data: datasets.Dataset, matrix: np.ndarray, found: Evaluation, chosen: Path) -> None:
     checkpoint = manifest.read(chosen, CheckpointManifest)
-    facts = Facts(
+    facts = ModelMetadata(
         classes=data.manifest.classes,
         input=checkpoint.input,
         temperature=found.calibration.temperature,

@@ -10,7 +10,7 @@ from graftline.config import Head, Small
 from graftline.data import dataset
 from graftline.data.dataset import DatasetManifest
 from graftline.models import checkpoint
-from graftline.models.checkpoint import CheckpointManifest, InputContract, Row
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest, InputContract
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.network import build
 from graftline.runtime import manifest
@@ -63,15 +63,15 @@ def make_checkpoint(
     strategy: str = "full",
     seed: int = 0,
     steps: int = 40,
-    row: Row | None = None,
+    row: CandidateResult | None = None,
     poison: bool = False,
     digest: str | None = "its own",
 ) -> CheckpointManifest:
     """Trains an mlp; `poison` puts a NaN into it, a row that is not ok leaves it out."""
-    row = row or Row(
+    row = row or CandidateResult(
         source="pixels",
         strategy=strategy,
-        presentations=steps * 60,
+        examples_seen=steps * 60,
         train_seconds=0.1,
         converged=True if strategy == "control" else None,
         trained_parameters=1,

@@ -7,13 +7,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from graftline.models.checkpoint import InputContract
-from graftline.release.onnx.model_file import FILE, KEY, OUTPUTS, Facts
+from graftline.release.onnx.model_file import FILE, KEY, OUTPUTS, ModelMetadata
 
 STORED = (1, 8, 8)
 CLASSES = ["bright above", "bright below"]
 
 
-def facts(classes: list[str] | None = None, temperature: float = 2.0, **changes: str) -> Facts:
+def facts(classes: list[str] | None = None, temperature: float = 2.0, **changes: str) -> ModelMetadata:
     contract = InputContract(stored=STORED, channels=1, height=8, width=8, mean=[0.0], std=[1.0])
     values = {
         "backbone": "mlp",
@@ -23,7 +23,7 @@ def facts(classes: list[str] | None = None, temperature: float = 2.0, **changes:
         "graftline": "0.1.0",
         **changes,
     }
-    return Facts(classes=classes or CLASSES, input=contract, temperature=temperature, **values)
+    return ModelMetadata(classes=classes or CLASSES, input=contract, temperature=temperature, **values)
 
 
 def weights(classes: int = 2) -> np.ndarray:
@@ -34,7 +34,9 @@ def weights(classes: int = 2) -> np.ndarray:
     return matrix
 
 
-def model(embedded: Facts | None = None, *, scale: float = 1.0, matrix: np.ndarray | None = None) -> onnx.ModelProto:
+def model(
+    embedded: ModelMetadata | None = None, *, scale: float = 1.0, matrix: np.ndarray | None = None
+) -> onnx.ModelProto:
     """Builds the model; `scale` tampers with its weights."""
     embedded = embedded or facts()
     classes = len(embedded.classes)
@@ -64,7 +66,9 @@ def model(embedded: Facts | None = None, *, scale: float = 1.0, matrix: np.ndarr
     return made
 
 
-def write(folder: Path, embedded: Facts | None = None, *, scale: float = 1.0, matrix: np.ndarray | None = None) -> Path:
+def write(
+    folder: Path, embedded: ModelMetadata | None = None, *, scale: float = 1.0, matrix: np.ndarray | None = None
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save_model(model(embedded, scale=scale, matrix=matrix), str(folder / FILE))
     return folder / FILE

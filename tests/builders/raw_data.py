@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from graftline.data.formats.location import Place, place_of
+from graftline.data.formats.location import DataLocation, data_location
 
 PLAIN = [f"{label}/{number}.png" for label in ("ants", "bees") for number in range(4)]
 SPLIT = [
@@ -21,9 +21,13 @@ SPLIT = [
 ]
 
 
-def at(path: Path) -> Place:
+def at(path: Path) -> DataLocation:
     """A local path as formats are told of it, whether it is there or not."""
-    return place_of(str(path), None) if path.exists() or str(path).startswith("builtin:") else Place(str(path), path)
+    return (
+        data_location(str(path), None)
+        if path.exists() or str(path).startswith("builtin:")
+        else DataLocation(str(path), path)
+    )
 
 
 def png(seed: int, size: tuple[int, int] = (12, 10), kind: str = "PNG") -> bytes:

@@ -8,27 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from graftline.config import Columns
-from graftline.data.formats.location import Place
-from graftline.data.formats.raw import Raw, Sample
+from graftline.data.formats.location import DataLocation
+from graftline.data.formats.raw import RawDataset, RawSample
 from tests.builders.raw_data import PLAIN, folder_of, pictures
 
 ROWS = [(name, name.split("/")[0]) for name in PLAIN]
 
 
-def placed(path: Path, /, **columns: str) -> Place:
+def placed(path: Path, /, **columns: str) -> DataLocation:
     """A local path, with columns that the config names."""
-    return Place(str(path), path, None, Columns(**columns))
+    return DataLocation(str(path), path, None, Columns(**columns))
 
 
-def content(sample: Sample) -> bytes:
+def content(sample: RawSample) -> bytes:
     return sample.load().read()  # type: ignore[union-attr]
 
 
-def facts(raw: Raw) -> list[tuple[str, str]]:
+def facts(raw: RawDataset) -> list[tuple[str, str]]:
     return [(sample.key, sample.label) for sample in raw.samples]
 
 
-def faults(raw: Raw) -> dict[str, str]:
+def faults(raw: RawDataset) -> dict[str, str]:
     return {fault.file: fault.why for fault in raw.faults}
 
 

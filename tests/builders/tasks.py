@@ -16,7 +16,7 @@ from graftline.data import dataset
 from graftline.data.dataset import DatasetManifest, StoredSample, content_digest, sample_digest
 from graftline.data.labels import text_of_names, text_of_numbers
 from graftline.models import checkpoint
-from graftline.models.checkpoint import CheckpointManifest, Epoch, InputContract, Row
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord, InputContract
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.network import Network, build
 from graftline.models.objective import Objective
@@ -87,7 +87,7 @@ def make_dataset(folder: Path, task: str, outputs: int | None = None) -> Dataset
     return dataset.write(folder, made, (image.tobytes() for image in images), lines, "{}", lambda *_: "<html>")
 
 
-def train(data: dataset.Dataset, steps: int, seed: int) -> tuple[Network, list[Epoch]]:
+def train(data: dataset.Dataset, steps: int, seed: int) -> tuple[Network, list[EpochRecord]]:
     """An mlp by AdamW, all images at once."""
     torch.manual_seed(seed)
     objective = Objective.of(data.manifest)
@@ -109,11 +109,11 @@ def train(data: dataset.Dataset, steps: int, seed: int) -> tuple[Network, list[E
         if step % 2 == 0:
             value = float(loss.detach())
             curve.append(
-                Epoch(
+                EpochRecord(
                     epoch=step,
                     train_loss=value,
                     val_loss=value,
-                    presentations=120 * (step + 1),
+                    examples_seen=120 * (step + 1),
                     val_score=-value if objective.task == "regression" else 1 - value,
                 )
             )
@@ -126,10 +126,10 @@ def make_checkpoint(
     network, curve = train(data, steps, seed)
     if poison:
         next(network.parameters()).data.fill_(float("nan"))
-    row = Row(
+    row = CandidateResult(
         source="source",
         strategy=strategy,
-        presentations=120 * steps,
+        examples_seen=120 * steps,
         train_seconds=0.1,
         trained_parameters=9,
         converged=True if strategy == "control" else None,

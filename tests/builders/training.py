@@ -11,14 +11,14 @@ from graftline.config import Control, Feature, Full, Head, Partial, Small, Stage
 from graftline.config.strategies import BSS, L2, L2SP, BitFit, CoTuning, Delta, Distill, Lora, StochNorm, Wise
 from graftline.data import dataset as datasets
 from graftline.data.dataset import DatasetManifest, Split, StoredSample
-from graftline.models.checkpoint import CheckpointManifest, InputContract, Row
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest, InputContract
 from graftline.models.devices import seeded
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.network import build
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import Start, Task
-from graftline.training.progress import Meter
+from graftline.training.contract import SourceModel, StrategyInput
+from graftline.training.progress import Progress
 
 CPU = torch.device("cpu")
 CLASSES = ["one", "two", "three"]
@@ -68,7 +68,7 @@ def start(
     strategy: str = "pretrain",
     small: Small = Small(widths=[8, 12]),  # noqa: B008
     head: Head = Head(),  # noqa: B008
-) -> Start:
+) -> SourceModel:
     """A source with drawn weights and moved running statistics, said to be pretrained."""
     made = contract(backbone, side=side, channels=channels)
     with seeded(seed, "source"):
@@ -91,21 +91,21 @@ def start(
         config="{}",
         licence="test",
         digest="sha256:source",
-        row=Row(source="source", strategy=strategy),
+        row=CandidateResult(source="source", strategy=strategy),
     )
-    return Start(network.eval(), manifest)
+    return SourceModel(network.eval(), manifest)
 
 
 def task(
     strategy: str,
-    source: Start,
+    source: SourceModel,
     *,
     a_class: int = 6,
     val: int = 4,
     classes: list[str] = CLASSES,
     training: Training | None = None,
     **changes: Any,
-) -> Task:
+) -> StrategyInput:
     channels, height, _ = source.manifest.input.stored
     pool = Samples(
         [
@@ -114,7 +114,7 @@ def task(
         ]
     )
     count = a_class * len(classes)
-    made = Task(
+    made = StrategyInput(
         start=source,
         options=OPTIONS[strategy],
         train=pool.subset(pool.rows[:count]),
@@ -128,9 +128,9 @@ def task(
         control_rate=None,
         seed=0,
         device=CPU,
-        meter=Meter(1),
+        progress=Progress(1),
     )
-    return made if not changes else Task(**{**vars(made), **changes})
+    return made if not changes else StrategyInput(**{**vars(made), **changes})
 
 
 def artifact(

@@ -203,7 +203,7 @@ def test_a_plain_budget_means_presentations_and_auto_needs_none(tmp_path: Path) 
     config = load(path)
     assert config.races
     assert jobs_of(config, {}).plan.budget == Budget()
-    assert load(path, ["budget=5000"]).budget == Budget(presentations=5000)
+    assert load(path, ["budget=5000"]).budget == Budget(examples_seen=5000)
     assert load(path, ["budget.minutes=2.5"]).budget == Budget(minutes=2.5)
     listed = load(path, ["strategies=[full]"])
     assert not listed.races

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from graftline.data import dataset
 from graftline.data.dataset import UNLABELLED, DatasetManifest, StoredSample, content_digest, sample_digest
-from graftline.data.images.stored_images import Layout, encoded
+from graftline.data.images.stored_images import ImageLayout, encoded
 from graftline.runtime.errors import RefusedError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (9, 3, 5, 4), dtype=np.uint8)
@@ -15,7 +15,7 @@ ORDER = [8, 1, 2, 3, 4, 5, 0]
 SIZES = {"train": 4, "val": 2, "test": 1}
 
 
-def written(folder: Path, layout: Layout = "raw") -> DatasetManifest:
+def written(folder: Path, layout: ImageLayout = "raw") -> DatasetManifest:
     splits = [name for name, count in SIZES.items() for _ in range(count)]
     samples = [
         StoredSample(f"files/{row}.png", "ab"[row % 2], split, sample_digest(IMAGES[row]))  # type: ignore[arg-type]

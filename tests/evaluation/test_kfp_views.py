@@ -30,7 +30,7 @@ def make(folder: Path, classes: int = 3, *, seeds: tuple[int, ...] = (4, 11)) ->
     folder.mkdir()
     write_predictions(folder, predictions)
     names = [f"c{i}" for i in range(classes)]
-    side = Side(name="x", seeds=list(seeds), accuracy_by_seed=[0.9, 0.8], presentations=[1, 1], seconds=[1, 1])
+    side = Side(name="x", seeds=list(seeds), accuracy_by_seed=[0.9, 0.8], examples_seen=[1, 1], seconds=[1, 1])
     figure = Figure(value=0.9, low=0.8, high=0.95)
     test = {"accuracy": figure, "loss": Figure(value=0.3)}
     gain = Gain(value=0.1, low=0.05, high=0.15, seeds=2, verdict="positive", method="m", reasons=[])

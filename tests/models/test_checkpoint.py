@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from graftline.config import Head, Small
 from graftline.models import checkpoint
-from graftline.models.checkpoint import CheckpointManifest, Row
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.network import Network, build
 from graftline.runtime import manifest
@@ -20,7 +20,14 @@ SMALL, HEAD = Small(widths=[4, 5], activation="tanh", kernel=5), Head(hidden=[6]
 
 def made(folder: Path, backbone: str = "cnn", stored=(1, 12, 12), **changes) -> tuple[Network, CheckpointManifest]:
     contract = contract_for(backbone, stored=stored, mean=[0.1], std=[0.3])
-    fields = {"small": SMALL, "head": HEAD, "source_head": False, "architecture": {}, "row": Row(), **changes}
+    fields = {
+        "small": SMALL,
+        "head": HEAD,
+        "source_head": False,
+        "architecture": {},
+        "row": CandidateResult(),
+        **changes,
+    }
     network = build(backbone, 3, input=contract, **{k: v for k, v in fields.items() if k != "row"})
     written = CheckpointManifest(
         name="it",
@@ -94,7 +101,7 @@ def test_the_digest_is_the_weights(tmp_path: Path) -> None:
 
 def test_a_failed_training_leaves_its_row_and_no_weights(tmp_path: Path) -> None:
     made(tmp_path)
-    _, written = made(tmp_path, row=Row(status="diverged", reason="NaN in epoch 2"))
+    _, written = made(tmp_path, row=CandidateResult(status="diverged", reason="NaN in epoch 2"))
     assert (written.digest, written.files) == ("", {})
     assert not (tmp_path / "weights.safetensors").exists()
     with pytest.raises(RefusedError, match="no weights, its training ended as 'diverged': NaN in epoch 2"):

@@ -13,12 +13,12 @@ from graftline.config import Head, Small, Training
 from graftline.config.jobs import PretrainJob
 from graftline.data.dataset import DatasetManifest
 from graftline.models import checkpoint
-from graftline.models.checkpoint import CheckpointManifest, Row
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.libraries.shapes import Unfilled
 from graftline.models.network import build
-from graftline.models.source import Initial, initial
+from graftline.models.source import InitialWeights, load_initial_weights
 from graftline.runtime.errors import RefusedError
 
 CLASSES = ["ants", "bees"]
@@ -73,7 +73,7 @@ def photograph(archive: Path, name: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("backbone", ["mobilenet_v2", "squeezenet1_1"])
 def test_published_weights_know_ants_from_bees(shared_data: Path, backbone: str) -> None:
-    start = initial(job(shared_data / "weights" / f"{backbone}.pth", backbone), dataset((3, 224, 224)))
+    start = load_initial_weights(job(shared_data / "weights" / f"{backbone}.pth", backbone), dataset((3, 224, 224)))
     assert (start.source_head, start.reinitialised, start.dropped) == (True, [], [])
     assert start.notes == ["class names from imagenet_classes.txt"]
     assert start.licence == f"not known: given as {backbone}.pth"
@@ -95,7 +95,7 @@ def test_default_comes_from_torch_home(shared_data: Path, tmp_path: Path, monkey
     cached.parent.mkdir(parents=True)
     cached.write_bytes((shared_data / "weights" / "squeezenet1_1.pth").read_bytes())
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    start = initial(job("DEFAULT"), dataset())
+    start = load_initial_weights(job("DEFAULT"), dataset())
     assert start.classes[:2] == ["tench", "goldfish"]
     assert len(start.classes) == 1000
     assert "non-commercial" in start.licence
@@ -109,7 +109,7 @@ def test_default_without_a_network_says_what_to_fetch(tmp_path: Path, monkeypatc
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(RefusedError, match=r"DEFAULT needs resnet18-f37072fd\.pth .* not be fetched .* state dict"):
-        initial(job("DEFAULT", "resnet18"), dataset())
+        load_initial_weights(job("DEFAULT", "resnet18"), dataset())
 
 
 def test_a_damaged_cache_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,18 +118,18 @@ def test_a_damaged_cache_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     cached.write_bytes(b"PK\x03\x04 half of it")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(RefusedError, match=r"resnet18-f37072fd\.pth is damaged .*; delete it and run again"):
-        initial(job("DEFAULT", "resnet18"), dataset())
+        load_initial_weights(job("DEFAULT", "resnet18"), dataset())
 
 
 def test_small_networks_have_no_published_weights() -> None:
     with pytest.raises(RefusedError, match=r"source\.init: DEFAULT, but there are no published weights of mlp"):
-        initial(job("DEFAULT", "mlp"), dataset())
+        load_initial_weights(job("DEFAULT", "mlp"), dataset())
 
 
 @pytest.mark.parametrize("backbone", ["mlp", "mobilenet_v3_small"])
 def test_random_weights_are_drawn_by_the_seed(backbone: str) -> None:
     def weights(seed: int) -> torch.Tensor:
-        return next(initial(job("random", backbone, seed), dataset(count=4)).network.parameters())
+        return next(load_initial_weights(job("random", backbone, seed), dataset(count=4)).network.parameters())
 
     before = torch.get_rng_state()
     assert torch.equal(weights(1), weights(1))
@@ -138,7 +138,7 @@ def test_random_weights_are_drawn_by_the_seed(backbone: str) -> None:
 
 
 def test_random_with_data_has_its_classes_and_statistics() -> None:
-    start = initial(job("random", "cnn"), dataset((1, 16, 16), 4))
+    start = load_initial_weights(job("random", "cnn"), dataset((1, 16, 16), 4))
     assert (start.classes, start.licence) == (CLASSES, "none: random weights")
     assert start.input.mean == [0.2]
     assert start.input.std == [1e-3]  # never nought: every pixel alike has no spread
@@ -146,14 +146,14 @@ def test_random_with_data_has_its_classes_and_statistics() -> None:
 
 
 def test_random_without_data_means_nothing_yet() -> None:
-    start = initial(job("random", "cnn"), dataset((1, 16, 16)))
+    start = load_initial_weights(job("random", "cnn"), dataset((1, 16, 16)))
     assert start.classes == []
     assert start.network.head.out.out_features == 1
 
 
 def test_data_brings_a_new_head_and_the_old_one_is_named(tmp_path: Path) -> None:
     path = state_file(tmp_path, "squeezenet1_1")
-    start = initial(job(path), dataset(count=4))
+    start = load_initial_weights(job(path), dataset(count=4))
     assert (start.classes, start.source_head, start.network.feature_size) == (CLASSES, False, 512)
     assert start.reinitialised == ["head.out.weight", "head.out.bias"]
     assert start.dropped == ["head.1.weight", "head.1.bias"]
@@ -165,7 +165,7 @@ def test_a_file_without_a_head_is_a_backbone(tmp_path: Path) -> None:
     path = state_file(tmp_path, "resnet18")
     state = {key: value for key, value in torch.load(path, weights_only=True).items() if not key.startswith("fc.")}
     torch.save({"state_dict": {**state, "projection_head.0.weight": torch.zeros(3)}}, path)
-    start = initial(job(path, "resnet18"), dataset())
+    start = load_initial_weights(job(path, "resnet18"), dataset())
     assert (start.classes, start.source_head) == ([], False)
     assert start.dropped == ["backbone.projection_head.0.weight"]
     assert start.reinitialised == ["head.out.weight", "head.out.bias"]
@@ -174,7 +174,7 @@ def test_a_file_without_a_head_is_a_backbone(tmp_path: Path) -> None:
 def test_auxiliary_heads_are_dropped_and_named(tmp_path: Path) -> None:
     path = state_file(tmp_path, "googlenet")
     torch.save({**torch.load(path, weights_only=True), "aux1.fc1.weight": torch.zeros(3)}, path)
-    start = initial(job(path, "googlenet"), dataset())
+    start = load_initial_weights(job(path, "googlenet"), dataset())
     assert start.dropped == ["backbone.aux1.fc1.weight"]
     assert start.source_head
     assert start.input.mean == [0.5] * 3
@@ -192,7 +192,7 @@ def test_auxiliary_heads_are_dropped_and_named(tmp_path: Path) -> None:
 def test_class_names_beside_a_file(tmp_path: Path, files: dict[str, int], first: str, note: str) -> None:
     for name, lines in files.items():
         (tmp_path / name).write_text("".join(f"name {i}\n" for i in range(lines)))
-    start = initial(job(state_file(tmp_path, "squeezenet1_1")), dataset())
+    start = load_initial_weights(job(state_file(tmp_path, "squeezenet1_1")), dataset())
     assert start.classes[0] == first
     assert len(start.classes) == 1000
     assert note in start.notes[0]
@@ -201,7 +201,7 @@ def test_class_names_beside_a_file(tmp_path: Path, files: dict[str, int], first:
 def test_too_few_class_names_are_refused(tmp_path: Path) -> None:
     (tmp_path / "w.classes.txt").write_text("ant\nbee\n")
     with pytest.raises(RefusedError, match=r"w\.classes\.txt: 2 class names; expected 1000"):
-        initial(job(state_file(tmp_path, "squeezenet1_1")), dataset())
+        load_initial_weights(job(state_file(tmp_path, "squeezenet1_1")), dataset())
 
 
 def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
         match=r"source\.init: .*w\.pth: source weights: they do not fit .*Give the "
         "backbone that the weights are of$",
     ):
-        initial(job(path, "resnet18"), dataset())
+        load_initial_weights(job(path, "resnet18"), dataset())
 
 
 def test_class_names_come_along_from_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,14 +227,14 @@ def test_class_names_come_along_from_a_bucket(tmp_path: Path, monkeypatch: pytes
     module = importlib.import_module("graftline.models.source")  # the package's name is the function
     monkeypatch.setattr(module, "exists", lambda place: (bucket / Path(place).name).exists())
     monkeypatch.setattr(module, "local", fetched)
-    start = initial(job("gs://a-bucket/weights/w.pth"), dataset((3, 96, 96)), cache=tmp_path / "cache")
+    start = load_initial_weights(job("gs://a-bucket/weights/w.pth"), dataset((3, 96, 96)), cache=tmp_path / "cache")
     assert start.notes == ["class names from w.classes.txt"]
     assert start.licence == "not known: given as w.pth"
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="there is no such file"):
-        initial(job(tmp_path / "none.pth"), dataset())
+        load_initial_weights(job(tmp_path / "none.pth"), dataset())
 
 
 def test_vits_positions_follow_the_image_size(tmp_path: Path) -> None:
@@ -245,14 +245,14 @@ def test_vits_positions_follow_the_image_size(tmp_path: Path) -> None:
     state = {key: torch.zeros(value.shape) for key, value in network.state_dict().items()}
     state["backbone.encoder.pos_embedding"][:, 1:] = torch.linspace(0, 1, 7).repeat(7)[None, :, None]
     torch.save(state, tmp_path / "vit.pth")
-    start = initial(job(tmp_path / "vit.pth", "vit_b_32"), dataset((3, 96, 96)))
+    start = load_initial_weights(job(tmp_path / "vit.pth", "vit_b_32"), dataset((3, 96, 96)))
     assert "position embeddings interpolated from 7x7 to 3x3 patches" in start.notes
     grid = start.network.backbone.encoder.pos_embedding[0, 1:, 0].reshape(3, 3)
     assert torch.allclose(grid, torch.tensor([0, 0.5, 1]).expand(3, 3), atol=0.05)
     assert start.classes == [f"class {i}" for i in range(5)]
 
 
-def stored(folder: Path, start: Initial, **changes) -> CheckpointManifest:
+def stored(folder: Path, start: InitialWeights, **changes) -> CheckpointManifest:
     fields = {
         name: getattr(start, name)
         for name in ("backbone", "small", "head", "source_head", "architecture", "classes", "input", "licence")
@@ -260,7 +260,13 @@ def stored(folder: Path, start: Initial, **changes) -> CheckpointManifest:
     return checkpoint.write(
         folder,
         CheckpointManifest(
-            name="it", strategy="pretrain", seed=0, dataset_digest=None, config="{}", row=Row(), **{**fields, **changes}
+            name="it",
+            strategy="pretrain",
+            seed=0,
+            dataset_digest=None,
+            config="{}",
+            row=CandidateResult(),
+            **{**fields, **changes},
         ),
         start.network,
     )
@@ -268,9 +274,9 @@ def stored(folder: Path, start: Initial, **changes) -> CheckpointManifest:
 
 @pytest.mark.parametrize("backbone", ["mlp", "rnn", "squeezenet1_1"])
 def test_a_checkpoint_starts_a_chain(tmp_path: Path, backbone: str) -> None:
-    first = initial(job("random", backbone), dataset((1, 24, 24), 4))
+    first = load_initial_weights(job("random", backbone), dataset((1, 24, 24), 4))
     written = stored(tmp_path, first, licence="CC0")
-    start = initial(job(tmp_path, backbone), dataset((3, 40, 40), 4, ["x", "y", "z"]))
+    start = load_initial_weights(job(tmp_path, backbone), dataset((3, 40, 40), 4, ["x", "y", "z"]))
     assert (start.parent, start.licence, start.classes) == (written.digest, "CC0", ["x", "y", "z"])
     assert start.reinitialised == start.dropped == ["head.out.weight", "head.out.bias"]
     assert start.input.stored == (3, 40, 40)
@@ -283,17 +289,17 @@ def test_a_checkpoint_starts_a_chain(tmp_path: Path, backbone: str) -> None:
 
 
 def test_a_checkpoint_of_the_same_classes_keeps_its_head(tmp_path: Path) -> None:
-    first = initial(job("random", "mlp"), dataset(count=4))
+    first = load_initial_weights(job("random", "mlp"), dataset(count=4))
     stored(tmp_path, first)
-    start = initial(job(tmp_path, "mlp"), dataset(count=9))
+    start = load_initial_weights(job(tmp_path, "mlp"), dataset(count=9))
     assert torch.equal(start.network.head.out.weight, first.network.head.out.weight)
     assert start.reinitialised == []
 
 
 def test_a_checkpoint_without_data_passes_as_it_is(tmp_path: Path) -> None:
-    first = initial(job(state_file(tmp_path, "squeezenet1_1")), dataset())
+    first = load_initial_weights(job(state_file(tmp_path, "squeezenet1_1")), dataset())
     stored(tmp_path / "ckpt", first)
-    start = initial(job(tmp_path / "ckpt"), dataset((1, 64, 64)))
+    start = load_initial_weights(job(tmp_path / "ckpt"), dataset((1, 64, 64)))
     assert (start.source_head, len(start.classes)) == (True, 1000)
     assert (start.input.height, start.input.stored) == (96, (1, 64, 64))  # as large as its weights saw them
     assert start.notes[-1].startswith("images of 64x64 are shown at 96x96, because")
@@ -301,6 +307,6 @@ def test_a_checkpoint_without_data_passes_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_backbone_is_refused(tmp_path: Path) -> None:
-    stored(tmp_path, initial(job("random", "mlp"), dataset(count=4)))
+    stored(tmp_path, load_initial_weights(job("random", "mlp"), dataset(count=4)))
     with pytest.raises(RefusedError, match=r"is a mlp, the run's backbone is cnn; set backbone: mlp"):
-        initial(job(tmp_path, "cnn"), dataset(count=4))
+        load_initial_weights(job(tmp_path, "cnn"), dataset(count=4))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from graftline.config import Config
-from graftline.config.jobs import Candidate
+from graftline.config.jobs import FinetuneJob
 from graftline.pipelines.local import runners
 from graftline.pipelines.local.run import run_local
 
@@ -49,7 +49,7 @@ def test_digits_from_raw_data_to_release_and_again_from_the_cache_even_in_shards
     received = {}
     for path in (tmp_path / "first" / "logs").glob("finetune-*.events.jsonl"):
         event = json.loads(path.read_text().splitlines()[0])
-        received[event["step"]] = Candidate.model_validate_json(event["received"]["candidate"])
+        received[event["step"]] = FinetuneJob.model_validate_json(event["received"]["candidate"])
     assert {step: (c.source, c.strategy_name) for step, c in received.items()} == {
         "finetune-clean-feature": ("clean", "feature"),
         "finetune-clean-full": ("clean", "full"),
@@ -93,7 +93,7 @@ def test_a_tournament_on_digits_goes_on_from_rung_to_rung(tmp_path: Path, monkey
     result = run_local("transfer", config, out=tmp_path / "run")
     assert result.status == "succeeded", result.message
     run = result.run
-    assert [rung["presentations"] for rung in run["rungs"]] == [50, 200, 650]
+    assert [rung["examples_seen"] for rung in run["rungs"]] == [50, 200, 650]
     assert [each["name"] for each in run["rungs"][0]["candidates"]] == [
         "clean-feature",
         "clean-full",
@@ -104,8 +104,8 @@ def test_a_tournament_on_digits_goes_on_from_rung_to_rung(tmp_path: Path, monkey
     finalists = [each for each in run["rungs"][2]["candidates"] if each["status"] == "ok"]
     assert finalists
     for each in finalists:
-        assert each["presentations"] == 650 or each["over"]
+        assert each["examples_seen"] == 650 or each["over"]
         before = next(e for e in run["rungs"][1]["candidates"] if e["name"] == each["name"])
-        assert before["presentations"] == 200 or before["over"]
+        assert before["examples_seen"] == 200 or before["over"]
     assert 'id="race"' in (tmp_path / "run" / "report.html").read_text()
-    assert run["control"]["presentations"] >= max(each["presentations"] for each in finalists)
+    assert run["control"]["examples_seen"] >= max(each["examples_seen"] for each in finalists)

@@ -5,19 +5,19 @@ import torch
 from graftline.selection.crossvalidation import cross_validate
 from graftline.strategies import STRATEGIES
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 from tests.builders.training import start, task
 
 
 def recording(seen: list[tuple[Samples, Samples]]):  # type: ignore[no-untyped-def]
-    def train(given: Task) -> Trained:
+    def train(given: StrategyInput) -> StrategyResult:
         made = STRATEGIES["feature"](given)
 
         def predict(samples: Samples) -> torch.Tensor:
             seen.append((given.train, samples))
             return made.predict(samples)
 
-        return Trained(made.network, made.contract, made.small, made.head, predict)
+        return StrategyResult(made.network, made.contract, made.small, made.head, predict)
 
     return train
 

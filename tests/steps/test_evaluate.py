@@ -7,7 +7,7 @@ import pytest
 
 from graftline.config.jobs import EvaluateJob
 from graftline.evaluation.result import Evaluation, read_predictions
-from graftline.models.checkpoint import Row
+from graftline.models.checkpoint import CandidateResult
 from graftline.runtime import manifest
 from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.steps.evaluate import evaluate
@@ -103,17 +103,17 @@ def test_the_gain_is_proven_over_three_seeds(whole: tuple[Run, Evaluation]) -> N
     assert found.gain.verdict == "positive"
     assert found.control.converged is True
     assert found.equal_cost is not None
-    assert found.equal_cost.transfer_presentations == 5 * 60 + 40 * 60
+    assert found.equal_cost.transfer_examples_seen == 5 * 60 + 40 * 60
     assert found.equal_cost.value == found.gain.value
 
 
 def test_a_failed_confirmation_leaves_its_seed_out_and_a_skipped_one_says_nothing(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.confirm(1, "full")
-    run.confirm(1, "control", row=Row(strategy="control", status="diverged", reason="loss is NaN"))
+    run.confirm(1, "control", row=CandidateResult(strategy="control", status="diverged", reason="loss is NaN"))
     run.confirm(2, "full", poison=True)
     run.confirm(2, "control")
-    run.confirm(3, "full", row=Row(status="skipped"))
+    run.confirm(3, "full", row=CandidateResult(status="skipped"))
     found = run.evaluate()
     assert found.gain.seeds == 1
     assert found.chosen.seeds == found.control.seeds == [0]
@@ -134,7 +134,7 @@ def test_a_zero_candidate_stands_for_every_seed(tmp_path: Path) -> None:
         "pixels-zero",
         strategy="zero",
         digest="sha256:source",
-        row=Row(source="pixels", strategy="zero"),
+        row=CandidateResult(source="pixels", strategy="zero"),
     )
     run.confirm(1, "control")
     found = run.evaluate()
@@ -144,7 +144,7 @@ def test_a_zero_candidate_stands_for_every_seed(tmp_path: Path) -> None:
 
 def test_a_control_that_still_improved_forbids_positive(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    row = Row(source="pixels", strategy="control", presentations=120, converged=False)
+    row = CandidateResult(source="pixels", strategy="control", examples_seen=120, converged=False)
     make_checkpoint(run.control, run.data, "control", strategy="control", steps=2, row=row)
     run.confirm(1, "full")
     run.confirm(1, "control")
@@ -177,7 +177,9 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
     make_checkpoint(run.control, run.data, "control", strategy="control", digest="sha256:other")
     with pytest.raises(RefusedError, match="was trained on dataset sha256:other"):
         run.evaluate()
-    make_checkpoint(run.control, run.data, "control", strategy="control", row=Row(status="oom", reason="no memory"))
+    make_checkpoint(
+        run.control, run.data, "control", strategy="control", row=CandidateResult(status="oom", reason="no memory")
+    )
     with pytest.raises(RefusedError, match=r"control ended as 'oom' \(no memory\)"):
         run.evaluate()
 

@@ -18,7 +18,7 @@ from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
 from graftline.models.network import build
 from graftline.release.onnx import export, model_file
-from graftline.release.onnx.model_file import Facts, OnnxManifest
+from graftline.release.onnx.model_file import ModelMetadata, OnnxManifest
 from graftline.release.onnx.parity import ParityError
 from graftline.runtime import manifest
 from graftline.runtime.errors import RefusedError
@@ -35,7 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     found = manifest.read(folders.chosen, CheckpointManifest).model_copy(update={"backbone": "cnn", "files": {}})
     network = build("cnn", 10, input=found.input)
     written = checkpoint.write(folders.chosen, found, network)
-    facts = Facts(
+    facts = ModelMetadata(
         classes=written.classes,
         input=written.input,
         temperature=1.0,

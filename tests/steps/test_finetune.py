@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graftline.config import Control, Feature, Full, Head, Partial, Strategy, Training, Zero
-from graftline.config.jobs import Candidate
+from graftline.config.jobs import FinetuneJob
 from graftline.data import dataset as datasets
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
@@ -27,9 +27,9 @@ def folders(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def candidate(strategy: Strategy | None, **changes: Any) -> Candidate:
+def candidate(strategy: Strategy | None, **changes: Any) -> FinetuneJob:
     training = Training(epochs=12, augment="shift", batch_size=8, learning_rate=3e-3)
-    made = Candidate(
+    made = FinetuneJob(
         name="one",
         source="source",
         strategy=strategy,
@@ -43,7 +43,7 @@ def candidate(strategy: Strategy | None, **changes: Any) -> Candidate:
     return made.model_copy(update=changes)
 
 
-def run(folders: Path, job: Candidate) -> CheckpointManifest:
+def run(folders: Path, job: FinetuneJob) -> CheckpointManifest:
     return finetune(job, sources=folders / "sources", dataset=folders / "data", out=folders / "out")
 
 
@@ -52,12 +52,12 @@ def test_a_candidate_becomes_a_checkpoint_with_its_row(folders: Path) -> None:
     assert made == manifest.read(folders / "out", CheckpointManifest, verify=True)
     row = made.row
     assert (row.source, row.strategy, row.status, row.val_method) == ("source", "full", "ok", "validation split")
-    assert row.presentations == 12 * 18
+    assert row.examples_seen == 12 * 18
     assert row.trained_parameters > 0
     assert row.train_seconds > 0
     assert made.licence == "test"
     assert made.parent is not None
-    assert Candidate.model_validate_json(made.config) == candidate(Full())
+    assert FinetuneJob.model_validate_json(made.config) == candidate(Full())
     assert len(made.history) == 12
 
 
@@ -76,7 +76,7 @@ def test_cross_validation_scores_the_strategy_and_trains_on_train_alone(folders:
     assert made.row.val_method == "2 x 5-fold over train + validation"
     assert made.row.val_score is not None
     assert made.row.val_score_se is not None
-    assert made.row.presentations % 18 == 0
+    assert made.row.examples_seen % 18 == 0
 
 
 def test_the_test_split_is_never_looked_at(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +188,7 @@ def test_other_errors_keep_their_traceback(folders: Path, monkeypatch: pytest.Mo
 
 def test_a_candidate_to_skip_is_skipped(folders: Path) -> None:
     row = run(folders, candidate(Full(), skip=True)).row
-    assert (row.status, row.presentations) == ("skipped", 0)
+    assert (row.status, row.examples_seen) == ("skipped", 0)
 
 
 def test_the_same_candidate_gives_the_same_weights(folders: Path) -> None:
@@ -209,7 +209,7 @@ def test_what_a_zero_candidate_stores_predicts_what_it_scored(folders: Path) -> 
     val = Samples([datasets.read(folders / "data").val])
     found = score(outputs(network, val, made.input, CPU), val.labels)
     assert found.main == pytest.approx(made.row.val_score)
-    assert np.isclose(made.row.presentations, 0)
+    assert np.isclose(made.row.examples_seen, 0)
 
 
 def test_progress_counts_the_folds_too(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,7 @@ class Run:
         self.evaluation.mkdir(exist_ok=True)
         write_predictions(self.evaluation, Predictions(labels, {0: logits}, {0: logits}, baselines))
         measured = figures(logits / TEMPERATURE, labels, seed=0)
-        side = Side(name="x", seeds=[0], accuracy_by_seed=[0.9], presentations=[1], seconds=[1])
+        side = Side(name="x", seeds=[0], accuracy_by_seed=[0.9], examples_seen=[1], seconds=[1])
         counts = confusion(logits.argmax(1), labels, 2)
         values = {
             "classes": onnx_models.CLASSES,
@@ -191,8 +191,8 @@ def test_another_temperature_is_rejected(run: Run) -> None:
         ({"dataset_digest": "sha256:other"}, "made on another dataset"),
         ({"classes": onnx_models.CLASSES[::-1]}, "classes of dataset, evaluation and file differ"),
         ({"per_class": []}, "figures by class"),
-        ({"chosen": Side(name="x", seeds=[5], accuracy_by_seed=[1], presentations=[1], seconds=[1])}, "no answers"),
-        ({"chosen": Side(name="x", accuracy_by_seed=[], presentations=[], seconds=[])}, "no answers"),
+        ({"chosen": Side(name="x", seeds=[5], accuracy_by_seed=[1], examples_seen=[1], seconds=[1])}, "no answers"),
+        ({"chosen": Side(name="x", accuracy_by_seed=[], examples_seen=[], seconds=[])}, "no answers"),
         ({"test": {}}, "does not state accuracy"),
     ],
 )

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from graftline.config import Control, Feature, Full, Head, Staged, Strategy, Training
-from graftline.config.jobs import Candidate, RaceJob, SelectJob
+from graftline.config.jobs import FinetuneJob, RaceJob, SelectJob
 from graftline.models import checkpoint
-from graftline.models.checkpoint import CheckpointManifest, Epoch, Row
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord
 from graftline.runtime import manifest
 from graftline.runtime.errors import DivergedError
 from graftline.runtime.manifest import identity
@@ -20,8 +20,8 @@ START = start()
 KINDS: dict[str, Strategy | None] = {"feature": Feature(), "staged": Staged(), "full": Full(), "control": None}
 
 
-def job(name: str, kind: str, until: int | None, **more: Any) -> Candidate:
-    return Candidate(
+def job(name: str, kind: str, until: int | None, **more: Any) -> FinetuneJob:
+    return FinetuneJob(
         name=name,
         source="source",
         strategy=KINDS[kind],
@@ -48,18 +48,18 @@ def finished(
     shown: int | None = None,
     seconds: float = 1.0,
     parameters: int = 5,
-    given: Candidate | None = None,
+    given: FinetuneJob | None = None,
 ) -> Path:
     """A candidate's checkpoint with a made-up row, and a state where it paused."""
     made = given or job(folder.name, kind, until)
-    row = Row(
+    row = CandidateResult(
         source="source",
         strategy=kind,
         status=status,
         reason="loss nan" if status != "ok" else "",
         val_score=score,
         val_score_se=error,
-        presentations=shown if shown is not None else made.until or 130,
+        examples_seen=shown if shown is not None else made.until or 130,
         train_seconds=seconds,
         trained_parameters=parameters,
         val_method="validation split",
@@ -71,12 +71,12 @@ def finished(
             "strategy": kind,
             "config": made.to_json(),
             "row": row,
-            "history": [Epoch(epoch=1, train_loss=1.0)],
+            "history": [EpochRecord(epoch=1, train_loss=1.0)],
         }
     )
     if made.until is not None:
         (folder / "state").mkdir(parents=True)
-        (folder / "state" / "values.json").write_text(f"{folder.name} {row.presentations}")
+        (folder / "state" / "values.json").write_text(f"{folder.name} {row.examples_seen}")
     checkpoint.write(folder, found, START.network if status == "ok" else None)
     return folder
 
@@ -96,7 +96,7 @@ def race(*sizes: int, passes: int = 0, **more: Any) -> RaceJob:
 
 def run(
     tmp_path: Path, told: RaceJob, *folders: Path, before: Path | None = None
-) -> tuple[list[Candidate], Race, Path]:
+) -> tuple[list[FinetuneJob], Race, Path]:
     out = tmp_path / ("second" if before else "first")
     items = halve(told, candidates=list(folders), before=before, out=out)
     return items, manifest.read(out, Race), out

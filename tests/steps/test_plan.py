@@ -20,10 +20,10 @@ from graftline.config import (
     Training,
     Zero,
 )
-from graftline.config.jobs import Candidate, PlanJob
+from graftline.config.jobs import FinetuneJob, PlanJob
 from graftline.config.strategies import Distill
 from graftline.models import checkpoint
-from graftline.models.checkpoint import CheckpointManifest, Row
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 from graftline.runtime.errors import RefusedError
 from graftline.steps.plan import plan
 from graftline.training.recipe.student import PATIENT
@@ -41,7 +41,7 @@ def job(*strategies: Strategy, training: Training = Training()) -> PlanJob:  # n
     return PlanJob(strategies=list(strategies), head=Head(), training=training, control=Control(), seed=3)
 
 
-def planned(tmp_path: Path, plan_job: PlanJob, *sources: Path, val: int = 4) -> list[Candidate]:
+def planned(tmp_path: Path, plan_job: PlanJob, *sources: Path, val: int = 4) -> list[FinetuneJob]:
     data = artifact(tmp_path / "data", val=val)
     return plan(plan_job, sources=list(sources), dataset=data, out=tmp_path / "sources").candidates
 
@@ -93,7 +93,7 @@ def test_everything_is_resolved(tmp_path: Path) -> None:
 
 def test_a_candidate_survives_json(tmp_path: Path) -> None:
     for each in planned(tmp_path, job(Partial(freeze="conv1"), Structure(width=2)), source(tmp_path / "a")):
-        assert Candidate.model_validate_json(each.to_json()) == each
+        assert FinetuneJob.model_validate_json(each.to_json()) == each
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_neither_plan_nor_select_needs_torch() -> None:
 
 def test_rows_of_sources_are_read_not_assumed(tmp_path: Path) -> None:
     made = start()
-    bad = made.manifest.model_copy(update={"name": "bad", "row": Row(status="diverged", reason="loss nan")})
+    bad = made.manifest.model_copy(update={"name": "bad", "row": CandidateResult(status="diverged", reason="loss nan")})
     checkpoint.write(tmp_path / "bad", CheckpointManifest.model_validate(bad.model_dump()), None)
     with pytest.raises(RefusedError, match=r"bad: .*diverged.*loss nan"):
         planned(tmp_path, job(Full()), tmp_path / "bad")
@@ -195,7 +195,7 @@ def test_rows_of_sources_are_read_not_assumed(tmp_path: Path) -> None:
 def test_auto_races_the_pool_in_rungs_with_its_controls_aside(tmp_path: Path) -> None:
     given = PlanJob(
         strategies=[Auto()],
-        budget=Budget(presentations=40 * 18),
+        budget=Budget(examples_seen=40 * 18),
         head=Head(),
         control=Control(),
         seed=3,
@@ -266,7 +266,7 @@ def test_a_list_with_a_budget_races_at_three_rates(tmp_path: Path) -> None:
 def test_a_budget_that_pays_for_no_tournament_is_refused(tmp_path: Path) -> None:
     given = PlanJob(
         strategies=[Full(), Feature()],
-        budget=Budget(presentations=20),
+        budget=Budget(examples_seen=20),
         head=Head(),
         training=Training(),
         control=Control(),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graftline.config import Data, Predicted
+from graftline.config import Data, TaskName
 from graftline.config.jobs import PreprocessJob
 from graftline.data import dataset
 from graftline.data.dataset import StoredSample, content_digest
@@ -30,7 +30,7 @@ def data(folder: Path, rows: Sequence[Sequence[object]], *header: str) -> Path:
     return folder
 
 
-def job(place: Path, task: Predicted, **options: Any) -> PreprocessJob:
+def job(place: Path, task: TaskName, **options: Any) -> PreprocessJob:
     return PreprocessJob(
         label="made",
         data=Data(data=str(place), near_duplicates=False, **options),

@@ -24,7 +24,7 @@ def test_it_trains_on_the_sources_data_and_counts_its_cost(tmp_path: Path) -> No
     made = pretrain(job(), dataset=artifact(tmp_path / "data"), out=tmp_path / "out")
     assert made == manifest.read(tmp_path / "out", CheckpointManifest, verify=True)
     assert (made.strategy, made.classes, made.name) == ("pretrain", CLASSES, "tiny")
-    assert made.row.presentations == 12 * 18
+    assert made.row.examples_seen == 12 * 18
     assert made.row.val_accuracy == 1
     assert made.row.val_method == "validation split"
     assert [point.epoch for point in made.history] == list(range(1, 13))
@@ -38,7 +38,7 @@ def test_without_data_the_weights_stay_as_they_came(tmp_path: Path) -> None:
     empty = artifact(tmp_path / "empty", train=0, val=0, test=0)
     made = pretrain(job(init=str(tmp_path / "first")), dataset=empty, out=tmp_path / "out")
     assert (made.strategy, made.classes, made.parent) == ("given", CLASSES, first.digest)
-    assert (made.row.presentations, made.history) == (0, [])
+    assert (made.row.examples_seen, made.history) == (0, [])
     before, after = (checkpoint.load(tmp_path / name)[0].state_dict() for name in ("first", "out"))
     assert all(torch.equal(before[key], after[key]) for key in before)
 

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from graftline.config import Control, Feature, Full, Head, Staged, Strategy, Training
-from graftline.config.jobs import Candidate, SelectJob
+from graftline.config.jobs import FinetuneJob, SelectJob
 from graftline.models import checkpoint
-from graftline.models.checkpoint import CheckpointManifest, Epoch, Row
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord
 from graftline.runtime import manifest
 from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.selection.result import Selection
@@ -19,7 +19,7 @@ KINDS: dict[str, Strategy | None] = {"feature": Feature(), "staged": Staged(), "
 
 def finished(folder: Path, kind: str, *, status: str = "ok", **row: Any) -> Path:
     """A candidate's checkpoint with a made-up row."""
-    job = Candidate(
+    job = FinetuneJob(
         name=folder.name,
         source="source",
         strategy=KINDS[kind],
@@ -36,8 +36,8 @@ def finished(folder: Path, kind: str, *, status: str = "ok", **row: Any) -> Path
             "name": folder.name,
             "strategy": kind,
             "config": job.to_json(),
-            "history": [Epoch(epoch=1, train_loss=1.0)],
-            "row": Row(source="source", strategy=kind, status=status, **row),
+            "history": [EpochRecord(epoch=1, train_loss=1.0)],
+            "row": CandidateResult(source="source", strategy=kind, status=status, **row),
         }
     )
     checkpoint.write(folder, made, START.network if status == "ok" else None)
@@ -48,7 +48,7 @@ def control(tmp_path: Path, **changes: Any) -> Path:
     return finished(tmp_path / "s-control", "control", **{"learning_rate": 3e-3, "val_score": 0.99, **changes})
 
 
-def run(tmp_path: Path, *folders: Path, seeds: int = 3) -> tuple[list[Candidate], Selection]:
+def run(tmp_path: Path, *folders: Path, seeds: int = 3) -> tuple[list[FinetuneJob], Selection]:
     again = select(
         SelectJob(confirm_seeds=seeds),
         candidates=list(folders),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graftline.config import Columns, Control, Data, Feature, Full, Head, Predicted, Small, Training
+from graftline.config import Columns, Control, Data, Feature, Full, Head, Small, TaskName, Training
 from graftline.config.jobs import PlanJob, PreprocessJob, PretrainJob
 from graftline.data import dataset as datasets
 from graftline.models import checkpoint
@@ -75,7 +75,7 @@ MADE = {"regression": numbers, "multilabel": labels}
 
 
 @pytest.mark.parametrize("task", ["regression", "multilabel"])
-def test_every_training_learns_it_and_its_checkpoint_says_it(task: Predicted, tmp_path: Path) -> None:
+def test_every_training_learns_it_and_its_checkpoint_says_it(task: TaskName, tmp_path: Path) -> None:
     whole = PreprocessJob(
         label="bars", data=MADE[task](tmp_path / "raw", 200, 0), image_size=None, seed=0, fingerprint="", task=task
     )
@@ -104,7 +104,7 @@ def test_every_training_learns_it_and_its_checkpoint_says_it(task: Predicted, tm
             strategies=[Feature(), Full()],
             head=Head(),
             training=TRAINING,
-            control=Control(patience=3, max_presentations=800),
+            control=Control(patience=3, max_examples_seen=800),
             seed=0,
         ),
         sources=[tmp_path / "old"],
@@ -123,7 +123,7 @@ def test_every_training_learns_it_and_its_checkpoint_says_it(task: Predicted, tm
         _check(done, tmp_path / job.name, tmp_path / "target", task)
 
 
-def _check(done: CheckpointManifest, folder: Path, target: Path, task: Predicted) -> None:
+def _check(done: CheckpointManifest, folder: Path, target: Path, task: TaskName) -> None:
     assert done.row.status == "ok", done.row.reason
     assert done.task == task
     assert done.row.val_score is not None

@@ -5,7 +5,7 @@ import pytest
 
 from graftline.runtime.errors import RefusedError
 from graftline.storage import access
-from graftline.storage.access import Entry
+from graftline.storage.access import FileInfo
 from tests.builders.raw_data import folder_of
 
 FILES = {"b/2.txt": b"two", "a.txt": b"123456789", "b/empty": b""}
@@ -21,7 +21,7 @@ def test_lists_a_folder_with_sizes_and_checksums(tmp_path: Path) -> None:
 
 def test_lists_a_single_file_by_its_own_name(tmp_path: Path) -> None:
     place = folder_of(tmp_path / "data", FILES) / "a.txt"
-    assert access.listing(str(place)) == [Entry("a.txt", 9, "4waSgw==")]
+    assert access.listing(str(place)) == [FileInfo("a.txt", 9, "4waSgw==")]
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

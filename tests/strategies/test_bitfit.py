@@ -7,14 +7,14 @@ from graftline.config.strategies import BitFit
 from graftline.models.network import Network, build
 from graftline.runtime.errors import RefusedError
 from graftline.strategies.bitfit import thaw_only, train
-from graftline.training.contract import Trained
+from graftline.training.contract import StrategyResult
 from graftline.training.loop.freezing import train_mode
 from tests.builders.training import contract, start, task
 
 NET, SIDE = "shufflenet_v2_x0_5", 32
 
 
-def trained(what: str) -> tuple[Trained, dict[str, torch.Tensor]]:
+def trained(what: str) -> tuple[StrategyResult, dict[str, torch.Tensor]]:
     source = start(NET, side=SIDE)
     given = task(
         "bitfit",

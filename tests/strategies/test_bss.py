@@ -5,7 +5,7 @@ import torch
 from graftline.config import Training
 from graftline.config.strategies import BSS
 from graftline.strategies import bss
-from graftline.training.contract import Task
+from graftline.training.contract import StrategyInput
 from graftline.training.loop.stepper import Stepper
 from tests.builders.training import start, task
 
@@ -40,12 +40,12 @@ def test_features_that_are_no_numbers_do_not_end_the_process() -> None:
     assert bss.shrinkage(torch.full((3, 4), torch.nan), 1).item() == 0
 
 
-def given(eta: float, **training: int) -> Task:
+def given(eta: float, **training: int) -> StrategyInput:
     made = Training(epochs=15, augment="none", batch_size=6, learning_rate=1e-2, **training)
     return task("bss", start(), classes=["red", "green", "blue"], options=BSS(eta=eta, k=3), training=made)
 
 
-def spectrum(task_: Task) -> float:
+def spectrum(task_: StrategyInput) -> float:
     trained = bss.train(task_)
     stepper = Stepper(trained.network.eval(), task_.training, trained.contract, task_.device)
     generator = torch.Generator()

@@ -13,7 +13,7 @@ from graftline.config import Strategy, Training
 from graftline.config.strategies import Distill
 from graftline.strategies import STRATEGIES
 from graftline.strategies.weights.carry import fresh
-from graftline.training.contract import NotApplicableError, Start, Task, Trained
+from graftline.training.contract import NotApplicableError, SourceModel, StrategyInput, StrategyResult
 from graftline.training.validation import outputs
 from tests.builders.training import CLASSES, OPTIONS, start, task
 
@@ -28,7 +28,9 @@ OTHER = ["red", "green", "blue"]
 TRAINED = [name for name in STRATEGIES if name != "zero"]
 
 
-def run(name: str, backbone: str, *, classes: list[str] = OTHER, **training: object) -> tuple[Start, Task, Trained]:
+def run(
+    name: str, backbone: str, *, classes: list[str] = OTHER, **training: object
+) -> tuple[SourceModel, StrategyInput, StrategyResult]:
     source = start(backbone, side=BACKBONES[backbone])
     options = Training(**{"epochs": 2, "augment": "shift", "batch_size": 8, **training})  # type: ignore[arg-type]
     given = task(name, source, classes=classes, training=options, options=asked(name, backbone))
@@ -45,7 +47,7 @@ def plain(name: str) -> str:
     return SERVED.get(name, ["cnn"])[0]
 
 
-def source_for(name: str, **options: Any) -> Start:
+def source_for(name: str, **options: Any) -> SourceModel:
     return start(plain(name), side=BACKBONES[plain(name)], **options)
 
 
@@ -149,11 +151,11 @@ def test_predict_is_the_network_and_presentations_are_counted(name: str) -> None
     again = outputs(network, given.val, trained.contract, given.device)
     torch.testing.assert_close(logits, again, atol=1e-4, rtol=1e-4)
     assert logits.shape == (len(given.val), len(OTHER))
-    assert (trained.presentations > 0) == (name != "zero")
-    assert trained.presentations % len(given.train) == 0
+    assert (trained.examples_seen > 0) == (name != "zero")
+    assert trained.examples_seen % len(given.train) == 0
     if name not in MERGED:
         assert trained.trained_parameters == sum(w.numel() for w in network.parameters() if w.requires_grad)
-    seen = [point.presentations for point in trained.history]
+    seen = [point.examples_seen for point in trained.history]
     assert seen == sorted(seen)
 
 
@@ -165,7 +167,7 @@ def test_random_weights_have_nothing_to_carry(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["control", "structure"])
 def test_what_needs_no_weights_takes_a_random_source(name: str) -> None:
-    assert STRATEGIES[name](task(name, source_for(name, strategy="random"))).presentations > 0
+    assert STRATEGIES[name](task(name, source_for(name, strategy="random"))).examples_seen > 0
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -8,12 +8,12 @@ from graftline.config import Control, Training
 from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.strategies import control
 from graftline.strategies.control import course_of, train
-from graftline.training.contract import Task
+from graftline.training.contract import StrategyInput
 from graftline.training.validation import outputs, score
 from tests.builders.training import start, task
 
 
-def given(*, longest: int = 18 * 12, control: Control | None = None, **changes: Any) -> Task:
+def given(*, longest: int = 18 * 12, control: Control | None = None, **changes: Any) -> StrategyInput:
     training = Training(epochs=1, augment="none", batch_size=8)
     return task(
         "control", start(), training=training, longest=longest, control=control or Control(patience=3), **changes
@@ -22,7 +22,7 @@ def given(*, longest: int = 18 * 12, control: Control | None = None, **changes: 
 
 def test_it_shows_at_least_as_many_images_as_the_longest_candidate() -> None:
     trained = train(given(longest=18 * 30))
-    assert trained.presentations >= 18 * 30
+    assert trained.examples_seen >= 18 * 30
     assert trained.converged is True
 
 
@@ -31,7 +31,7 @@ def test_it_tries_each_rate_and_goes_on_with_the_best_on_validation() -> None:
     assert trained.learning_rate == 3e-3
     assert [note.split(":")[0] for note in trained.notes] == ["rate 1e-07", "rate 0.003", "rate 1e+12"]
     # The winner goes on from where it was: its curve has no gap and counts its first part once.
-    seen = [point.presentations for point in trained.history]
+    seen = [point.examples_seen for point in trained.history]
     assert seen == list(range(seen[0], seen[0] * (len(seen) + 1), seen[0]))
 
 
@@ -71,29 +71,29 @@ def test_the_weights_are_those_of_its_best_look() -> None:
 
 
 def test_a_cap_by_hand_makes_it_not_converged() -> None:
-    trained = train(given(longest=18 * 50, control=Control(patience=3, max_presentations=18 * 6)))
-    assert trained.presentations == 18 * 6
+    trained = train(given(longest=18 * 50, control=Control(patience=3, max_examples_seen=18 * 6)))
+    assert trained.examples_seen == 18 * 6
     assert trained.converged is False
     assert "not converged: stopped by its cap of 108 presentations" in trained.notes
 
 
 def test_a_control_that_still_improves_at_its_cap_is_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
     # Every look is better than the last one.
-    monkeypatch.setattr(control.Plateau, "look", lambda self, *_, **__: True)
+    monkeypatch.setattr(control.EarlyStopping, "look", lambda self, *_, **__: True)
     trained = train(given(longest=18 * 3))
     assert trained.converged is False
-    assert trained.presentations == 10 * 18 * 3
+    assert trained.examples_seen == 10 * 18 * 3
 
 
 def test_a_late_divergence_keeps_the_best_weights_and_is_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
-    epoch = control.Loop.epoch
+    epoch = control.TrainingLoop.epoch
 
-    def late(self: control.Loop, *rest: Any) -> float:
+    def late(self: control.TrainingLoop, *rest: Any) -> float:
         if self.shown > 18 * 20:
             raise DivergedError("loss nan in epoch 21, batch 1")
         return epoch(self, *rest)
 
-    monkeypatch.setattr(control.Loop, "epoch", late)
+    monkeypatch.setattr(control.TrainingLoop, "epoch", late)
     trained = train(given(longest=18 * 40, control=Control(patience=3)))
     assert trained.converged is False
     assert "not converged: loss nan in epoch 21, batch 1; its best weights until then are kept" in trained.notes
@@ -111,7 +111,7 @@ def test_confirmations_use_the_rate_that_was_found() -> None:
 def test_without_a_validation_split_a_fifth_of_train_is_held_out() -> None:
     trained = train(given(val=0, a_class=10))
     assert "no validation split: a fifth of train was held out" in trained.notes
-    assert trained.presentations % 24 == 0
+    assert trained.examples_seen % 24 == 0
 
 
 def test_nothing_to_stop_by_is_refused() -> None:

@@ -15,8 +15,8 @@ from graftline.strategies.delta import channels, compared, near_maps, train
 from graftline.strategies.delta.channels import attention, channel_weights, sample, tapped
 from graftline.strategies.feature import converged_head
 from graftline.strategies.weights.carry import carried
-from graftline.training.contract import Task
-from graftline.training.loop.loop import Loop
+from graftline.training.contract import StrategyInput
+from graftline.training.loop.loop import TrainingLoop
 from graftline.training.loop.stepper import Batch, Stepper
 from graftline.training.recipe import head_iterations
 from tests.builders.training import start, task
@@ -32,7 +32,7 @@ def given(
     a_class: int = 6,
     small: Small | None = None,
     **training: Any,
-) -> Task:
+) -> StrategyInput:
     source = start(backbone, side=SIDES[backbone], small=small or Small(widths=[8, 12]))
     made = Training(**{"epochs": 2, "augment": "none", "batch_size": 8, **training})
     return task("delta", source, classes=OTHER, a_class=a_class, options=options or Delta(), training=made)
@@ -151,7 +151,7 @@ def test_in_half_precision_both_networks_run_in_it_and_distances_in_32_bits() ->
     assert found.dtype == torch.float32
 
 
-def far(task_: Task) -> float:
+def far(task_: StrategyInput) -> float:
     """Mean squared distance of the last maps, of the trained network from the source's."""
     network, source = train(task_).network.eval(), task_.start.network
     inputs = prepare(task_.train.images(np.arange(len(task_.train))), task_.contract)
@@ -181,16 +181,16 @@ def test_parts_of_a_batch_add_up_to_the_whole() -> None:
 @pytest.mark.parametrize("diverges", [False, True])
 def test_no_hook_is_left(monkeypatch: pytest.MonkeyPatch, diverges: bool) -> None:
     seen: list[nn.Module] = []
-    made = Loop.__init__
+    made = TrainingLoop.__init__
 
-    def noting(self: Loop, network: Any, *rest: Any, **options: Any) -> None:
+    def noting(self: TrainingLoop, network: Any, *rest: Any, **options: Any) -> None:
         seen.append(network)
         assert any(part._forward_hooks for part in network.modules())
         made(self, network, *rest, **options)
 
-    monkeypatch.setattr(Loop, "__init__", noting)
+    monkeypatch.setattr(TrainingLoop, "__init__", noting)
     if diverges:
-        monkeypatch.setattr(Loop, "epoch", _diverged)
+        monkeypatch.setattr(TrainingLoop, "epoch", _diverged)
         with pytest.raises(DivergedError):
             train(given())
     else:
@@ -198,7 +198,7 @@ def test_no_hook_is_left(monkeypatch: pytest.MonkeyPatch, diverges: bool) -> Non
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in seen[0].modules())
 
 
-def _diverged(self: Loop, *rest: Any) -> float:
+def _diverged(self: TrainingLoop, *rest: Any) -> float:
     raise DivergedError("at once")
 
 

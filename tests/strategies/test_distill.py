@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from graftline.config import Control, Full, Head, Training
-from graftline.config.jobs import Candidate
+from graftline.config.jobs import FinetuneJob
 from graftline.config.strategies import Distill
 from graftline.models import checkpoint
 from graftline.models.objective import Objective
@@ -15,7 +15,7 @@ from graftline.steps.finetune import finetune
 from graftline.strategies import distill, full
 from graftline.strategies.distill import matching
 from graftline.strategies.weights.carry import fresh
-from graftline.training.contract import Task
+from graftline.training.contract import StrategyInput
 from graftline.training.loop.stepper import Batch
 from graftline.training.recipe.student import PATIENT
 from tests.builders.training import artifact, start, task
@@ -23,7 +23,7 @@ from tests.builders.training import artifact, start, task
 OTHER = ["red", "green", "blue"]
 
 
-def given(options: Distill = Distill(), **changes: Any) -> Task:  # noqa: B008
+def given(options: Distill = Distill(), **changes: Any) -> StrategyInput:  # noqa: B008
     training = Training(epochs=2, augment="shift", batch_size=8, learning_rate=3e-3)
     return task("distill", changes.pop("source", start()), classes=OTHER, training=training, options=options, **changes)
 
@@ -76,7 +76,7 @@ def test_the_teacher_is_what_full_trains(monkeypatch: pytest.MonkeyPatch) -> Non
     assert all(torch.equal(seen["network"].state_dict()[key], wanted[key]) for key in wanted)
     assert seen["frozen"]
     assert {point.stage for point in trained.history} == {"teacher", "student"}
-    assert trained.presentations == 2 * (1 + PATIENT) * 18 == trained.history[-1].presentations
+    assert trained.examples_seen == 2 * (1 + PATIENT) * 18 == trained.history[-1].examples_seen
 
 
 def test_a_patient_student_learns_what_its_teacher_knows() -> None:
@@ -121,8 +121,8 @@ def test_the_control_has_the_students_network_and_both_manifests_say_so(tmp_path
     source = checkpoint.write(tmp_path / "sources" / "source", made.manifest, made.network)
     data = artifact(tmp_path / "data")
 
-    def candidate(strategy: Distill | None, student: Distill | None = None) -> Candidate:
-        return Candidate(
+    def candidate(strategy: Distill | None, student: Distill | None = None) -> FinetuneJob:
+        return FinetuneJob(
             name="one",
             source="source",
             strategy=strategy,
@@ -138,7 +138,7 @@ def test_the_control_has_the_students_network_and_both_manifests_say_so(tmp_path
     for job, folder in ((candidate(Distill()), "student"), (candidate(None, Distill()), "control")):
         found = finetune(job, sources=tmp_path / "sources", dataset=data, out=tmp_path / folder)
         assert (found.row.status, found.backbone, found.architecture) == ("ok", "cnn", {"width": 0.5})
-        assert found.row.presentations >= 72
+        assert found.row.examples_seen >= 72
     (student, said), (control, _) = (checkpoint.load(tmp_path / folder) for folder in ("student", "control"))
     assert said.parent == source.digest  # taught by what the source became
     shapes = [{key: value.shape for key, value in each.state_dict().items()} for each in (student, control)]

@@ -10,7 +10,7 @@ from graftline.config.strategies import L2
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.network import Network
 from graftline.strategies.l2 import held_down, train
-from graftline.training.loop.loop import Loop
+from graftline.training.loop.loop import TrainingLoop
 from tests.builders.training import start, task
 
 OTHER = ["red", "green", "blue"]
@@ -53,14 +53,14 @@ def test_decoupled_decay_shrinks_kernels_by_rate_times_strength_and_leaves_biase
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before: dict[str, torch.Tensor] = {}
-    made = Loop.__init__
+    made = TrainingLoop.__init__
 
-    def without_gradient(self: Loop, network: Network, *rest: Any, **options: Any) -> None:
+    def without_gradient(self: TrainingLoop, network: Network, *rest: Any, **options: Any) -> None:
         made(self, network, *rest, **options)
         before.update({key: value.detach().clone() for key, value in network.named_parameters()})
         self.stepper.criterion = lambda batch: 0 * batch.logits.sum()
 
-    monkeypatch.setattr(Loop, "__init__", without_gradient)
+    monkeypatch.setattr(TrainingLoop, "__init__", without_gradient)
     training = Training(learning_rate=0.01, schedule="constant", epochs=1, batch_size=18, augment="none")
     trained = train(task("l2", start(), options=L2(strength=5.0), training=training))
     rate = trained.history[-1].learning_rate  # of the only step, early in the warm-up

@@ -9,7 +9,7 @@ from graftline.config import Training
 from graftline.config.strategies import L2SP
 from graftline.strategies import l2sp
 from graftline.strategies.weights.carry import carried
-from graftline.training.contract import Task
+from graftline.training.contract import StrategyInput
 from graftline.training.loop.stepper import Batch
 from tests.builders.training import CLASSES, start, task
 
@@ -17,14 +17,16 @@ OTHER = ["red", "green", "blue"]
 NOTHING = Batch(torch.empty(0), torch.empty(0), torch.empty(0), torch.empty(0))
 
 
-def given(backbone: str = "cnn", *, classes: list[str] = OTHER, weight_decay: float = 0.0, **options: float) -> Task:
+def given(
+    backbone: str = "cnn", *, classes: list[str] = OTHER, weight_decay: float = 0.0, **options: float
+) -> StrategyInput:
     training = Training(
         epochs=5, augment="none", batch_size=8, optimizer="sgd", learning_rate=3e-3, weight_decay=weight_decay
     )
     return task("l2sp", start(backbone, side=32), classes=classes, options=L2SP(**options), training=training)
 
 
-def moved(task_: Task) -> float:
+def moved(task_: StrategyInput) -> float:
     """How far the backbone's weights went."""
     before = dict(task_.start.network.backbone.named_parameters())
     after = l2sp.train(task_).network.backbone.named_parameters()

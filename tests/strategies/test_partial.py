@@ -6,14 +6,14 @@ import torch
 from graftline.config import Partial, Small
 from graftline.runtime.errors import RefusedError
 from graftline.strategies.partial import train
-from graftline.training.contract import Task
+from graftline.training.contract import StrategyInput
 from tests.builders.training import CLASSES, start, task
 
 OTHER = ["red", "green", "blue"]
 SOURCE = start(small=Small(widths=[6, 8, 10, 12]))  # conv1 to conv4
 
 
-def given(classes: list[str] = OTHER, **options: Any) -> Task:
+def given(classes: list[str] = OTHER, **options: Any) -> StrategyInput:
     return task("partial", SOURCE, classes=classes, options=Partial(**options))
 
 

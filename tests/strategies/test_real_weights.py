@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from graftline.config import Config
-from graftline.config.jobs import Candidate, jobs_of
+from graftline.config.jobs import FinetuneJob, jobs_of
 from graftline.data import dataset as datasets
 from graftline.models import checkpoint
 from graftline.steps.finetune import finetune
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def candidates(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Candidate]]:
+def candidates(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, FinetuneJob]]:
     root = tmp_path_factory.mktemp("hymenoptera")
     config = Config.model_validate(
         {
@@ -39,7 +39,7 @@ def candidates(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     return root, {each.strategy_name: each.model_copy(update={"cross_validate": False}) for each in found}
 
 
-def accuracy(root: Path, job: Candidate) -> float:
+def accuracy(root: Path, job: FinetuneJob) -> float:
     finetune(job, sources=root / "sources", dataset=root / "target", out=root / job.name)
     network, manifest = checkpoint.load(root / job.name)
     test = Samples([datasets.read(root / "target").test])
@@ -49,7 +49,7 @@ def accuracy(root: Path, job: Candidate) -> float:
 # At 96 pixels these weights give .86 (at 160 .93), by scikit-learn's logistic regression as well.
 @pytest.mark.parametrize(("strategy", "least"), [("zero", 0.75), ("feature", 0.82), ("staged", 0.82)])
 def test_imagenet_weights_tell_ants_from_bees(
-    candidates: tuple[Path, dict[str, Candidate]], strategy: str, least: float
+    candidates: tuple[Path, dict[str, FinetuneJob]], strategy: str, least: float
 ) -> None:
     root, jobs = candidates
     assert accuracy(root, jobs[strategy]) >= least

@@ -5,7 +5,7 @@ import torch
 
 from graftline.config import Small, Staged, Training
 from graftline.strategies import staged
-from graftline.training.loop.loop import Loop
+from graftline.training.loop.loop import TrainingLoop
 from graftline.training.recipe import head_iterations
 from tests.builders.training import start, task
 
@@ -16,14 +16,14 @@ OTHER = ["red", "green", "blue"]
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str], list[float]]]:
     """Notes of each stage: its name, the trained layers, the peak rates."""
     seen: list[tuple[str, set[str], list[float]]] = []
-    made = Loop.__init__
+    made = TrainingLoop.__init__
 
-    def noting(self: Loop, network: Any, groups: Any, *rest: Any, **options: Any) -> None:
+    def noting(self: TrainingLoop, network: Any, groups: Any, *rest: Any, **options: Any) -> None:
         trained = {key.split(".")[1] for key, weight in network.named_parameters() if weight.requires_grad}
         seen.append((options["stage"], trained, [each.rate for each in groups]))
         made(self, network, groups, *rest, **options)
 
-    monkeypatch.setattr(Loop, "__init__", noting)
+    monkeypatch.setattr(TrainingLoop, "__init__", noting)
     return seen
 
 
@@ -55,9 +55,9 @@ def test_the_head_converges_first_and_everything_counts() -> None:
     )
     trained = staged.train(given)
     assert [point.stage for point in trained.history] == ["head"] + ["stage 1"] * 2 + ["stage 2"] * 2 + ["stage 3"]
-    head = trained.history[0].presentations
+    head = trained.history[0].examples_seen
     assert 0 < head <= head_iterations(18) * 18
-    assert trained.presentations == head + 5 * 18 == trained.history[-1].presentations
+    assert trained.examples_seen == head + 5 * 18 == trained.history[-1].examples_seen
 
 
 @pytest.mark.parametrize(("stages", "epochs"), [(8, 3), (3, 1)])
@@ -71,7 +71,7 @@ def test_more_stages_than_layers_or_epochs(stages: int, epochs: int) -> None:
     )
     trained = staged.train(given)
     assert all(weight.requires_grad for weight in trained.network.parameters())
-    assert trained.presentations == trained.history[0].presentations + epochs * 18
+    assert trained.examples_seen == trained.history[0].examples_seen + epochs * 18
 
 
 def test_lower_layers_stand_still_until_their_stage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_lower_layers_stand_still_until_their_stage(monkeypatch: pytest.MonkeyPa
     kept: list[bool] = []
     fit = staged.fit
 
-    def looking(loop: Loop, *rest: Any, **named: Any) -> Any:
+    def looking(loop: TrainingLoop, *rest: Any, **named: Any) -> Any:
         points = fit(loop, *rest, **named)
         kept.append(torch.equal(loop.network.state_dict()["backbone.conv1.weight"], before))
         return points

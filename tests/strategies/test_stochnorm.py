@@ -10,8 +10,8 @@ from graftline.config.strategies import StochNorm
 from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.strategies import full, stochnorm
 from graftline.strategies.stochnorm import StochasticNorm, stochastic, train
-from graftline.training.contract import Task
-from graftline.training.loop.loop import Loop
+from graftline.training.contract import StrategyInput
+from graftline.training.loop.loop import TrainingLoop
 from tests.builders.training import start, task
 
 NET, SIDE = "shufflenet_v2_x0_5", 32
@@ -92,7 +92,7 @@ def test_names_stay_and_the_plain_norms_come_back() -> None:
     assert own.num_batches_tracked == 1
 
 
-def given(**options: Any) -> Task:
+def given(**options: Any) -> StrategyInput:
     training = Training(**{"epochs": 2, "augment": "none", "batch_size": 8, **options})
     return task("stochnorm", start(NET, side=SIDE), classes=["red", "green", "blue"], training=training)
 
@@ -120,9 +120,9 @@ def test_the_trained_network_is_plain_and_says_what_the_stochastic_one_said(monk
 
 def test_training_depends_on_it() -> None:
     heads = [
-        train(Task(**{**vars(given(epochs=1)), "options": StochNorm(probability=probability)})).network.state_dict()[
-            "head.out.weight"
-        ]
+        train(
+            StrategyInput(**{**vars(given(epochs=1)), "options": StochNorm(probability=probability)})
+        ).network.state_dict()["head.out.weight"]
         for probability in (0.0, 0.5)
     ]
     assert not torch.equal(*heads)
@@ -130,20 +130,20 @@ def test_training_depends_on_it() -> None:
 
 def test_a_divergence_leaves_plain_norms(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[nn.Module] = []
-    made = Loop.__init__
+    made = TrainingLoop.__init__
 
-    def noting(self: Loop, network: Any, *rest: Any, **options: Any) -> None:
+    def noting(self: TrainingLoop, network: Any, *rest: Any, **options: Any) -> None:
         seen.append(network)
         made(self, network, *rest, **options)
 
-    monkeypatch.setattr(Loop, "__init__", noting)
-    monkeypatch.setattr(Loop, "epoch", _diverged)
+    monkeypatch.setattr(TrainingLoop, "__init__", noting)
+    monkeypatch.setattr(TrainingLoop, "epoch", _diverged)
     with pytest.raises(DivergedError):
         train(given())
     assert not any(isinstance(part, StochasticNorm) for part in seen[0].modules())
 
 
-def _diverged(self: Loop, *rest: Any) -> float:
+def _diverged(self: TrainingLoop, *rest: Any) -> float:
     raise DivergedError("at once")
 
 

@@ -7,14 +7,14 @@ import torch
 from graftline.config import Feature, Head, Training
 from graftline.selection.crossvalidation import cross_validate
 from graftline.strategies import STRATEGIES, feature
-from graftline.training.contract import Start, Task
+from graftline.training.contract import SourceModel, StrategyInput
 from graftline.training.head import heads, linear
-from graftline.training.recipe import presentations
+from graftline.training.recipe import examples_seen
 from graftline.training.validation import folds
 from tests.builders.training import start, task
 
 
-def made(source: Start, views: int, *, hidden: bool = False) -> Task:
+def made(source: SourceModel, views: int, *, hidden: bool = False) -> StrategyInput:
     given = task("feature", source, training=Training(epochs=20, augment="crop", batch_size=8))
     return replace(given, options=Feature(views=views), head=Head(hidden=[8]) if hidden else given.head)
 
@@ -45,8 +45,8 @@ def test_all_views_are_fitted_and_counted(hidden: bool, monkeypatch: pytest.Monk
     assert torch.equal(labels[:count], labels[count : 2 * count])
     assert torch.equal(features[:count], feature.features_of(given, feature.carried(given), given.train))
     assert not torch.equal(features[count : 2 * count], features[2 * count :])
-    assert trained.presentations % (3 * count) == 0
-    assert 0 < trained.presentations <= presentations(Feature(views=3), given.training, count)
+    assert trained.examples_seen % (3 * count) == 0
+    assert 0 < trained.examples_seen <= examples_seen(Feature(views=3), given.training, count)
     assert trained.notes[0].endswith(", 3 views")
 
 

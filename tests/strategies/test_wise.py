@@ -8,7 +8,7 @@ from graftline.models.inputs.preprocessing import prepare
 from graftline.strategies import wise
 from graftline.strategies.feature import converged_head
 from graftline.strategies.wise import ALPHAS, Ends, estimate_statistics, put
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.recipe import head_iterations
 from graftline.training.validation import Score
 from tests.builders.training import start, task
@@ -17,7 +17,7 @@ OTHER = ["red", "green", "blue"]
 SHUFFLE = start("shufflenet_v2_x0_5", side=32, channels=3)
 
 
-def run(options: Wise, *, val: int = 4, epochs: int = 2) -> tuple[Task, Trained]:
+def run(options: Wise, *, val: int = 4, epochs: int = 2) -> tuple[StrategyInput, StrategyResult]:
     training = Training(epochs=epochs, augment="none", batch_size=8, learning_rate=1e-3)
     given = task("wise", start(), classes=OTHER, training=training, options=options, val=val)
     return given, wise.train(given)
@@ -96,6 +96,6 @@ def test_without_validation_it_is_a_half() -> None:
 
 def test_the_heads_passes_count() -> None:
     given, trained = run(Wise(alpha=0.5))
-    head = trained.history[0].presentations
+    head = trained.history[0].examples_seen
     assert trained.history[0].stage == "head"
-    assert trained.presentations == head + 2 * len(given.train) == trained.history[-1].presentations
+    assert trained.examples_seen == head + 2 * len(given.train) == trained.history[-1].examples_seen

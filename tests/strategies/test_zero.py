@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from graftline.models import checkpoint
-from graftline.models.checkpoint import CheckpointManifest, Row
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.objective import Objective
 from graftline.strategies.zero import empirical, train
@@ -49,7 +49,7 @@ def test_without_any_namesake_the_map_is_counted_and_said_so() -> None:
     trained = train(given)
     assert "counted on training labels" in trained.notes[0]
     assert trained.predict(given.val).exp().sum(1).numpy() == pytest.approx(1, abs=1e-5)
-    assert (trained.presentations, trained.trained_parameters) == (0, 0)
+    assert (trained.examples_seen, trained.trained_parameters) == (0, 0)
 
 
 def test_the_empirical_map_has_a_known_answer() -> None:
@@ -81,7 +81,7 @@ def test_it_comes_back_from_a_checkpoint(tmp_path: Path) -> None:
         dataset_digest=None,
         config="{}",
         licence="test",
-        row=Row(),
+        row=CandidateResult(),
     )
     checkpoint.write(tmp_path / "zero", manifest, trained.network)
     again, _ = checkpoint.load(tmp_path / "zero")

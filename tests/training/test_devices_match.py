@@ -26,11 +26,11 @@ from graftline.training.batches.losses import squared_norm
 from graftline.training.batches.mixing import mixer
 from graftline.training.batches.samples import Samples
 from graftline.training.head.ridge import Solver
-from graftline.training.loop.loop import Loop
+from graftline.training.loop.loop import TrainingLoop
 from graftline.training.loop.loop_state import restore, state_of
 from graftline.training.loop.optimizer import OPTIMIZERS, group
 from graftline.training.loop.stepper import Criterion, Penalty, Stepper
-from graftline.training.progress import Meter
+from graftline.training.progress import Progress
 from graftline.training.validation import outputs
 from tests.builders.training import split
 from tests.training.loop.test_loop import CONTRACT, constant, loop, network
@@ -188,14 +188,14 @@ def test_a_state_from_disk_goes_to_where_each_optimizer_keeps_it(optimizer: str)
         first.epoch(Samples([split(4)]), constant)
         cell = state_of(first)
     net = there()
-    later = Loop(
+    later = TrainingLoop(
         net,
         [group([net], 1e-3)],
         Training(optimizer=optimizer),
         CONTRACT,
         seed=0,
         device=CUDA,  # type: ignore[arg-type]
-        meter=Meter(1),
+        progress=Progress(1),
     )
     restore(later, cell)
     kept = {"gd": set(), "sgd": {"momentum_buffer"}, "rmsprop": {"step", "square_avg", "momentum_buffer"}}

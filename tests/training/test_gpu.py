@@ -10,13 +10,13 @@ from graftline.config import Head, Small, Training
 from graftline.models.devices import seeded
 from graftline.models.network import Network, build
 from graftline.training.batches.samples import Samples
-from graftline.training.loop.loop import Loop
+from graftline.training.loop.loop import TrainingLoop
 from graftline.training.loop.loop_state import restore, state_of
 from graftline.training.loop.optimizer import OPTIMIZERS, group
 from graftline.training.loop.stepper import Batch
-from graftline.training.progress import Meter
-from graftline.training.resume.journal import Cell
-from graftline.training.resume.saves import Saved
+from graftline.training.progress import Progress
+from graftline.training.resume.journal import JournalEntry
+from graftline.training.resume.saves import TrainingState
 from graftline.training.resume.states import step
 from tests.builders.training import split
 from tests.training.loop.test_loop import CONTRACT, constant, network
@@ -29,14 +29,14 @@ def test_a_training_on_a_gpu_repeats_bit_by_bit(precision: str) -> None:
     weights = []
     for _ in range(2):
         net = network()
-        run = Loop(
+        run = TrainingLoop(
             net,
             [group([net], 1e-3)],
             Training(augment="crop", batch_size=8, precision=precision),
             CONTRACT,
             seed=0,
             device=torch.device("cuda"),
-            meter=Meter(1),
+            progress=Progress(1),
         )
         run.epoch(Samples([split(8)]), lambda step: 1.0)
         weights.append([weight.detach().cpu() for weight in net.parameters()])
@@ -47,28 +47,30 @@ def test_a_gpu_trains_as_a_cpu_does() -> None:
     first, ends = network(), []
     for name in ("cpu", "cuda"):
         net = copy.deepcopy(first)
-        run = Loop(
+        run = TrainingLoop(
             net,
             [group([net], 1e-3)],
             Training(augment="crop", batch_size=8),
             CONTRACT,
             seed=0,
             device=torch.device(name),
-            meter=Meter(1),
+            progress=Progress(1),
         )
         ends.append(run.epoch(Samples([split(8)]), lambda step: 1.0))
     assert ends[0] == pytest.approx(ends[1], rel=1e-2)
 
 
-def dropping(optimizer: str = "adamw", micro_batch: int | None = None) -> Loop:
+def dropping(optimizer: str = "adamw", micro_batch: int | None = None) -> TrainingLoop:
     """A loop whose head draws from the GPU's own generator."""
     with seeded(0, "test"):
         net: Network = build("cnn", 3, input=CONTRACT, small=Small(widths=[8, 12]), head=Head(hidden=[16], dropout=0.5))
     training = Training(augment="crop", batch_size=8, micro_batch=micro_batch, optimizer=optimizer)  # type: ignore[arg-type]
-    return Loop(net, [group([net], 1e-3)], training, CONTRACT, seed=0, device=torch.device("cuda", 0), meter=Meter(1))
+    return TrainingLoop(
+        net, [group([net], 1e-3)], training, CONTRACT, seed=0, device=torch.device("cuda", 0), progress=Progress(1)
+    )
 
 
-def weights_of(run: Loop) -> list[Tensor]:
+def weights_of(run: TrainingLoop) -> list[Tensor]:
     return [weight.detach().cpu() for weight in run.network.parameters()]
 
 
@@ -81,10 +83,10 @@ def test_it_goes_on_from_a_state_on_disk(optimizer: str, tmp_path: Path) -> None
     with seeded(0, "training"):
         broken.epoch(train, constant)
         cell = state_of(broken)
-        step.write(tmp_path / "state", {}, Saved({}, cell.tensors))
+        step.write(tmp_path / "state", {}, TrainingState({}, cell.tensors))
     later = dropping(optimizer)
     with seeded(1, "training"):
-        restore(later, Cell(cell.values, step.read(tmp_path / "state", {}).tensors))
+        restore(later, JournalEntry(cell.values, step.read(tmp_path / "state", {}).tensors))
         later.epoch(train, constant)
     assert all(torch.equal(one, other) for one, other in zip(weights_of(whole), weights_of(later), strict=True))
 

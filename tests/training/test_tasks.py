@@ -17,7 +17,7 @@ from graftline.training.batches.losses import loss_of
 from graftline.training.head import linear, ridge
 from graftline.training.head.heads import fit_head
 from graftline.training.head.linear import Goal, fit_linear
-from graftline.training.progress import Meter
+from graftline.training.progress import Progress
 from graftline.training.validation import folds, hold_out, score
 from tests.builders.training import contract
 
@@ -152,7 +152,7 @@ def test_a_head_on_numbers_answers_in_their_own_units(hidden: list[int]) -> None
         head = new_head(6, 2, Head(hidden=hidden), NUMBERS)
     before = {key: value.clone() for key, value in head.named_buffers()}
     fitted = fit_head(
-        head, features, labels, Training(batch_size=16), iterations=60, seed=0, meter=Meter(1), objective=NUMBERS
+        head, features, labels, Training(batch_size=16), iterations=60, seed=0, progress=Progress(1), objective=NUMBERS
     )
     residual = ((head(features) - labels) / torch.tensor(NUMBERS.deviation)).square().mean().item()
     assert residual < 0.1

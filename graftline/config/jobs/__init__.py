@@ -4,13 +4,13 @@ from graftline.config.jobs.base import Job
 from graftline.config.jobs.data import DecodeJob, PreprocessJob
 from graftline.config.jobs.evaluation import EvaluateJob, ExportJob, GateJob, ReleaseJob, ReportJob
 from graftline.config.jobs.split import Jobs, check_dag, decode_jobs, jobs_of
-from graftline.config.jobs.training import Candidate, PlanJob, PretrainJob, RaceJob, SelectJob, SourceJob
+from graftline.config.jobs.training import FinetuneJob, PlanJob, PretrainJob, RaceJob, SelectJob, SourceJob
 
 __all__ = [
-    "Candidate",
     "DecodeJob",
     "EvaluateJob",
     "ExportJob",
+    "FinetuneJob",
     "GateJob",
     "Job",
     "Jobs",

@@ -1,10 +1,10 @@
 """What all jobs share."""
 
-from graftline.config import Knobs
+from graftline.config import Settings
 from graftline.runtime.manifest import canonical_json
 
 
-class Job(Knobs):
+class Job(Settings):
     """Base of all jobs."""
 
     def to_json(self) -> str:

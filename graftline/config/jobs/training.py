@@ -49,7 +49,7 @@ class PlanJob(Job):
     """Of all candidates."""
 
 
-class Candidate(Job):
+class FinetuneJob(Job):
     """One training on the target: a source and a strategy, or the control (`strategy` None)."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
@@ -113,7 +113,7 @@ class RaceJob(Job):
     """Cap on the trainings' time, added up."""
     cross_validate: bool = False
     """Whether finalists are scored in folds."""
-    controls: list[Candidate] = []
+    controls: list[FinetuneJob] = []
     """Of all networks; those of the finalists are trained beside them."""
     inputs: str = ""
     """Digest of the dataset and the sources, as in the candidates."""

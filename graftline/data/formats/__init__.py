@@ -12,7 +12,7 @@ from graftline.data.formats import (
     unlabelled,
     webdataset,
 )
-from graftline.data.formats.location import Place
+from graftline.data.formats.location import DataLocation
 from graftline.data.formats.raw import Format
 from graftline.runtime.errors import RefusedError
 
@@ -37,7 +37,7 @@ def check_name(name: str) -> None:
         raise RefusedError(f"format: {name!r} is not known; there are auto, {', '.join(FORMATS)}")
 
 
-def choose(name: str, place: Place) -> Format:
+def choose(name: str, place: DataLocation) -> Format:
     """Finds how to read a place.
 
     Args:

@@ -9,21 +9,21 @@ from pathlib import PurePosixPath
 from graftline.data.dataset import Dropped
 from graftline.data.formats.archives.files import files_of, is_archive
 from graftline.data.formats.archives.members import Files
-from graftline.data.formats.location import Place
+from graftline.data.formats.location import DataLocation
 from graftline.data.formats.naming.tree import IMAGES, is_junk, raw_of
-from graftline.data.formats.raw import Format, Raw
+from graftline.data.formats.raw import Format, RawDataset
 from graftline.runtime.errors import RefusedError
 
 _INNER = re.compile(r"\.(zip|tar|tar\.(gz|bz2|xz|zst)|tgz|tbz2?|txz|7z|rar)$", re.IGNORECASE)
 
 
 @contextmanager
-def _read(place: Place) -> Iterator[Raw]:
+def _read(place: DataLocation) -> Iterator[RawDataset]:
     with files_of(place) as files:
         yield raw_of(place.uri, _without_archives(place, files))
 
 
-def _without_archives(place: Place, files: Files) -> Files:
+def _without_archives(place: DataLocation, files: Files) -> Files:
     inner = [member.name for member in files.members if _INNER.search(member.name) and not is_junk(member.name)]
     rest = [member for member in files.members if not _INNER.search(member.name) and not is_junk(member.name)]
     if inner and not any(PurePosixPath(member.name).suffix.lower() in {"", *IMAGES} for member in rest):

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from graftline.config import Predicted
-from graftline.data.formats.raw import Raw
+from graftline.config import TaskName
+from graftline.data.formats.raw import RawDataset
 from graftline.data.labels import names_of, text_of_names
 from graftline.runtime.errors import RefusedError
 
@@ -16,7 +16,7 @@ _HOW = {
 }
 
 
-def keep(raw: Raw, place: str, classes: Sequence[str] | None) -> Raw:
+def keep(raw: RawDataset, place: str, classes: Sequence[str] | None) -> RawDataset:
     """Keeps the classes that were asked for, in that order; all where none were.
 
     Of multilabel data all samples stay, with those of their labels that were asked for.
@@ -42,7 +42,7 @@ def keep(raw: Raw, place: str, classes: Sequence[str] | None) -> Raw:
     return replace(raw, classes=list(classes), samples=kept)
 
 
-def check(raw: Raw, place: str, *, labelled: bool, task: Predicted = "classification") -> None:
+def check(raw: RawDataset, place: str, *, labelled: bool, task: TaskName = "classification") -> None:
     """Refuses what cannot become the task.
 
     Args:
@@ -72,7 +72,7 @@ def check(raw: Raw, place: str, *, labelled: bool, task: Predicted = "classifica
     _CHECKS[task](raw, place)
 
 
-def _classes(raw: Raw, place: str) -> None:
+def _classes(raw: RawDataset, place: str) -> None:
     if len(raw.classes) < 2:
         raise RefusedError(f"{place}: found the classes {raw.classes}; classification needs at least two")
     count: dict[str, int] = dict.fromkeys(raw.classes, 0)
@@ -100,7 +100,7 @@ def _classes(raw: Raw, place: str) -> None:
         )
 
 
-def _labels(raw: Raw, place: str) -> None:
+def _labels(raw: RawDataset, place: str) -> None:
     if len(raw.classes) < 2:
         raise RefusedError(
             f"{place}: found the labels {raw.classes}; multilabel needs at least two, for one alone use "
@@ -117,7 +117,7 @@ def _labels(raw: Raw, place: str) -> None:
         )
 
 
-def _numbers(raw: Raw, place: str) -> None:
+def _numbers(raw: RawDataset, place: str) -> None:
     if len({sample.label for sample in raw.samples}) < 2:
         raise RefusedError(
             f"{place}: all {len(raw.samples):,} images have the same label {raw.samples[0].label}, so "

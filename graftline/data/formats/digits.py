@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from graftline.data.dataset import SplitName
-from graftline.data.formats.location import BUILTIN, Place
-from graftline.data.formats.raw import Format, Raw, Sample
+from graftline.data.formats.location import BUILTIN, DataLocation
+from graftline.data.formats.raw import Format, RawDataset, RawSample
 from graftline.runtime.errors import RefusedError
 
 PLACES = ("builtin:digits/clean", "builtin:digits/scanned")
@@ -65,22 +65,22 @@ def _splits(labels: NDArray[np.int64]) -> list[SplitName]:
 
 
 @contextmanager
-def _read(place: Place) -> Iterator[Raw]:
+def _read(place: DataLocation) -> Iterator[RawDataset]:
     if place.uri not in PLACES:
         raise RefusedError(f"{place}: not built in; there are {' and '.join(PLACES)}")
     clean, scanned = clean_and_scanned()
     images, labels = clean if place.uri == PLACES[0] else scanned
     splits = [None] * len(labels) if place.uri == PLACES[0] else _splits(labels)
-    yield Raw(
+    yield RawDataset(
         [str(digit) for digit in range(10)],
         [
-            Sample(f"{place}#{index}", str(label), split, partial(images.__getitem__, (None, index)))
+            RawSample(f"{place}#{index}", str(label), split, partial(images.__getitem__, (None, index)))
             for index, (label, split) in enumerate(zip(labels.tolist(), splits, strict=True))
         ],
     )
 
 
-def _found(place: Place) -> bool:
+def _found(place: DataLocation) -> bool:
     return place.uri.startswith(BUILTIN)
 
 

@@ -13,8 +13,8 @@ from graftline.data.dataset import SplitName
 from graftline.data.formats.archives.files import files_of, glance
 from graftline.data.formats.archives.members import Member
 from graftline.data.formats.archives.unpacked import content, mapped
-from graftline.data.formats.location import Place
-from graftline.data.formats.raw import Format, Raw, Sample
+from graftline.data.formats.location import DataLocation
+from graftline.data.formats.raw import Format, RawDataset, RawSample
 from graftline.runtime.errors import RefusedError
 
 _NAME = re.compile(r"^(train|val|valid|validation|test|t10k)-(images|labels)[-.]idx[13]-ubyte(\.gz)?$")
@@ -29,16 +29,16 @@ _SPLITS: dict[str, SplitName] = {
 _MAGIC = {"images": 0x00000803, "labels": 0x00000801}
 
 
-def _found(place: Place) -> bool:
+def _found(place: DataLocation) -> bool:
     return any(_NAME.match(PurePosixPath(name).name) for name in glance(place))
 
 
 @contextmanager
-def _read(place: Place) -> Iterator[Raw]:
+def _read(place: DataLocation) -> Iterator[RawDataset]:
     with ExitStack() as stack:
         files = stack.enter_context(files_of(place))
         pairs = _pairs(place.path, files.members)
-        samples: list[Sample] = []
+        samples: list[RawSample] = []
         values: set[int] = set()
         for prefix, (images_file, labels_file) in pairs.items():
             images = _array(place.path, images_file, "images", stack)
@@ -51,10 +51,10 @@ def _read(place: Place) -> Iterator[Raw]:
             values.update(np.unique(labels).tolist())
             split = _SPLITS[prefix]
             samples += [
-                Sample(f"{images_file.name}#{index}", str(label), split, partial(_image, images, index))
+                RawSample(f"{images_file.name}#{index}", str(label), split, partial(_image, images, index))
                 for index, label in enumerate(labels.tolist())
             ]
-        yield Raw([str(value) for value in sorted(values)], samples)
+        yield RawDataset([str(value) for value in sorted(values)], samples)
 
 
 def _pairs(place: Path, members: list[Member]) -> dict[str, tuple[Member, Member]]:

@@ -6,13 +6,13 @@ from dataclasses import replace
 from functools import partial
 
 from graftline.data.formats.archives.files import fetch_members, files_of
-from graftline.data.formats.location import Place
+from graftline.data.formats.location import DataLocation
 from graftline.data.formats.naming.tree import raw_of
-from graftline.data.formats.raw import Format, Raw
+from graftline.data.formats.raw import Format, RawDataset
 
 
 @contextmanager
-def _read(place: Place) -> Iterator[Raw]:
+def _read(place: DataLocation) -> Iterator[RawDataset]:
     with files_of(place) as files:
         yield replace(raw_of(place.uri, files), fetch=partial(fetch_members, place))
 

@@ -6,28 +6,28 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from graftline.config import Columns, Predicted
+from graftline.config import Columns, TaskName
 from graftline.runtime.errors import RefusedError
 from graftline.storage import access
-from graftline.storage.access import Entry
+from graftline.storage.access import FileInfo
 
 BUILTIN = "builtin:"
 
 
 @dataclass(frozen=True)
-class Place:
+class DataLocation:
     """What a format is told of raw data."""
 
     uri: str
     """As the config has it, for messages; files that a table names lie beside it."""
     path: Path
     """The file or folder; for a bucket's prefix the folder that its objects come to."""
-    entries: tuple[Entry, ...] | None = None
+    entries: tuple[FileInfo, ...] | None = None
     """What a bucket's listing says lies below `path`; None for a place that is all here."""
     columns: Columns = field(default_factory=Columns)
     scratch: Path | None = None
     """Folder for what rows of a table name by their own URIs; None where nothing may be fetched."""
-    task: Predicted = "classification"
+    task: TaskName = "classification"
     """What labels are to be read as, by the formats that can hold others than classes."""
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class Place:
         return self.entries is None and self.path.is_file()
 
     @cached_property
-    def _by_name(self) -> dict[str, Entry]:
+    def _by_name(self) -> dict[str, FileInfo]:
         return {entry.name: entry for entry in self.entries or ()}
 
     def first_names(self, most: int) -> Iterator[str]:
@@ -77,13 +77,13 @@ class Place:
         return path
 
 
-def place_of(
+def data_location(
     uri: str,
     scratch: Path | None,
     columns: Columns | None = None,
-    entries: list[Entry] | None = None,
-    task: Predicted = "classification",
-) -> Place:
+    entries: list[FileInfo] | None = None,
+    task: TaskName = "classification",
+) -> DataLocation:
     """Looks at a place; a bucket's prefix costs a listing, a single object is fetched.
 
     Args:
@@ -98,14 +98,14 @@ def place_of(
     """
     columns = columns or Columns()
     if uri.startswith(BUILTIN):
-        return Place(uri, Path(uri), None, columns, task=task)
+        return DataLocation(uri, Path(uri), None, columns, task=task)
     if not access.is_remote(uri):
-        return Place(uri, access.local(uri, None), None, columns, scratch, task)
+        return DataLocation(uri, access.local(uri, None), None, columns, scratch, task)
     if scratch is None:
         raise RefusedError(f"{uri}: in a bucket; give a local copy here")
     entries = access.listing(uri) if entries is None else entries
     name = uri.rstrip("/").rpartition("/")[2]
     if len(entries) == 1 and entries[0].name == name and not uri.endswith("/"):
         access.fetch(uri, entries, scratch)
-        return Place(uri, scratch / name, None, columns, scratch, task)
-    return Place(uri, scratch / "files", tuple(entries), columns, scratch, task)
+        return DataLocation(uri, scratch / name, None, columns, scratch, task)
+    return DataLocation(uri, scratch / "files", tuple(entries), columns, scratch, task)

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from graftline.data.dataset import SplitName
-from graftline.data.formats.location import Place
-from graftline.data.formats.raw import Format, Raw
+from graftline.data.formats.location import DataLocation
+from graftline.data.formats.raw import Format, RawDataset
 from graftline.data.formats.tables.columns import Roles, choose, guess
 from graftline.data.formats.tables.discovery import files_at, pick
 from graftline.data.formats.tables.files import RowFiles
@@ -24,21 +24,21 @@ from graftline.data.formats.tables.parquet import (
     rows,
 )
 from graftline.data.formats.tables.parquet_images import Images
-from graftline.data.formats.tables.rows import Row, Table, named, raw_of, usable
+from graftline.data.formats.tables.rows import Table, TableRow, named, raw_of, usable
 from graftline.runtime.errors import RefusedError
 
 _SUFFIXES = (".parquet", ".parq", ".pq")
 _LOOK_ROWS = 10
 
 
-def _found(place: Place) -> bool:
+def _found(place: DataLocation) -> bool:
     if not place.is_folder:
         return place.is_file and _begins(place.path)
     files = RowFiles(place)
     return any(_fits(place, files, name) for name in files_at(place, _SUFFIXES))
 
 
-def _names(place: Place) -> list[str]:
+def _names(place: DataLocation) -> list[str]:
     files = RowFiles(place)
     with closing(Images(None)) as images:
         if place.is_folder:  # images in one mean images in all, and a bucket's others need not be fetched to know
@@ -49,13 +49,13 @@ def _names(place: Place) -> list[str]:
 
 
 @contextmanager
-def _read(place: Place) -> Iterator[Raw]:
+def _read(place: DataLocation) -> Iterator[RawDataset]:
     files = RowFiles(place)
     with closing(Images(place.scratch)) as images:
         yield raw_of(place.uri, _tables(place, files, images), files)
 
 
-def _tables(place: Place, files: RowFiles, images: Images) -> list[Table]:
+def _tables(place: DataLocation, files: RowFiles, images: Images) -> list[Table]:
     if not place.is_folder:
         return [_table(place, place.path, place.path.name, None, images)]
     names = files_at(place, _SUFFIXES)
@@ -82,7 +82,7 @@ def _begins(path: Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def _fits(place: Place, files: RowFiles, name: str) -> bool:
+def _fits(place: DataLocation, files: RowFiles, name: str) -> bool:
     """Whether it is a table of images; so is one that cannot be looked at, which reading then refuses."""
     path = place.file(name)
     if not _begins(path):
@@ -99,14 +99,14 @@ def _fits(place: Place, files: RowFiles, name: str) -> bool:
         return True
 
 
-def _table(place: Place, path: Path, name: str, split: SplitName | None, images: Images) -> Table:
+def _table(place: DataLocation, path: Path, name: str, split: SplitName | None, images: Images) -> Table:
     where = f"{place}: {name}" if place.is_folder else place.uri
     with opened(path) as file:
         roles = choose(where, header(file, path), place.columns)
     return replace(_rows_of(place, path, name, roles, images), split=split)
 
 
-def _rows_of(place: Place, path: Path, name: str, roles: Roles, images: Images) -> Table:
+def _rows_of(place: DataLocation, path: Path, name: str, roles: Roles, images: Images) -> Table:
     with opened(path) as file, reading(path):
         column = image_column(file, roles.path)
         declared = classes(file, roles.label)
@@ -117,7 +117,7 @@ def _rows_of(place: Place, path: Path, name: str, roles: Roles, images: Images) 
         )
     number = images.add(path, column.content, groups)
 
-    def held() -> Iterator[Row]:
+    def held() -> Iterator[TableRow]:
         for row in rows(path, roles, column):
             yield row._replace(image=partial(images.load, number, row.number))
 

@@ -8,13 +8,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from graftline.config import Predicted
+from graftline.config import TaskName
 from graftline.data.dataset import Dropped, SplitName
-from graftline.data.formats.location import Place
+from graftline.data.formats.location import DataLocation
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class RawSample:
     """One image, not read yet."""
 
     key: str
@@ -29,27 +29,27 @@ class Sample:
     """What must not be split over training and test: a patient, a camera, a video."""
 
 
-def _here(samples: list[Sample]) -> None:
+def _here(samples: list[RawSample]) -> None:
     """Fetches nothing: all is here."""
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawDataset:
     """Raw data, opened."""
 
     classes: list[str]
     """In the order of their indices; a class may have no sample, which is refused later, by name. Empty: no labels. For
     regression the names of the outputs, for multilabel those of the labels."""
-    samples: list[Sample]
+    samples: list[RawSample]
     faults: list[Dropped] = field(default_factory=list)
     """What cannot become a sample, known without decoding it."""
     notes: list[str] = field(default_factory=list)
     """What a reader of the manifest should know."""
     warnings: list[str] = field(default_factory=list)
     """What may well be wrong: read in another way than meant."""
-    fetch: Callable[[list[Sample]], None] = _here
+    fetch: Callable[[list[RawSample]], None] = _here
     """Brings the files of these samples here in one go, before their `load` is called. Raises RefusedError."""
-    task: Predicted = "classification"
+    task: TaskName = "classification"
     """What the samples' labels are: most formats hold classes alone."""
 
 
@@ -60,10 +60,10 @@ class Format:
     name: str
     what: str
     """One line for `graftline formats`."""
-    found: Callable[[Place], bool]
+    found: Callable[[DataLocation], bool]
     """Whether the content at a place looks like this format; cheap, and never raises for strange content."""
-    read: Callable[[Place], AbstractContextManager[Raw]]
+    read: Callable[[DataLocation], AbstractContextManager[RawDataset]]
     """Opens a place; samples may be loaded until the context ends. Raises RefusedError."""
-    names: Callable[[Place], list[str]] | None = None
+    names: Callable[[DataLocation], list[str]] | None = None
     """For tables: the files and gs:// URIs that rows name (relative ones as local paths or URIs beside the table), so
     that the fingerprint covers them."""

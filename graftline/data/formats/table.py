@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 from graftline.data.dataset import SplitName
-from graftline.data.formats.location import Place
-from graftline.data.formats.raw import Format, Raw
+from graftline.data.formats.location import DataLocation
+from graftline.data.formats.raw import Format, RawDataset
 from graftline.data.formats.tables.columns import choose, guess
 from graftline.data.formats.tables.discovery import files_at, pick
 from graftline.data.formats.tables.files import RowFiles
@@ -22,7 +22,7 @@ _LOOK_FILES = 64
 _LOOK_ROWS = 10
 
 
-def _found(place: Place) -> bool:
+def _found(place: DataLocation) -> bool:
     if place.is_folder:
         try:
             return bool(_picked(place, RowFiles(place)))
@@ -36,18 +36,18 @@ def _found(place: Place) -> bool:
     return form is not None and (sure or guess(form.header, place.columns) is not None)
 
 
-def _names(place: Place) -> list[str]:
+def _names(place: DataLocation) -> list[str]:
     files = RowFiles(place)
     return named(_tables(place, files), files)
 
 
 @contextmanager
-def _read(place: Place) -> Iterator[Raw]:
+def _read(place: DataLocation) -> Iterator[RawDataset]:
     files = RowFiles(place)
     yield raw_of(place.uri, _tables(place, files), files)
 
 
-def _tables(place: Place, files: RowFiles) -> list[Table]:
+def _tables(place: DataLocation, files: RowFiles) -> list[Table]:
     if not place.is_folder:
         return [_table(place, place.path, place.path.name, None)]
     if picked := _picked(place, files):
@@ -62,7 +62,7 @@ def _tables(place: Place, files: RowFiles) -> list[Table]:
     raise RefusedError(f"{place}: no table in it; expected a CSV or JSON-lines file at its top, beside the images")
 
 
-def _picked(place: Place, files: RowFiles) -> list[tuple[str, SplitName | None]]:
+def _picked(place: DataLocation, files: RowFiles) -> list[tuple[str, SplitName | None]]:
     names = files_at(place, (*_SURE, *_MAYBE))[:_LOOK_FILES]
     place.fetch(names)
 
@@ -83,7 +83,7 @@ def _picked(place: Place, files: RowFiles) -> list[tuple[str, SplitName | None]]
     return pick(place, names, fit)
 
 
-def _table(place: Place, path: Path, name: str, split: SplitName | None) -> Table:
+def _table(place: DataLocation, path: Path, name: str, split: SplitName | None) -> Table:
     form = layout(path, place.columns)
     where = f"{place}: {name}" if place.is_folder else place.uri
     if form is None:

@@ -7,14 +7,14 @@ from pathlib import PurePosixPath
 
 from graftline.data.dataset import Dropped
 from graftline.data.formats.archives.files import fetch_members, files_of
-from graftline.data.formats.location import Place
+from graftline.data.formats.location import DataLocation
 from graftline.data.formats.naming.tree import IMAGES, SPLITS, is_junk, wrapping
-from graftline.data.formats.raw import Format, Raw, Sample
+from graftline.data.formats.raw import Format, RawDataset, RawSample
 from graftline.runtime.errors import RefusedError
 
 
 @contextmanager
-def _read(place: Place) -> Iterator[Raw]:
+def _read(place: DataLocation) -> Iterator[RawDataset]:
     with files_of(place) as files:
         members = [member for member in files.members if not is_junk(member.name)]
         images = [member for member in members if PurePosixPath(member.name).suffix.lower() in IMAGES]
@@ -32,13 +32,13 @@ def _read(place: Place) -> Iterator[Raw]:
             if splits and len(path) < 2:
                 faults.append(Dropped(file=member.name, why="in no split folder"))
             else:
-                samples.append(Sample(member.name, "", SPLITS[path[0].lower()] if splits else None, member.open))
+                samples.append(RawSample(member.name, "", SPLITS[path[0].lower()] if splits else None, member.open))
         others = len(members) - len(images)
         notes = [f"{others:,} files that are no images by their names were passed over"] if others else []
-        yield Raw([], samples, faults, notes, fetch=partial(fetch_members, place))
+        yield RawDataset([], samples, faults, notes, fetch=partial(fetch_members, place))
 
 
-def _split_level(place: Place, paths: Sequence[Sequence[str]]) -> bool:
+def _split_level(place: DataLocation, paths: Sequence[Sequence[str]]) -> bool:
     """Whether the first folders are splits."""
     first = {path[0] for path in paths if len(path) >= 2}
     named = {name for name in first if name.lower() in SPLITS}

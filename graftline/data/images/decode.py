@@ -58,7 +58,7 @@ class UnreadableError(Exception):
 
 
 @dataclass(frozen=True)
-class Header:
+class ImageHeader:
     """What a file says of itself before its pixels are decoded."""
 
     width: int
@@ -66,7 +66,7 @@ class Header:
     grey: bool
 
 
-def header(source: Source) -> Header:
+def header(source: Source) -> ImageHeader:
     """Reads a header.
 
     Args:
@@ -76,11 +76,11 @@ def header(source: Source) -> Header:
         UnreadableError: Not an image of a known kind, too large, or damaged.
     """
     if isinstance(source, np.ndarray):
-        return Header(source.shape[2], source.shape[1], source.shape[0] == 1)
+        return ImageHeader(source.shape[2], source.shape[1], source.shape[0] == 1)
     try:
         with source, _opened(source) as image:
             width, height = image.size[::-1] if _turn(image) in _QUARTERS else image.size
-            return Header(width, height, image.mode in _GREY)
+            return ImageHeader(width, height, image.mode in _GREY)
     except _DAMAGE as error:
         raise UnreadableError(_reason(error)) from None
 

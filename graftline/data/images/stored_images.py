@@ -18,7 +18,7 @@ from PIL import Image
 
 from graftline.runtime.errors import RefusedError
 
-Layout = Literal["raw", "jpeg"]
+ImageLayout = Literal["raw", "jpeg"]
 RAW, INDEX = "images.npy", "index.npy"
 _SHARD = "images-{:05d}.jpeg"
 _SHARD_BYTES = 2**30
@@ -132,7 +132,7 @@ class RawImages:
 
 
 def write(
-    folder: Path, layout: Layout, images: Iterable[bytes | memoryview], count: int, shape: tuple[int, int, int]
+    folder: Path, layout: ImageLayout, images: Iterable[bytes | memoryview], count: int, shape: tuple[int, int, int]
 ) -> None:
     """Writes images to one raw file, or to JPEG shards of 1 GiB and their index.
 
@@ -172,7 +172,7 @@ def names(folder: Path) -> list[str]:
     return [path.name for pattern in (RAW, INDEX, "images-*.jpeg") for path in folder.glob(pattern)]
 
 
-def read(folder: Path, layout: Layout, count: int, shape: tuple[int, int, int], *, mapped: bool = True) -> Images:
+def read(folder: Path, layout: ImageLayout, count: int, shape: tuple[int, int, int], *, mapped: bool = True) -> Images:
     """Opens a dataset's images; they stay on disk.
 
     Args:

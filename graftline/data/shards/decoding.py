@@ -17,11 +17,11 @@ from graftline.config.jobs import DecodeJob
 from graftline.data import formats
 from graftline.data.dataset import Dropped, sample_digest
 from graftline.data.formats.checks import check, keep
-from graftline.data.formats.location import Place
-from graftline.data.formats.raw import Sample
+from graftline.data.formats.location import DataLocation
+from graftline.data.formats.raw import RawSample
 from graftline.data.images.decode import UnreadableError, header, sized
 from graftline.data.images.perceptual import perceptual_hash
-from graftline.data.images.stored_images import Layout
+from graftline.data.images.stored_images import ImageLayout
 from graftline.data.shards.part import PIXELS, PartManifest, Pixels, Record, write_records
 from graftline.runtime import events, manifest
 from graftline.runtime.errors import RefusedError
@@ -36,7 +36,7 @@ _VALUES = np.arange(256)
 
 
 def decode_part(
-    job: DecodeJob, place: Place, *, out: Path, side: tuple[int, int] | None = None, travels: bool = True
+    job: DecodeJob, place: DataLocation, *, out: Path, side: tuple[int, int] | None = None, travels: bool = True
 ) -> PartManifest:
     """Decodes one shard of raw data.
 
@@ -92,7 +92,7 @@ def decode_part(
 
 
 def sample_shape(
-    samples: Sequence[Sample], size: int | None, side: tuple[int, int] | None, least: int = 1
+    samples: Sequence[RawSample], size: int | None, side: tuple[int, int] | None, least: int = 1
 ) -> tuple[int, int, int]:
     """Decides what samples are stored as, from their headers; stops at the first that settle it.
 
@@ -130,12 +130,12 @@ def _mine(job: DecodeJob, name: str) -> bool:
     return zlib.crc32(name.encode(errors="surrogatepass")) % job.shards == job.shard
 
 
-def _layout(count: int, shape: tuple[int, int, int], packed_above: float) -> Layout:
+def _layout(count: int, shape: tuple[int, int, int], packed_above: float) -> ImageLayout:
     """Counts three channels and all shards, so that every shard decides alike."""
     return "jpeg" if 3 * count * shape[1] * shape[2] > packed_above * 1e9 else "raw"
 
 
-def _room(out: Path, count: int, shape: tuple[int, int, int], layout: Layout) -> None:
+def _room(out: Path, count: int, shape: tuple[int, int, int], layout: ImageLayout) -> None:
     """Refuses now rather than half-way: the part takes this much of the disk, and the dataset as much again."""
     size = 2 * count * int(np.prod(shape)) // (4 if layout == "jpeg" else 1)
     free = shutil.disk_usage(out).free
@@ -147,16 +147,16 @@ def _room(out: Path, count: int, shape: tuple[int, int, int], layout: Layout) ->
 
 
 def _decoded(
-    samples: Sequence[Sample], pixels: Pixels, shape: tuple[int, int, int], data: Data, dropped: list[Dropped]
+    samples: Sequence[RawSample], pixels: Pixels, shape: tuple[int, int, int], data: Data, dropped: list[Dropped]
 ) -> Iterator[Record]:
     """Yields the records in the order of the samples; what cannot be read goes to `dropped`."""
     pattern = re.compile(data.group_pattern) if data.group_pattern else None
 
-    def group(sample: Sample) -> str | None:
+    def group(sample: RawSample) -> str | None:
         found = pattern and (pattern.search(PurePosixPath(sample.key).name) or pattern.search(sample.key))
         return found[1] if found else sample.group
 
-    def one(sample: Sample) -> Record | Dropped:
+    def one(sample: RawSample) -> Record | Dropped:
         try:
             image, side = sized(sample.load(), shape, data.min_side)
         except UnreadableError as error:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftline.data.dataset import Dropped, SplitName
-from graftline.data.images.stored_images import Layout, encoded
+from graftline.data.images.stored_images import ImageLayout, encoded
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import Manifest, json_line
 
@@ -36,7 +36,7 @@ class PartManifest(Manifest):
     """Of the whole data, not of this shard alone."""
     shape: tuple[int, int, int]
     """(C, H, W) of the pixels; C is 1 where all images of this shard are grey."""
-    layout: Layout
+    layout: ImageLayout
     dropped: list[Dropped]
     notes: list[str]
     warnings: list[str]
@@ -67,7 +67,7 @@ class Record:
 class Pixels:
     """A growing file of images; from any thread."""
 
-    def __init__(self, path: Path, layout: Layout) -> None:
+    def __init__(self, path: Path, layout: ImageLayout) -> None:
         self._file: IO[bytes] = path.open("wb")
         self._layout = layout
         self._end = 0

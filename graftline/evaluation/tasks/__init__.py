@@ -13,7 +13,7 @@ from graftline.evaluation.verdict.gain import Difference
 from graftline.evaluation.verdict.gate import Finding
 
 Floats = NDArray[np.floating]
-Rows = list[dict[str, Any]]
+PredictionRows = list[dict[str, Any]]
 
 
 class Rules(Protocol):
@@ -25,7 +25,9 @@ class Rules(Protocol):
     TRIVIAL: str
     """The baseline that has learned nothing from the images."""
 
-    def scored(self, outputs: Floats, truth: Truth, *, temperature: float, seed: int) -> tuple[dict[str, Figure], Rows]:
+    def scored(
+        self, outputs: Floats, truth: Truth, *, temperature: float, seed: int
+    ) -> tuple[dict[str, Figure], PredictionRows]:
         """All figures with their intervals, and a row a class, output or label."""
 
     def difference(self, first: NDArray[Any], second: NDArray[Any], truth: Truth, *, seed: int) -> Difference:
@@ -59,7 +61,7 @@ class Rules(Protocol):
         evaluated: Floats,
         truth: Truth,
         stated: dict[str, Figure],
-        rows: Rows,
+        rows: PredictionRows,
         *,
         temperature: float,
     ) -> tuple[list[Finding], list[int]]:

@@ -1,11 +1,11 @@
 """The gain where the source's training is charged to the transfer."""
 
 from graftline.evaluation.result import EqualCost
-from graftline.models.checkpoint import CheckpointManifest, Row
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 
 
 def equal_cost(
-    source: CheckpointManifest, chosen: Row, control: Row, gain: float, *, converged: bool
+    source: CheckpointManifest, chosen: CandidateResult, control: CandidateResult, gain: float, *, converged: bool
 ) -> EqualCost | None:
     """Charges the source's presentations to the transfer.
 
@@ -19,12 +19,12 @@ def equal_cost(
     Returns:
         None where the source was not trained in this run.
     """
-    if not source.row.presentations or source.dataset_digest is None:
+    if not source.row.examples_seen or source.dataset_digest is None:
         return None
-    total = source.row.presentations + chosen.presentations
-    counts = f"source and target took {total:,} presentations, the control {control.presentations:,}"
+    total = source.row.examples_seen + chosen.examples_seen
+    counts = f"source and target took {total:,} presentations, the control {control.examples_seen:,}"
     value: float | None = gain
-    if control.presentations >= total:
+    if control.examples_seen >= total:
         note = f"{counts}: the control had at least as many, so the gain stands at equal cost"
     elif converged:
         note = f"{counts}: the control had fewer but had converged, so more training would not change the gain"
@@ -32,9 +32,9 @@ def equal_cost(
         value = None
         note = f"{counts}: it had fewer and still improved, so the gain at equal cost is not known"
     return EqualCost(
-        source_presentations=source.row.presentations,
-        transfer_presentations=total,
-        control_presentations=control.presentations,
+        source_examples_seen=source.row.examples_seen,
+        transfer_examples_seen=total,
+        control_examples_seen=control.examples_seen,
         value=value,
         note=note,
     )

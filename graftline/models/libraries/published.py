@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from graftline.models.libraries import timm_models, torchvision_models
-from graftline.models.libraries.weights import State
+from graftline.models.libraries.weights import StateDict
 from graftline.runtime.errors import RefusedError
 
 SECONDS = 30.0
@@ -17,7 +17,7 @@ SECONDS = 30.0
 LICENCE = "torchvision weights: BSD-3-Clause code; trained on ImageNet-1k, whose images are for non-commercial research"
 
 
-def default_state(backbone: str) -> State:
+def default_state(backbone: str) -> StateDict:
     """Returns the state dict of torchvision's DEFAULT weights, from the cache under TORCH_HOME or the network.
 
     Raises:
@@ -29,7 +29,7 @@ def default_state(backbone: str) -> State:
     file, cache = Path(weights.url).name, f"{torch.hub.get_dir()}/checkpoints"
     try:
         with _impatient():
-            state: State = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+            state: StateDict = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except OSError as error:
         raise RefusedError(
             f"source.init: DEFAULT needs {file} from torchvision, which could not be fetched ({error}); "

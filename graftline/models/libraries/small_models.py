@@ -69,10 +69,10 @@ def rnn(input: InputContract, small: Small, widths: list[int]) -> tuple[nn.Modul
     Returns:
         (B, C, H, W) -> (B, D), and D, the last width.
     """
-    return Rows(input.channels * input.width, widths), widths[-1]
+    return RowReader(input.channels * input.width, widths), widths[-1]
 
 
-class Rows(nn.Module):
+class RowReader(nn.Module):
     """GRU layers over the rows of an image."""
 
     def __init__(self, units: int, widths: list[int]) -> None:

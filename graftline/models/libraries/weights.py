@@ -11,13 +11,13 @@ from torch import Tensor
 
 from graftline.runtime.errors import RefusedError
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 
 WRAPPERS = ("state_dict", "model")
 """Keys under which training scripts keep the state dict."""
 
 
-def read_state(path: Path) -> State:
+def read_state(path: Path) -> StateDict:
     """Reads a state dict file.
 
     Args:
@@ -36,20 +36,20 @@ def read_state(path: Path) -> State:
     return state
 
 
-def read_safetensors(path: Path) -> State:
+def read_safetensors(path: Path) -> StateDict:
     """Reads a safetensors file; a header of over 100 MB, overlapping or short data are refused by the format.
 
     Raises:
         RefusedError: Not a whole safetensors file.
     """
     try:
-        state: State = load_file(path)
+        state: StateDict = load_file(path)
     except SafetensorError as error:
         raise RefusedError(f"{path}: not a whole safetensors file ({error}); fetch or make it again") from None
     return state
 
 
-def _read_pth(path: Path) -> State:
+def _read_pth(path: Path) -> StateDict:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (

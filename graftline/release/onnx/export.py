@@ -16,7 +16,7 @@ from graftline.data.images.stored_images import Images
 from graftline.models.inputs.preprocessing import Inputs
 from graftline.models.network import Network
 from graftline.release.onnx import model_file
-from graftline.release.onnx.model_file import INPUT, KEY, OUTPUTS_OF, Facts, Latency
+from graftline.release.onnx.model_file import INPUT, KEY, OUTPUTS_OF, Latency, ModelMetadata
 
 if TYPE_CHECKING:
     import onnx
@@ -29,7 +29,7 @@ _SECONDS = 3.0  # at most, a batch size
 class Served(nn.Module):
     """What ships: stored uint8 images in, logits and calibrated probabilities out, or a regression's values."""
 
-    def __init__(self, network: Network, facts: Facts) -> None:
+    def __init__(self, network: Network, facts: ModelMetadata) -> None:
         super().__init__()
         self.inputs = Inputs(facts.input)
         self.network = network
@@ -45,12 +45,12 @@ class Served(nn.Module):
         return outputs, torch.sigmoid(scaled) if self.task == "multilabel" else torch.softmax(scaled, dim=1)
 
 
-def served(network: Network, facts: Facts) -> Served:
+def served(network: Network, facts: ModelMetadata) -> Served:
     """The network as it ships: on the CPU, in float32, dropout off, norm layers by their running statistics."""
     return Served(network, facts).cpu().float().eval()
 
 
-def export(model: Served, facts: Facts, file: Path) -> "onnx.ModelProto":
+def export(model: Served, facts: ModelMetadata, file: Path) -> "onnx.ModelProto":
     """Writes one ONNX file with a free batch size and its facts inside.
 
     Args:

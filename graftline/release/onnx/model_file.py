@@ -32,7 +32,7 @@ KEY = "graftline"
 _LARGEST = 2**31 - 1  # bytes; protobuf's own limit
 
 
-class Facts(BaseModel):
+class ModelMetadata(BaseModel):
     """What the file says of itself under the metadata key `graftline`, so that it can travel alone."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -106,7 +106,7 @@ class Int8(BaseModel):
 class OnnxManifest(Manifest):
     """What the ONNX artifact says of itself."""
 
-    facts: Facts
+    facts: ModelMetadata
     digest: str
     """sha256 of model.onnx."""
     size_bytes: int
@@ -138,7 +138,7 @@ class OnnxManifest(Manifest):
 class OnnxModel:
     """A checked file in onnxruntime."""
 
-    facts: Facts
+    facts: ModelMetadata
     session: "onnxruntime.InferenceSession"
 
     def run(self, images: NDArray[np.uint8], batch_size: int = 64) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -179,7 +179,7 @@ def load(path: Path, *, threads: int | None = None) -> OnnxModel:
     file = path / FILE if path.is_dir() else path
     content = _read(file)
     model = parse(content, str(file))
-    facts = facts_of(model, str(file))
+    facts = metadata_of(model, str(file))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or 0
@@ -226,7 +226,7 @@ def parse(content: bytes, name: str) -> "onnx.ModelProto":
     return model
 
 
-def facts_of(model: "onnx.ModelProto", name: str) -> Facts:
+def metadata_of(model: "onnx.ModelProto", name: str) -> ModelMetadata:
     """Reads what the file says of itself and checks the graph's input and outputs against it."""
     found = {entry.key: entry.value for entry in model.metadata_props}
     if KEY not in found:
@@ -235,11 +235,11 @@ def facts_of(model: "onnx.ModelProto", name: str) -> Facts:
             "give a model.onnx that graftline exported"
         )
     try:
-        facts = Facts.model_validate(json.loads(found[KEY]))
+        facts = ModelMetadata.model_validate(json.loads(found[KEY]))
     except (ValidationError, json.JSONDecodeError, RecursionError) as error:
         why = _first_line(error)
         raise RefusedError(f"{name}: metadata key {KEY!r} is not readable: {why}; export it again") from None
-    if facts.schema_version > (known := Facts.model_fields["schema_version"].default):
+    if facts.schema_version > (known := ModelMetadata.model_fields["schema_version"].default):
         raise RefusedError(
             f"{name}: schema version {facts.schema_version}, this graftline reads up to {known}; upgrade graftline"
         )

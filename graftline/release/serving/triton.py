@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from graftline.release.onnx.model_file import FILE, INPUT, OUTPUTS_OF, Facts
+from graftline.release.onnx.model_file import FILE, INPUT, OUTPUTS_OF, ModelMetadata
 
 _CONFIG = """name: "{name}"
 platform: "onnxruntime_onnx"
@@ -17,7 +17,7 @@ dynamic_batching {{ }}
 """
 
 
-def write(folder: Path, *, name: str, facts: Facts, onnx: Path, labels: Path) -> None:
+def write(folder: Path, *, name: str, facts: ModelMetadata, onnx: Path, labels: Path) -> None:
     """Writes the layout beside the release's own files, without a second copy of the model where links are possible.
 
     Args:

@@ -31,7 +31,7 @@ _MARKED = re.compile("(&#39;.*?&#39;)|`([^`]*)`")
 
 
 @dataclass(frozen=True)
-class Row:
+class BalanceRow:
     """A class in the chart."""
 
     label: str
@@ -45,7 +45,7 @@ class Row:
 class Balance:
     """How many images the classes have."""
 
-    rows: list[Row]
+    rows: list[BalanceRow]
     """The largest class first."""
     left_out: int
     """Classes between the largest and the smallest that are not drawn."""
@@ -145,8 +145,8 @@ def _balance(manifest: DatasetManifest) -> Balance:
     )
 
 
-def _row(label: str, counts: Mapping[SplitName, int], widest: int) -> Row:
-    return Row(
+def _row(label: str, counts: Mapping[SplitName, int], widest: int) -> BalanceRow:
+    return BalanceRow(
         label,
         dict(counts),
         {split: round(100 * number / widest, 2) for split, number in counts.items()},

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from graftline.models.checkpoint import Epoch, Row
+from graftline.models.checkpoint import CandidateResult, EpochRecord
 from graftline.report import plots, wording
 from graftline.report.plots import Dot, Kind
 from graftline.report.run.artifacts import Run
@@ -24,8 +24,8 @@ class Line:
 
     name: str
     kind: Kind
-    row: Row
-    curve: list[Epoch]
+    row: CandidateResult
+    curve: list[EpochRecord]
 
     @property
     def style(self) -> str:
@@ -34,7 +34,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Curve:
+class LearningCurve:
     """One candidate's drawing."""
 
     line: Line
@@ -74,7 +74,7 @@ def dot_plot(found: list[Line], task: str = "classification") -> Markup | None:
     )
 
 
-def score(row: Row, task: str) -> str:
+def score(row: CandidateResult, task: str) -> str:
     """A row's main metric on validation with its standard error: `91.2% ± 0.8`, `0.412 ± 0.020`."""
     if row.val_score is None or task != "regression":
         error = "" if row.val_score_se is None else f" \N{PLUS-MINUS SIGN} {100 * row.val_score_se:.1f}"
@@ -83,11 +83,11 @@ def score(row: Row, task: str) -> str:
     return f"{wording.plain(-row.val_score)}{error}"
 
 
-def curves(found: list[Line], measure: str = "accuracy") -> list[Curve]:
+def curves(found: list[Line], measure: str = "accuracy") -> list[LearningCurve]:
     """A drawing for each candidate that was trained in more than one epoch."""
     drawn = [line for line in found if len(line.curve) > 1]
     return [
-        Curve(
+        LearningCurve(
             line,
             plots.learning(
                 line.name, line.kind, line.curve, [other.curve for other in drawn if other is not line], measure
@@ -97,11 +97,11 @@ def curves(found: list[Line], measure: str = "accuracy") -> list[Curve]:
     ]
 
 
-def _ends(row: Row, sign: int) -> tuple[float | None, float | None]:
+def _ends(row: CandidateResult, sign: int) -> tuple[float | None, float | None]:
     if row.val_score is None or row.val_score_se is None:
         return None, None
     return sign * row.val_score - row.val_score_se, sign * row.val_score + row.val_score_se
 
 
-def _rank(row: Row) -> float:
+def _rank(row: CandidateResult) -> float:
     return math.inf if row.val_score is None else -row.val_score

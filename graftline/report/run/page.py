@@ -33,7 +33,7 @@ class Cost:
     """One row of the cost table."""
 
     what: str
-    presentations: int
+    examples_seen: int
     seconds: float
     style: str = ""
 
@@ -145,7 +145,7 @@ def _css() -> Markup:
 
 def _path(run: Run, lines: list[Line]) -> list[Station]:
     found, parity = run.evaluation, run.onnx.parity
-    shown = sum(source.row.presentations for source in run.sources.values())
+    shown = sum(source.row.examples_seen for source in run.sources.values())
     seconds = sum(source.row.train_seconds for source in run.sources.values())
     tried = [line for line in lines if line.kind != "control"]
     good = [line for line in tried if line.row.status == "ok"]
@@ -217,18 +217,18 @@ def _source_notes(run: Run) -> list[str]:
 def _costs(run: Run) -> list[Cost]:
     found = run.evaluation
     pretrained = [
-        Cost(f"source {label}", source.row.presentations, source.row.train_seconds)
+        Cost(f"source {label}", source.row.examples_seen, source.row.train_seconds)
         for label, source in run.sources.items()
-        if source.row.presentations
+        if source.row.examples_seen
     ]
-    seeds, sides = len(found.chosen.presentations), (found.chosen, found.control)
+    seeds, sides = len(found.chosen.examples_seen), (found.chosen, found.control)
     more = (
         []
         if seeds == 1
         else [
             Cost(
                 f"further seeds of both ({seeds - 1} each)",
-                sum(sum(side.presentations[1:]) for side in sides),
+                sum(sum(side.examples_seen[1:]) for side in sides),
                 sum(sum(side.seconds[1:]) for side in sides),
             )
         ]
@@ -236,11 +236,11 @@ def _costs(run: Run) -> list[Cost]:
     rows = [row for row in run.selection.rows if row.strategy != "control"]
     return [
         *pretrained,
-        Cost(f"transfer: {run.selection.chosen}", found.chosen.presentations[0], found.chosen.seconds[0], "chosen"),
-        Cost("control", found.control.presentations[0], found.control.seconds[0], "control"),
+        Cost(f"transfer: {run.selection.chosen}", found.chosen.examples_seen[0], found.chosen.seconds[0], "chosen"),
+        Cost("control", found.control.examples_seen[0], found.control.seconds[0], "control"),
         Cost(
             "all candidates but the control",
-            sum(row.presentations for row in rows),
+            sum(row.examples_seen for row in rows),
             sum(row.train_seconds for row in rows),
         ),
         *more,

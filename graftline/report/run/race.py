@@ -12,7 +12,7 @@ from graftline.report.charts import ACCENT, INK, MUTED, RULE, canvas, to_svg
 from graftline.report.run.artifacts import Run
 from graftline.report.run.candidates import SCORES
 from graftline.selection.result import Selection
-from graftline.selection.tournament.race import Stand
+from graftline.selection.tournament.race import RungResult
 
 _NAMES = 6
 """Labels beside the chart, at most; all names stand in the table."""
@@ -21,15 +21,15 @@ _LABEL = 22
 
 
 @dataclass(frozen=True)
-class Runner:
+class RaceRow:
     """One candidate of the tournament."""
 
     name: str
-    stands: list[Stand]
+    stands: list[RungResult]
     chosen: bool
 
     @property
-    def last(self) -> Stand:
+    def last(self) -> RungResult:
         """Where it stood last."""
         return self.stands[-1]
 
@@ -49,7 +49,7 @@ class Runner:
 class Section:
     """What the page shows."""
 
-    runners: list[Runner]
+    runners: list[RaceRow]
     """Those who came farthest first."""
     ends: list[int]
     budget: int
@@ -86,11 +86,11 @@ def section(run: Run) -> Section | None:
     )
 
 
-def _runners(found: Selection) -> list[Runner]:
-    by_name: dict[str, list[Stand]] = {}
+def _runners(found: Selection) -> list[RaceRow]:
+    by_name: dict[str, list[RungResult]] = {}
     for stand in sorted(found.stands, key=lambda stand: stand.rung):
         by_name.setdefault(stand.name, []).append(stand)
-    runners = [Runner(name, stands, name == found.chosen) for name, stands in by_name.items()]
+    runners = [RaceRow(name, stands, name == found.chosen) for name, stands in by_name.items()]
     return sorted(
         runners,
         key=lambda each: (
@@ -102,7 +102,7 @@ def _runners(found: Selection) -> list[Runner]:
     )
 
 
-def _draw(runners: Sequence[Runner], ends: list[int], axis: str, *, share: bool) -> Markup | None:
+def _draw(runners: Sequence[RaceRow], ends: list[int], axis: str, *, share: bool) -> Markup | None:
     """Scores against images shown, a line a candidate, ending where it left."""
     scored = [runner for runner in runners if any(stand.score is not None for stand in runner.stands)]
     if len(scored) < 2 or not ends[0]:
@@ -130,16 +130,16 @@ def _draw(runners: Sequence[Runner], ends: list[int], axis: str, *, share: bool)
         )
 
 
-def _points(runner: Runner, ends: list[int]) -> list[tuple[int, float]]:
+def _points(runner: RaceRow, ends: list[int]) -> list[tuple[int, float]]:
     return [(_shown(stand, ends) or ends[0], stand.score) for stand in runner.stands if stand.score is not None]
 
 
-def _shown(stand: Stand, ends: list[int]) -> int:
+def _shown(stand: RungResult, ends: list[int]) -> int:
     """A head on cached features is shown many images in no time, so a rung's end is the farthest place."""
-    return min(stand.presentations, ends[stand.rung - 1])
+    return min(stand.examples_seen, ends[stand.rung - 1])
 
 
-def _line(axes: Axes, runner: Runner, ends: list[int]) -> None:
+def _line(axes: Axes, runner: RaceRow, ends: list[int]) -> None:
     """Told apart without colour too: by width, and by a cross where it left."""
     points = _points(runner, ends)
     colour, width = (ACCENT, 2.6) if runner.chosen else (MUTED, 1.0) if runner.last.left else (INK, 1.5)
@@ -151,7 +151,7 @@ def _line(axes: Axes, runner: Runner, ends: list[int]) -> None:
     )
 
 
-def _label(axes: Axes, runners: Sequence[Runner], ends: list[int]) -> None:
+def _label(axes: Axes, runners: Sequence[RaceRow], ends: list[int]) -> None:
     """Names right of the axes, pushed apart so that none covers another, with a thin line to where each belongs."""
     low, high = axes.get_ylim()
     apart = (high - low) * 0.085

@@ -22,7 +22,7 @@ _SMALL = 64  # up to here pixels are shown as squares, and PNG is smaller than J
 
 
 @dataclass(frozen=True)
-class Sample:
+class TestImage:
     """One image and the model's answer."""
 
     picture: str
@@ -38,7 +38,7 @@ class Sample:
     """Whether there is nothing to add to the answer."""
 
 
-def right(run: Run) -> list[Sample]:
+def right(run: Run) -> list[TestImage]:
     """Right answers, one class after another, each the first of its class in the test split's order.
 
     Regression: those that are closest. Multilabel: those with every label right, the likeliest first.
@@ -53,7 +53,7 @@ def right(run: Run) -> list[Sample]:
     return _samples(run, sorted(firsts[:_EACH]) + sorted(rest[: max(0, _EACH - len(firsts))]))
 
 
-def wrong(run: Run) -> list[Sample]:
+def wrong(run: Run) -> list[TestImage]:
     """Wrong answers, the surest first; the values that are farthest off, the labels that are least likely."""
     if run.evaluation.task != "classification":
         order = np.argsort(-_off(run), kind="stable")
@@ -86,12 +86,12 @@ def _exact(run: Run) -> NDArray[np.bool_]:
     return found
 
 
-def _told(run: Run, rows: Iterable[int]) -> list[Sample]:
+def _told(run: Run, rows: Iterable[int]) -> list[TestImage]:
     """Samples with several labels, or with values."""
     outputs, labels, names = _outputs(run), run.predictions.labels, run.evaluation.classes
     stored = [sample for sample in read_samples(run.place) if sample.split == "test"]
     return [
-        Sample(
+        TestImage(
             *_picture(run.data.test.images[i]),
             stored[i].key,
             _said(labels[i], names, run.evaluation.task),
@@ -118,12 +118,12 @@ def probabilities(run: Run) -> NDArray[np.float32]:
     return softmax(_outputs(run) / run.evaluation.temperature)
 
 
-def _samples(run: Run, rows: Iterable[int]) -> list[Sample]:
+def _samples(run: Run, rows: Iterable[int]) -> list[TestImage]:
     shares = probabilities(run)
     classes = run.data.manifest.classes
     stored = [sample for sample in read_samples(run.place) if sample.split == "test"]
     return [
-        Sample(
+        TestImage(
             *_picture(run.data.test.images[i]),
             stored[i].key,
             classes[run.predictions.labels[i]],

@@ -3,7 +3,7 @@
 from typing import Any
 
 from graftline.evaluation.result import Figure
-from graftline.models.checkpoint import Row
+from graftline.models.checkpoint import CandidateResult
 from graftline.report.run.artifacts import Run
 
 _TEST = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "ece", "loss")
@@ -27,7 +27,7 @@ def summary(run: Run) -> dict[str, Any]:
         "test_intervals": {name: _ends(figure) for name, figure in found.test.items() if figure.low is not None},
         "control": {
             **control,
-            "presentations": found.control.presentations[0],
+            "examples_seen": found.control.examples_seen[0],
             "converged": found.control.converged is True,
             "learning_rate": found.control.learning_rate,
         },
@@ -61,7 +61,7 @@ def _rungs(run: Run) -> dict[str, Any]:
     rungs = [
         {
             "rung": rung,
-            "presentations": end,
+            "examples_seen": end,
             "candidates": [stand.model_dump(mode="json") for stand in stands if stand.rung == rung],
         }
         for rung, end in enumerate(run.selection.ends, start=1)
@@ -69,7 +69,7 @@ def _rungs(run: Run) -> dict[str, Any]:
     return {"budget": run.selection.budget, "rungs": rungs} if stands else {}
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: CandidateResult) -> dict[str, Any]:
     fields = {
         "source",
         "strategy",
@@ -80,7 +80,7 @@ def _row(row: Row) -> dict[str, Any]:
         "val_score_se",
         "val_method",
         "train_seconds",
-        "presentations",
+        "examples_seen",
         "trained_parameters",
         "converged",
         "recipe",

@@ -24,7 +24,7 @@ _ACCENT = (60, 140, 130)  # reads on light and on dark
 
 
 @dataclass(frozen=True)
-class Cell:
+class ConfusionCell:
     """One cell of the confusion matrix."""
 
     count: int
@@ -77,14 +77,14 @@ def comparison(found: Evaluation) -> Markup:
     )
 
 
-def matrix(found: Evaluation) -> list[tuple[str, list[Cell]]] | None:
+def matrix(found: Evaluation) -> list[tuple[str, list[ConfusionCell]]] | None:
     """The confusion matrix as rows of cells, for few classes."""
     if not 0 < len(found.confusion) <= _CELLS:
         return None
     counts = np.array(found.confusion)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     return [
-        (name, [Cell(int(counts[i, j]), float(shares[i, j]), i == j) for j in range(len(counts))])
+        (name, [ConfusionCell(int(counts[i, j]), float(shares[i, j]), i == j) for j in range(len(counts))])
         for i, name in enumerate(found.classes)
     ]
 

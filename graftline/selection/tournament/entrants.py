@@ -7,12 +7,12 @@ from pathlib import Path
 from safetensors import safe_open
 
 from graftline.config import Budget
-from graftline.config.data import Predicted
-from graftline.config.jobs import Candidate, PlanJob, RaceJob
+from graftline.config.data import TaskName
+from graftline.config.jobs import FinetuneJob, PlanJob, RaceJob
 from graftline.models.checkpoint import WEIGHTS, CheckpointManifest
 from graftline.runtime import events
 from graftline.runtime.errors import RefusedError
-from graftline.selection.tournament.pool import Entry, Traits, applies, entries
+from graftline.selection.tournament.pool import PoolEntry, Traits, applies, entries
 from graftline.selection.tournament.rungs import FEWEST, FULL, Rungs, rungs_of, split
 from graftline.training.recipe import any_size, cut_short
 
@@ -21,8 +21,8 @@ from graftline.training.recipe import any_size, cut_short
 class Entrant:
     """A candidate and what kind of the pool it is."""
 
-    kind: Entry
-    candidate: Candidate
+    kind: PoolEntry
+    candidate: FinetuneJob
 
     @property
     def passes(self) -> int:
@@ -31,8 +31,8 @@ class Entrant:
 
 
 def enter(
-    job: PlanJob, sources: Mapping[str, Traits], make: Callable[[str, Entry], Candidate | None], *, images: int
-) -> tuple[list[Candidate], RaceJob]:
+    job: PlanJob, sources: Mapping[str, Traits], make: Callable[[str, PoolEntry], FinetuneJob | None], *, images: int
+) -> tuple[list[FinetuneJob], RaceJob]:
     """Lists the first rung.
 
     Args:
@@ -85,13 +85,13 @@ def _rungs(
     """Returns the rungs, the whole budget and the first rung's share, in passes."""
     length = max((each.passes for each in racing), default=1)
     aside, before = sum(each.kind.before for each in cheap), [each.kind.before for each in racing]
-    passes = budget.presentations // images if budget.presentations else aside + FULL * length * sources
+    passes = budget.examples_seen // images if budget.examples_seen else aside + FULL * length * sources
     rungs = split(passes - aside, length, before)
     if rungs is None:
         least = (aside + rungs_of(min(FEWEST, len(before)), 1).cost(before)) * images
         count = len(cheap) + min(FEWEST, len(before))
         raise RefusedError(
-            f"budget: {budget.presentations} presentations are too few for a tournament of {count} "
+            f"budget: {budget.examples_seen} presentations are too few for a tournament of {count} "
             f"candidates over {images} training images; give at least {least}, or list fewer strategies"
         )
     if rungs.sizes[0]:
@@ -105,7 +105,7 @@ def _rungs(
     return rungs, passes, aside + sum(before[: rungs.sizes[0]]) + rungs.sizes[0] * rungs.ends[0]
 
 
-def _paused(each: Entrant, rungs: Rungs, images: int) -> Candidate:
+def _paused(each: Entrant, rungs: Rungs, images: int) -> FinetuneJob:
     """Returns a candidate with its pause at the end of the first rung, and no longer than the last one."""
     epochs = min(each.passes, rungs.ends[1] if each.kind.short else rungs.ends[-1])
     training = each.candidate.training.model_copy(update={"epochs": epochs})
@@ -116,7 +116,7 @@ def _paused(each: Entrant, rungs: Rungs, images: int) -> Candidate:
     return each.candidate.model_copy(update={"training": training, "until": until, "recipe": why})
 
 
-def traits(source: CheckpointManifest, folder: Path, classes: list[str], task: Predicted) -> Traits:
+def traits(source: CheckpointManifest, folder: Path, classes: list[str], task: TaskName) -> Traits:
     """Looks up what a source can serve.
 
     Args:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from graftline.config import Asked, Auto, Feature, Full, Staged, Strategy, Zero
-from graftline.config.data import Predicted
+from graftline.config.data import TaskName
 from graftline.config.strategies import BSS, L2SP, BitFit, CoTuning, Delta, StochNorm, Wise
 from graftline.training.recipe import feature_passes
 
@@ -17,7 +17,7 @@ LEAST_SIDE = 96
 
 
 @dataclass(frozen=True)
-class Entry:
+class PoolEntry:
     """One kind of candidate."""
 
     strategy: Strategy
@@ -51,29 +51,29 @@ class Entry:
 
 
 POOL = (
-    Entry(Zero(), "no training at all where the source knows the classes"),
-    Entry(Feature(), "the linear probe: the cheapest transfer, hard to beat with few labels"),
-    Entry(Full(), "the plain fine-tune, which the others have to beat"),
-    Entry(
+    PoolEntry(Zero(), "no training at all where the source knows the classes"),
+    PoolEntry(Feature(), "the linear probe: the cheapest transfer, hard to beat with few labels"),
+    PoolEntry(Full(), "the plain fine-tune, which the others have to beat"),
+    PoolEntry(
         Staged(),
         "head first, then the layers: keeps features whole where labels are few or the source is far "
         "(Kumar et al. 2022)",
     ),
-    Entry(L2SP(), "held near to the source's weights, for few labels (Li et al. 2018)"),
-    Entry(Full(), "a source that is far wants larger steps", factor=3.0),
-    Entry(Full(), "a source that is near wants smaller ones (Li et al. 2020)", factor=1 / 3),
-    Entry(Full(), "finer feature maps of the same images (Touvron et al. 2019)", zoom=4 / 3),
-    Entry(Wise(), "the mean of probe and fine-tune is seldom worse than either (Wortsman et al. 2022)"),
-    Entry(BSS(), "no small singular values in the features, against negative transfer (Chen et al. 2019)"),
-    Entry(Staged(), "likewise with larger steps", factor=3.0),
-    Entry(L2SP(), "what holds it back lets it take larger steps", factor=3.0),
-    Entry(BitFit(), "a few weights only, for very few labels (Ben Zaken et al. 2022)", factor=3.0),
-    Entry(CoTuning(), "the source's classes as a second truth (You et al. 2020)"),
-    Entry(StochNorm(), "a batch norm that trusts the source's statistics by half (Kou et al. 2020)"),
-    Entry(Full(), "an early end of the schedule, where long training forgets the source", short=True),
-    Entry(Full(), "fewer pixels cost less time, to train and to serve", zoom=2 / 3),
-    Entry(Delta(), "feature maps held near to the source's: good with few labels, but slow (Li et al. 2019)"),
-    Entry(Staged(), "likewise with smaller steps", factor=1 / 3),
+    PoolEntry(L2SP(), "held near to the source's weights, for few labels (Li et al. 2018)"),
+    PoolEntry(Full(), "a source that is far wants larger steps", factor=3.0),
+    PoolEntry(Full(), "a source that is near wants smaller ones (Li et al. 2020)", factor=1 / 3),
+    PoolEntry(Full(), "finer feature maps of the same images (Touvron et al. 2019)", zoom=4 / 3),
+    PoolEntry(Wise(), "the mean of probe and fine-tune is seldom worse than either (Wortsman et al. 2022)"),
+    PoolEntry(BSS(), "no small singular values in the features, against negative transfer (Chen et al. 2019)"),
+    PoolEntry(Staged(), "likewise with larger steps", factor=3.0),
+    PoolEntry(L2SP(), "what holds it back lets it take larger steps", factor=3.0),
+    PoolEntry(BitFit(), "a few weights only, for very few labels (Ben Zaken et al. 2022)", factor=3.0),
+    PoolEntry(CoTuning(), "the source's classes as a second truth (You et al. 2020)"),
+    PoolEntry(StochNorm(), "a batch norm that trusts the source's statistics by half (Kou et al. 2020)"),
+    PoolEntry(Full(), "an early end of the schedule, where long training forgets the source", short=True),
+    PoolEntry(Full(), "fewer pixels cost less time, to train and to serve", zoom=2 / 3),
+    PoolEntry(Delta(), "feature maps held near to the source's: good with few labels, but slow (Li et al. 2019)"),
+    PoolEntry(Staged(), "likewise with smaller steps", factor=1 / 3),
 )
 """What `auto` races. Not in it: `partial` lies between `feature` and `staged`; `l2` is the recipe's weight decay;
 `lora` needs an extra and saves memory, not images; `structure` brings no weights along; `distill` makes a smaller
@@ -89,13 +89,13 @@ class Traits:
     source_head: bool
     """Whether the source has a head that was trained on classes."""
     batch_norm: bool
-    task: Predicted = "classification"
+    task: TaskName = "classification"
     side: int = 0
     """Of the network's input in pixels, the shorter one, where it takes others as well and none is set by hand; else 0.
     """
 
 
-def applies(entry: Entry, source: Traits) -> bool:
+def applies(entry: PoolEntry, source: Traits) -> bool:
     """Whether a strategy of the pool makes sense with a source."""
     if entry.zoom != 1:
         return LEAST_SIDE <= entry.side(source.side) != source.side
@@ -110,14 +110,14 @@ def applies(entry: Entry, source: Traits) -> bool:
             return True
 
 
-def entries(asked: Iterable[Asked]) -> Iterator[tuple[Entry, bool]]:
+def entries(asked: Iterable[Asked]) -> Iterator[tuple[PoolEntry, bool]]:
     """Lists what races, the most promising first, and of each whether it was asked for by name.
 
     `auto` stands for the pool; each strategy that is named is raced at the recipe's rates, then at others.
     """
     listed = list(asked)
     named = [
-        Entry(strategy, "asked for", factor)
+        PoolEntry(strategy, "asked for", factor)
         for factor in RATES
         for strategy in listed
         if not isinstance(strategy, Auto) and (factor == 1 or not isinstance(strategy, Zero | Feature))

@@ -4,21 +4,21 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel, Field
 
-from graftline.config.jobs import Candidate
-from graftline.models.checkpoint import CheckpointManifest, Epoch, Row
+from graftline.config.jobs import FinetuneJob
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord
 from graftline.runtime import manifest
 from graftline.runtime.manifest import Manifest
 
 
 @dataclass(frozen=True)
-class Entry:
+class RaceEntry:
     """A checkpoint that `finetune` made, and what it was told."""
 
     folder: Path
     manifest: CheckpointManifest
-    job: Candidate
+    job: FinetuneJob
 
     @property
     def ok(self) -> bool:
@@ -34,16 +34,16 @@ class Entry:
     @property
     def over(self) -> bool:
         """Whether its training came to its end rather than to a pause."""
-        return self.job.until is None or self.manifest.row.presentations < self.job.until
+        return self.job.until is None or self.manifest.row.examples_seen < self.job.until
 
 
-def entry_of(folder: Path) -> Entry:
+def entry_of(folder: Path) -> RaceEntry:
     """Reads a candidate's checkpoint, its manifest only."""
     found = manifest.read(folder, CheckpointManifest)
-    return Entry(folder, found, Candidate.model_validate_json(found.config))
+    return RaceEntry(folder, found, FinetuneJob.model_validate_json(found.config))
 
 
-class Stand(BaseModel):
+class RungResult(BaseModel):
     """Where a candidate stood at the end of one rung."""
 
     name: str
@@ -52,7 +52,7 @@ class Stand(BaseModel):
     score: float | None
     error: float | None
     """Its standard error."""
-    presentations: int
+    examples_seen: int = Field(validation_alias=AliasChoices("examples_seen", "presentations"))
     """Since the beginning."""
     train_seconds: float
     """Since the beginning."""
@@ -73,24 +73,24 @@ class Race(Manifest):
     passes: int
     """The budget."""
     minutes: float | None
-    stands: list[Stand]
+    stands: list[RungResult]
     """Of all rungs so far."""
-    rows: dict[str, Row]
+    rows: dict[str, CandidateResult]
     """Of those who left, by name."""
-    histories: dict[str, list[Epoch]]
+    histories: dict[str, list[EpochRecord]]
     """Likewise, their learning curves."""
 
 
-def stand_of(entry: Entry, rung: int, left: str = "") -> Stand:
+def stand_of(entry: RaceEntry, rung: int, left: str = "") -> RungResult:
     """Returns where a candidate stands."""
     row = entry.manifest.row
     score = row.val_score if row.val_score is not None and math.isfinite(row.val_score) else None
-    return Stand(
+    return RungResult(
         name=entry.manifest.name,
         rung=rung,
         score=score,
         error=row.val_score_se,
-        presentations=row.presentations,
+        examples_seen=row.examples_seen,
         train_seconds=row.train_seconds,
         status=row.status,
         over=entry.over,
@@ -98,7 +98,7 @@ def stand_of(entry: Entry, rung: int, left: str = "") -> Stand:
     )
 
 
-def seconds_of(stands: list[Stand]) -> float:
+def seconds_of(stands: list[RungResult]) -> float:
     """Returns the time of all trainings so far, added up."""
     last = {each.name: each.train_seconds for each in sorted(stands, key=lambda each: each.rung)}
     return sum(last.values())

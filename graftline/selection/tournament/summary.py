@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from graftline.config import Budget
 from graftline.config.jobs import PlanJob
-from graftline.selection.tournament.pool import Entry, entries
+from graftline.selection.tournament.pool import PoolEntry, entries
 from graftline.selection.tournament.rungs import ETA, FEWEST, FULL, SHARES
 
 
@@ -24,13 +24,13 @@ def told(job: PlanJob, sources: list[str]) -> Iterator[str]:
     ends = [f"{share:.0%}" for share in SHARES]
     yield (f"  rungs: {len(SHARES)}, each to {', '.join(ends)} of a whole training; about one in {ETA} goes on")
     shown = (
-        f"{budget.presentations:,} images shown"
-        if budget.presentations
+        f"{budget.examples_seen:,} images shown"
+        if budget.examples_seen
         else f"what {FULL} whole trainings a source show, by the number of training images"
     )
     yield f"  budget: {shown}{f'; at most {budget.minutes:g} minutes of training' if budget.minutes else ''}"
     yield f"  it decides how many race (at least {FEWEST}), and where it is small, how long a whole training is"
 
 
-def _names(listed: list[Entry]) -> str:
+def _names(listed: list[PoolEntry]) -> str:
     return ", ".join(f"{entry.strategy.name}{entry.suffix}" for entry in listed) or "none"

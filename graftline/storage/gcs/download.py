@@ -15,7 +15,7 @@ from google.cloud.storage import transfer_manager
 
 from graftline.runtime import events
 from graftline.runtime.errors import RefusedError
-from graftline.storage.file_info import Entry, is_whole
+from graftline.storage.file_info import FileInfo, is_whole
 from graftline.storage.gcs import processes
 from graftline.storage.gcs.client import WORKERS, client, waits
 from graftline.storage.gcs.error_messages import refusal, refusing
@@ -28,7 +28,7 @@ _BATCH_OBJECTS = 4096  # given to the transfer manager at a time: it keeps all t
 _BATCH_BYTES = 2**30
 
 
-def fetch(place: str, bucket: str, prefix: str, entries: Sequence[Entry], folder: Path) -> None:
+def fetch(place: str, bucket: str, prefix: str, entries: Sequence[FileInfo], folder: Path) -> None:
     """Brings objects to a folder; those that are there whole are kept, and what came stays if another one fails.
 
     Args:

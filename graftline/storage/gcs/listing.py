@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from graftline.runtime.errors import RefusedError
-from graftline.storage.file_info import Entry
+from graftline.storage.file_info import FileInfo
 from graftline.storage.gcs.client import client, waits
 from graftline.storage.gcs.error_messages import refusing
 from graftline.storage.gcs.object_names import check_object, parsed
@@ -27,7 +27,7 @@ def exists(place: str) -> bool:
         return any(True for _ in found)
 
 
-def listed(place: str) -> tuple[str, list[Entry]]:
+def listed(place: str) -> tuple[str, list[FileInfo]]:
     """Lists an object, or all below a prefix.
 
     Returns:
@@ -48,7 +48,7 @@ def listed(place: str) -> tuple[str, list[Entry]]:
     return prefix, entries
 
 
-def prefix_of(place: str, entries: Sequence[Entry]) -> str:
+def prefix_of(place: str, entries: Sequence[FileInfo]) -> str:
     """What stands in the bucket before the names of entries that `listed` gave for a place, or of some of them.
 
     Raises:
@@ -62,7 +62,7 @@ def prefix_of(place: str, entries: Sequence[Entry]) -> str:
     return _below(name) if blob is None or blob.generation != entries[0].generation else _parent(name)
 
 
-def entry(place: str, blob: Any, name: str) -> Entry:
+def entry(place: str, blob: Any, name: str) -> FileInfo:
     """What is told of an object.
 
     Raises:
@@ -74,7 +74,7 @@ def entry(place: str, blob: Any, name: str) -> Entry:
             f"{place}: the object {name!r} has no checksum, as those with a key of the customer's own; "
             "give a copy without one"
         )
-    return Entry(name, blob.size, blob.crc32c, blob.generation)
+    return FileInfo(name, blob.size, blob.crc32c, blob.generation)
 
 
 def ranged(bucket: str, prefix: str, first: str, last: str) -> tuple[list[Any], bool]:
@@ -86,7 +86,7 @@ def ranged(bucket: str, prefix: str, first: str, last: str) -> tuple[list[Any], 
     return page, found.next_page_token is None
 
 
-def _all_below(place: str, bucket: str, prefix: str) -> Iterator[Entry]:
+def _all_below(place: str, bucket: str, prefix: str) -> Iterator[FileInfo]:
     for blob in client().list_blobs(bucket, prefix=prefix, fields=_FIELDS, **waits()):
         if not blob.name.endswith("/"):  # a folder that a console made
             yield entry(place, blob, blob.name.removeprefix(prefix))

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import google_crc32c
 
-from graftline.storage.file_info import Entry, encoded, joined
+from graftline.storage.file_info import FileInfo, encoded, joined
 
 PIECE = 64 * 2**20
 """Bytes, at most, of one request; more of an object are fetched side by side, and each piece is kept by itself."""
@@ -35,7 +35,7 @@ class Wanted:
 
     name: str
     """In the bucket."""
-    entry: Entry
+    entry: FileInfo
     path: Path
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import google.api_core.exceptions as api
 
 from graftline.runtime.errors import RefusedError
-from graftline.storage.file_info import entry_of
+from graftline.storage.file_info import file_info
 from graftline.storage.gcs.client import client, waits
 from graftline.storage.gcs.error_messages import WRITE, refusing
 from graftline.storage.gcs.object_names import parsed
@@ -30,5 +30,5 @@ def put(file: Path, place: str) -> None:
             blob.upload_from_filename(str(file), checksum="crc32c", if_generation_match=0, **waits())
         except api.PreconditionFailed:  # there already, perhaps by a try of ours whose answer got lost
             blob.reload(**waits())
-            if blob.crc32c != entry_of(file, "").crc32c:
+            if blob.crc32c != file_info(file, "").crc32c:
                 raise RefusedError(f"{place}: another object is there already; nothing is overwritten") from None

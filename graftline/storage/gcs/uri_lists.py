@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from graftline.storage.file_info import Entry
+from graftline.storage.file_info import FileInfo
 from graftline.storage.gcs.client import WORKERS
 from graftline.storage.gcs.download import fetch
 from graftline.storage.gcs.error_messages import refusing
@@ -14,7 +14,7 @@ from graftline.storage.gcs.listing import entry, ranged
 from graftline.storage.gcs.object_names import GS, parsed
 
 
-def found(uris: Sequence[str]) -> dict[str, dict[str, Entry]]:
+def found(uris: Sequence[str]) -> dict[str, dict[str, FileInfo]]:
     """Looks for objects.
 
     Args:
@@ -31,7 +31,7 @@ def found(uris: Sequence[str]) -> dict[str, dict[str, Entry]]:
         bucket, name = parsed(uri)
         if name:
             folders[bucket, name.rpartition("/")[0]].add(name)
-    objects: dict[str, dict[str, Entry]] = defaultdict(dict)
+    objects: dict[str, dict[str, FileInfo]] = defaultdict(dict)
     with ThreadPoolExecutor(min(WORKERS, len(folders) or 1)) as pool:
         swept = pool.map(lambda item: _sweep(item[0][0], sorted(item[1])), folders.items())
         for (bucket, _), entries in zip(folders, swept, strict=True):
@@ -39,7 +39,7 @@ def found(uris: Sequence[str]) -> dict[str, dict[str, Entry]]:
     return objects
 
 
-def fetch_found(objects: dict[str, dict[str, Entry]], folder: Path) -> None:
+def fetch_found(objects: dict[str, dict[str, FileInfo]], folder: Path) -> None:
     """Brings what `found` found to folder/bucket/name.
 
     Raises:
@@ -49,7 +49,7 @@ def fetch_found(objects: dict[str, dict[str, Entry]], folder: Path) -> None:
         fetch(GS + bucket, bucket, "", list(entries.values()), folder / bucket)
 
 
-def _sweep(bucket: str, names: list[str]) -> list[Entry]:
+def _sweep(bucket: str, names: list[str]) -> list[FileInfo]:
     """Those of some names in one folder that are there.
 
     Pages are asked for from the next name on that is not passed yet: never more of them than names, nor than the folder
@@ -57,7 +57,7 @@ def _sweep(bucket: str, names: list[str]) -> list[Entry]:
     """
     place, prefix = GS + bucket, names[0][: names[0].rfind("/") + 1]
     wanted = set(names)
-    entries: list[Entry] = []
+    entries: list[FileInfo] = []
     at, last = 0, False
     with refusing(place):
         while at < len(names) and not last:

@@ -20,7 +20,7 @@ from graftline.strategies.delta.channels import axis, channel_weights, tapped
 from graftline.strategies.full import train_all
 from graftline.strategies.weights.carry import carried
 from graftline.training.batches.losses import squared_norm
-from graftline.training.contract import Task, Trained
+from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.loop.freezing import freeze
 from graftline.training.loop.stepper import Batch, Penalty
 
@@ -28,7 +28,7 @@ LAYERS = 4
 """Layers compared where none are named: the last one of each quarter."""
 
 
-def train(task: Task) -> Trained:
+def train(task: StrategyInput) -> StrategyResult:
     """Weighs the channels, then trains all layers beside a frozen copy of the source's backbone.
 
     The optimizer decays no weights: the penalties are all the decay there is, as in the authors' code.

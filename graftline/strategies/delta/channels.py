@@ -16,8 +16,8 @@ from graftline.models.network import Network
 from graftline.runtime import events
 from graftline.strategies.feature import converged_head
 from graftline.training.batches.losses import loss_of
-from graftline.training.batches.samples import Rows, in_order
-from graftline.training.contract import Task
+from graftline.training.batches.samples import Indices, in_order
+from graftline.training.contract import StrategyInput
 from graftline.training.recipe import head_iterations
 
 MOST, LEAST = 256, 16
@@ -64,7 +64,7 @@ def axis(unit: nn.Module, map_: Tensor) -> int:
     return 1 if map_.dim() > 3 and any(isinstance(part, nn.Conv2d) for part in unit.modules()) else map_.dim() - 1
 
 
-def channel_weights(task: Task, names: Sequence[str]) -> dict[str, Tensor]:
+def channel_weights(task: StrategyInput, names: Sequence[str]) -> dict[str, Tensor]:
     """Weighs channels by the rise of the source network's loss when one of them is zeroed.
 
     The source network is its backbone, frozen, with a head fitted on the target's training images.
@@ -98,7 +98,7 @@ def attention(rises: Tensor) -> Tensor:
     return ((rises - rises.mean()) / deviation.clamp(min=torch.finfo(rises.dtype).tiny) / SOFTENING).softmax(dim=0)
 
 
-def sample(labels: NDArray[Any], count: int, seed: int) -> Rows:
+def sample(labels: NDArray[Any], count: int, seed: int) -> Indices:
     """Draws `count` places in rising order: of classes (N,) class by class in turn, of other labels as they come."""
     order = np.random.default_rng(seed).permutation(len(labels))
     labels = labels if labels.ndim == 1 else np.zeros(len(labels))
@@ -112,7 +112,7 @@ def sample(labels: NDArray[Any], count: int, seed: int) -> Rows:
 class _Weighed:
     """The source network and its layers, without gradients."""
 
-    def __init__(self, task: Task, network: Network, units: dict[str, nn.Module]) -> None:
+    def __init__(self, task: StrategyInput, network: Network, units: dict[str, nn.Module]) -> None:
         self.task, self.network, self.units = task, network, units
         self.loss = loss_of(task.training.loss, task.objective)
         self.short: dict[str, bool] = {}
@@ -128,7 +128,7 @@ class _Weighed:
         images = len(self.task.train)
         return min(images, MOST, max(LEAST, round(EPOCHS * 3 * images / max(1.0, passes))))
 
-    def rises(self, places: Rows) -> dict[str, Tensor]:
+    def rises(self, places: Indices) -> dict[str, Tensor]:
         """Returns, by layer, the rise (C,) of the mean loss over some training images."""
         maps, inputs, labels, logits = self._forward(places)
         before = self.loss(logits, labels, 0.0)
@@ -145,7 +145,7 @@ class _Weighed:
             found[name] = torch.cat(parts) - before
         return found
 
-    def _forward(self, places: Rows) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
+    def _forward(self, places: Indices) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
         train, start = self.task.train, self.task.contract
         inputs = as_input(prepare(train.images(places).to(self.task.device), start))
         with tapped(self.network, list(self.units), copied=True) as maps:

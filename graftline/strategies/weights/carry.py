@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from graftline.models.checkpoint import Epoch, InputContract
+from graftline.models.checkpoint import EpochRecord, InputContract
 from graftline.models.devices import seeded
 from graftline.models.layers import layer_keys, layers
 from graftline.models.network import Network, build
@@ -13,10 +13,10 @@ from graftline.models.transfer.gate import Transferred, transfer
 from graftline.runtime.errors import RefusedError
 from graftline.strategies.weights.surgery import Grafted, anew, graft
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import NotApplicableError, Surgery, Task, Trained, predictor
+from graftline.training.contract import NotApplicableError, StrategyInput, StrategyResult, Surgery, predictor
 from graftline.training.loop.fit import fit
 from graftline.training.loop.freezing import trained_parameters
-from graftline.training.loop.loop import Loop
+from graftline.training.loop.loop import TrainingLoop
 from graftline.training.loop.optimizer import Group
 from graftline.training.loop.stepper import Criterion, Penalty
 from graftline.training.recipe.student import shape_of
@@ -52,7 +52,7 @@ class Carried:
         ]
 
 
-def fresh(task: Task, architecture: dict[str, float | int | str] | None = None) -> Network:
+def fresh(task: StrategyInput, architecture: dict[str, float | int | str] | None = None) -> Network:
     """Builds the target's network as the source's (for a student's control, the student's), with random weights.
 
     Args:
@@ -72,7 +72,7 @@ def fresh(task: Task, architecture: dict[str, float | int | str] | None = None) 
         )
 
 
-def carried(task: Task, layers_kept: int | str | None = None, *, head: bool = False) -> Carried:
+def carried(task: StrategyInput, layers_kept: int | str | None = None, *, head: bool = False) -> Carried:
     """Builds the target's network and carries the source's first layers into it.
 
     Args:
@@ -127,7 +127,7 @@ def place_of(layer: int | str, names: list[str], what: str) -> int:
 
 
 def train_groups(
-    task: Task,
+    task: StrategyInput,
     network: Network,
     contract: InputContract,
     groups: list[Group],
@@ -135,7 +135,7 @@ def train_groups(
     stage: str = "",
     penalties: Sequence[Penalty] = (),
     criterion: Criterion | None = None,
-) -> tuple[Loop, Trained]:
+) -> tuple[TrainingLoop, StrategyResult]:
     """Trains some weights of a network by the task's schedule.
 
     Args:
@@ -150,14 +150,14 @@ def train_groups(
     Returns:
         The loop as it ended, and the result without what only the strategy knows.
     """
-    loop = Loop(
+    loop = TrainingLoop(
         network,
         groups,
         task.training,
         contract,
         seed=task.seed,
         device=task.device,
-        meter=task.meter,
+        progress=task.progress,
         stage=stage,
         penalties=penalties,
         criterion=criterion,
@@ -165,7 +165,7 @@ def train_groups(
     with seeded(task.seed, stage or "training"):
         history = fit(loop, task.train, task.val, task.training.epochs or 1, journal=task.journal, most=task.until)
     source = task.start.manifest
-    return loop, Trained(
+    return loop, StrategyResult(
         network,
         contract,
         source.small,
@@ -173,7 +173,7 @@ def train_groups(
         predictor(network, contract, task.device),
         architecture=source.architecture,
         history=history,
-        presentations=loop.shown,
+        examples_seen=loop.shown,
         trained_parameters=trained_parameters(network),
         learning_rate=groups[0].rate,
         over=loop.over,
@@ -182,7 +182,7 @@ def train_groups(
     )
 
 
-def onward(points: Sequence[Epoch], presentations: int, seconds: float) -> list[Epoch]:
+def onward(points: Sequence[EpochRecord], examples_seen: int, seconds: float) -> list[EpochRecord]:
     """Returns a later part's curve on the axes of the whole training.
 
     Args:
@@ -192,13 +192,13 @@ def onward(points: Sequence[Epoch], presentations: int, seconds: float) -> list[
     """
     return [
         point.model_copy(
-            update={"presentations": point.presentations + presentations, "seconds": point.seconds + seconds}
+            update={"examples_seen": point.examples_seen + examples_seen, "seconds": point.seconds + seconds}
         )
         for point in points
     ]
 
 
-def usable_val(task: Task) -> tuple[Samples, Samples, list[str]]:
+def usable_val(task: StrategyInput) -> tuple[Samples, Samples, list[str]]:
     """Returns what to train on and what to stop by: the validation split, or, without one, a fifth of train."""
     if len(task.val):
         return task.train, task.val, []

@@ -8,7 +8,7 @@ from torch import nn
 
 from graftline.models.network import Network
 from graftline.strategies.weights.class_matching import partners
-from graftline.training.contract import Surgery, Task
+from graftline.training.contract import StrategyInput, Surgery
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Grafted:
     """Nothing in the head was drawn anew."""
 
 
-def anew(task: Task) -> Surgery:
+def anew(task: StrategyInput) -> Surgery:
     """Returns what is said of a head that was drawn or fitted anew: no row is kept."""
     return _surgery(task, _partners(task), kept=False)
 
 
-def graft(task: Task, network: Network) -> Grafted:
+def graft(task: StrategyInput, network: Network) -> Grafted:
     """Puts into a new head what the source's head has for the target's classes, in place.
 
     Rows of classes that both have are kept, those of new classes are drawn anew around the mean of the source's rows,
@@ -63,11 +63,11 @@ def graft(task: Task, network: Network) -> Grafted:
     return Grafted(_surgery(task, matches, kept=True), keys + _names(name) * whole, taken + _names(source), whole)
 
 
-def _partners(task: Task) -> list[int | None]:
+def _partners(task: StrategyInput) -> list[int | None]:
     return partners(task.start.manifest.classes, task.classes)
 
 
-def _surgery(task: Task, matches: Sequence[int | None], *, kept: bool) -> Surgery:
+def _surgery(task: StrategyInput, matches: Sequence[int | None], *, kept: bool) -> Surgery:
     here = [name for name, match in zip(task.classes, matches, strict=True) if kept and match is not None]
     return Surgery(
         here,
@@ -76,7 +76,7 @@ def _surgery(task: Task, matches: Sequence[int | None], *, kept: bool) -> Surger
     )
 
 
-def _dense_layers(task: Task) -> list[tuple[str, nn.Linear]]:
+def _dense_layers(task: StrategyInput) -> list[tuple[str, nn.Linear]]:
     """Returns the source head's linear layers if nothing else in it would be lost, else none."""
     head, source = task.start.network.head, task.start.manifest
     found = [(f"head.{name}".rstrip("."), part) for name, part in head.named_modules() if isinstance(part, nn.Linear)]

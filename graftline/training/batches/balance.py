@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from graftline.models.objective import Objective
 from graftline.training.batches.losses import Loss, loss_of, soft
-from graftline.training.batches.samples import Rows, cut, shuffled
+from graftline.training.batches.samples import Indices, cut, shuffled
 
 
 def class_weights(labels: NDArray[np.int64]) -> Tensor:
@@ -68,7 +68,7 @@ def weighted_loss(loss: str, logits: Tensor, labels: Tensor, smoothing: float, w
     return (worth * each).mean()
 
 
-def ordered(labels: NDArray[np.int64], size: int, generator: Generator, balance: str | None) -> Iterator[Rows]:
+def ordered(labels: NDArray[np.int64], size: int, generator: Generator, balance: str | None) -> Iterator[Indices]:
     """Yields the places of one pass, batch by batch: a pure function of the generator's state.
 
     Args:
@@ -91,7 +91,7 @@ def ordered(labels: NDArray[np.int64], size: int, generator: Generator, balance:
         yield places[low:high]
 
 
-def _drawn(places: Rows, quota: int, generator: Generator) -> Rows:
+def _drawn(places: Indices, quota: int, generator: Generator) -> Indices:
     rounds = [torch.randperm(len(places), generator=generator).numpy() for _ in range(-(-quota // len(places)))]
-    order: Rows = np.concatenate([*rounds, np.empty(0, dtype=np.int64)])[:quota]
+    order: Indices = np.concatenate([*rounds, np.empty(0, dtype=np.int64)])[:quota]
     return np.take(places, order)

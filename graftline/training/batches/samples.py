@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from graftline.data.dataset import Split
 
-Rows = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 class Samples:
@@ -22,17 +22,17 @@ class Samples:
         labels: (N,) class indices, int64; for regression float32 (N, D), for multilabel float32 (N, K) of 0 and 1.
     """
 
-    def __init__(self, pool: Sequence[Split], rows: Rows | None = None) -> None:
+    def __init__(self, pool: Sequence[Split], rows: Indices | None = None) -> None:
         self.pool = tuple(pool)
         every = np.concatenate([np.asarray(split.labels) for split in self.pool])
         every = every.astype(np.float32 if every.ndim == 2 else np.int64, copy=False)
-        self.rows: Rows = np.arange(len(every)) if rows is None else np.asarray(rows, dtype=np.int64)
+        self.rows: Indices = np.arange(len(every)) if rows is None else np.asarray(rows, dtype=np.int64)
         self.labels: NDArray[Any] = every[self.rows]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def subset(self, places: Rows) -> "Samples":
+    def subset(self, places: Indices) -> "Samples":
         """Returns the samples at some places of this one."""
         return Samples(self.pool, self.rows[places])
 
@@ -40,7 +40,7 @@ class Samples:
         """Returns everything in the pool."""
         return Samples(self.pool)
 
-    def images(self, places: Rows) -> Tensor:
+    def images(self, places: Indices) -> Tensor:
         """Copies a batch out of the files.
 
         Args:
@@ -67,7 +67,7 @@ class Samples:
         """Of one stored image."""
         return int(np.prod(self.pool[0].images.shape[1:]))
 
-    def targets(self, places: Rows) -> Tensor:
+    def targets(self, places: Indices) -> Tensor:
         """Returns the labels of a batch: int64 (B,), or float32 (B, D) or (B, K)."""
         return torch.from_numpy(self.labels[places])
 
@@ -88,7 +88,7 @@ def cut(count: int, size: int) -> list[tuple[int, int]]:
     return bounds
 
 
-def shuffled(count: int, size: int, generator: Generator) -> Iterator[Rows]:
+def shuffled(count: int, size: int, generator: Generator) -> Iterator[Indices]:
     """Yields one pass over `count` images in random order, batch by batch.
 
     Args:
@@ -101,7 +101,7 @@ def shuffled(count: int, size: int, generator: Generator) -> Iterator[Rows]:
         yield order[low:high]
 
 
-def in_order(count: int, size: int) -> Iterator[Rows]:
+def in_order(count: int, size: int) -> Iterator[Indices]:
     """Yields one pass over `count` images as they stand, batch by batch."""
     for low in range(0, count, size):
         yield np.arange(low, min(low + size, count))

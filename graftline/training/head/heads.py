@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graftline.config import Training
-from graftline.models.checkpoint import Epoch
+from graftline.models.checkpoint import EpochRecord
 from graftline.models.devices import seeded, sent, threads_for
 from graftline.models.head import Scale
 from graftline.models.objective import Objective
@@ -20,7 +20,7 @@ from graftline.training.batches.samples import cut, shuffled
 from graftline.training.head import linear
 from graftline.training.loop import optimizer
 from graftline.training.loop.schedule import factor
-from graftline.training.progress import Meter
+from graftline.training.progress import Progress
 from graftline.training.recipe import rates
 
 LEAST_STEPS = 8
@@ -31,7 +31,7 @@ LEAST_STEPS = 8
 class Fitted:
     """What fitting a head came to."""
 
-    history: list[Epoch]
+    history: list[EpochRecord]
     iterations: int
     """Passes over the training images."""
     note: str
@@ -44,7 +44,7 @@ class Fitted:
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Fitted":
         """Returns what `values` was of."""
-        return cls(**{**values, "history": [Epoch.model_validate(point) for point in values["history"]]})
+        return cls(**{**values, "history": [EpochRecord.model_validate(point) for point in values["history"]]})
 
 
 def fit_head(
@@ -55,7 +55,7 @@ def fit_head(
     *,
     iterations: int,
     seed: int,
-    meter: Meter,
+    progress: Progress,
     objective: Objective = Objective(),  # noqa: B008
     views: int = 1,
 ) -> Fitted:
@@ -79,9 +79,9 @@ def fit_head(
     parts = [part for part in head.modules() if not isinstance(part, nn.Sequential | Scale)]
     with seeded(seed, "head"):
         if len(parts) == 1 and isinstance(parts[0], nn.Linear):
-            return _fit_single(head, parts[0], features, labels, training, iterations, seed, meter, objective, views)
+            return _fit_single(head, parts[0], features, labels, training, iterations, seed, progress, objective, views)
         with threads_for(training.batch_size * sum(weight.numel() for weight in head.parameters())):
-            return _fit_hidden(head, features, labels, training, iterations, seed, meter, objective)
+            return _fit_hidden(head, features, labels, training, iterations, seed, progress, objective)
 
 
 def _fit_single(
@@ -92,7 +92,7 @@ def _fit_single(
     training: Training,
     iterations: int,
     seed: int,
-    meter: Meter,
+    progress: Progress,
     objective: Objective,
     views: int,
 ) -> Fitted:
@@ -111,8 +111,10 @@ def _fit_single(
     with torch.no_grad():
         loss = float(loss_of(training.loss, objective)(head(features), labels, training.label_smoothing or 0.0))
     shown = taken * len(features)
-    meter.advance(0, "head", loss=loss)
-    point = Epoch(stage="head", epoch=taken, train_loss=loss, presentations=shown, seconds=time.perf_counter() - began)
+    progress.advance(0, "head", loss=loss)
+    point = EpochRecord(
+        stage="head", epoch=taken, train_loss=loss, examples_seen=shown, seconds=time.perf_counter() - began
+    )
     chosen = "given" if training.l2 else "chosen by folds of train"
     how = f"{taken} L-BFGS iterations" if goal.iterative else "ridge regression in closed form"
     return Fitted([point], taken, f"head: {how}, l2 {l2:.3g} {chosen}")
@@ -130,7 +132,7 @@ def _fit_hidden(
     training: Training,
     iterations: int,
     seed: int,
-    meter: Meter,
+    progress: Progress,
     objective: Objective,
 ) -> Fitted:
     began, criterion = time.perf_counter(), training_loss(training.loss, objective, _weights(labels, training))
@@ -141,7 +143,7 @@ def _fit_hidden(
     generator = torch.Generator().manual_seed(seed)
     size = len(scaled) if training.optimizer == "gd" else min(training.batch_size, max(2, len(scaled) // LEAST_STEPS))
     total = iterations * len(cut(len(scaled), size))
-    history: list[Epoch] = []
+    history: list[EpochRecord] = []
     head.train()
     step = 0
     for epoch in range(1, iterations + 1):
@@ -159,13 +161,13 @@ def _fit_hidden(
         mean_loss = float(torch.stack(losses).mean())
         if not math.isfinite(mean_loss):
             raise DivergedError(f"head: loss {mean_loss} in epoch {epoch}; a lower learning_rate may help")
-        meter.advance(0, f"head, epoch {epoch}", loss=mean_loss)
+        progress.advance(0, f"head, epoch {epoch}", loss=mean_loss)
         history.append(
-            Epoch(
+            EpochRecord(
                 stage="head",
                 epoch=epoch,
                 train_loss=mean_loss,
-                presentations=epoch * len(scaled),
+                examples_seen=epoch * len(scaled),
                 learning_rate=steps.param_groups[0]["lr"],
                 seconds=time.perf_counter() - began,
             )

@@ -16,7 +16,7 @@ from graftline.models.objective import Objective
 from graftline.runtime.errors import DivergedError
 from graftline.training.batches.balance import training_loss
 from graftline.training.batches.losses import Loss, squared_norm
-from graftline.training.batches.samples import Rows
+from graftline.training.batches.samples import Indices
 from graftline.training.head import ridge
 from graftline.training.validation import folds
 
@@ -129,7 +129,7 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     return features.mean(0), deviation.clamp(min=max(FLOOR * float(deviation.mean()), 1e-8))
 
 
-def _folds(labels: Tensor, views: int, seed: int) -> list[tuple[Rows, Rows]]:
+def _folds(labels: Tensor, views: int, seed: int) -> list[tuple[Indices, Indices]]:
     """Folds of images, never of views: all views of one are trained on, or its first one is held out."""
     images = len(labels) // views
     starts = np.arange(views)[:, None] * images
@@ -148,7 +148,7 @@ def _zeros(features: Tensor, goal: Goal) -> Weights:
     return features.new_zeros(goal.classes, features.shape[1]), features.new_zeros(goal.classes)
 
 
-def _choose(features: Tensor, labels: Tensor, goal: Goal, pairs: list[tuple[Rows, Rows]]) -> float:
+def _choose(features: Tensor, labels: Tensor, goal: Goal, pairs: list[tuple[Indices, Indices]]) -> float:
     starts = [_zeros(features, goal) for _ in pairs]
     best, chosen, worse = math.inf, goal.strengths[0], 0
     for strength in goal.strengths:

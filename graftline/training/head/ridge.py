@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graftline.training.batches.samples import Rows
+from graftline.training.batches.samples import Indices
 
 STRENGTHS: list[float] = np.logspace(1, -7, 33).tolist()
 """lambda of lambda |W|^2 beside the mean squared error, from strong to weak; each costs one product of matrices."""
@@ -50,7 +50,7 @@ class Solver:
         return weight, self.level - weight @ self.center
 
 
-def choose(features: Tensor, labels: Tensor, pairs: list[tuple[Rows, Rows]]) -> float:
+def choose(features: Tensor, labels: Tensor, pairs: list[tuple[Indices, Indices]]) -> float:
     """Returns the strength with the least squared error on held-out folds; without folds the first of `STRENGTHS`.
 
     Args:

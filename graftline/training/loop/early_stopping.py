@@ -9,7 +9,7 @@ DECAY = 0.3
 
 
 @dataclass
-class Plateau:
+class EarlyStopping:
     """Looks at validation, counted.
 
     Attributes:

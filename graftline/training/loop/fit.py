@@ -2,26 +2,26 @@
 
 from dataclasses import replace
 
-from graftline.models.checkpoint import Epoch
+from graftline.models.checkpoint import EpochRecord
 from graftline.runtime.errors import DivergedError
 from graftline.training.batches.samples import Samples, cut
-from graftline.training.loop.early_stopping import Plateau
-from graftline.training.loop.loop import Loop
+from graftline.training.loop.early_stopping import EarlyStopping
+from graftline.training.loop.loop import TrainingLoop
 from graftline.training.loop.loop_state import network_state
-from graftline.training.loop.monitored import Watched, still
+from graftline.training.loop.monitored import MonitoredLoop, still
 from graftline.training.loop.schedule import factor
 from graftline.training.resume.journal import Journal
 
 
 def fit(
-    loop: Loop,
+    loop: TrainingLoop,
     train: Samples,
     val: Samples | None,
     epochs: int,
     *,
     journal: Journal | None = None,
     most: int | None = None,
-) -> list[Epoch]:
+) -> list[EpochRecord]:
     """Trains for a number of epochs by the configured schedule; goes on where a journal says that it was.
 
     Args:
@@ -42,7 +42,7 @@ def fit(
         averaged ones, or those of the last step.
     """
     journal, part, patience = journal or Journal(), loop.stage or "training", loop.training.patience
-    watched = Watched(loop, Plateau(patience or 0))
+    watched = MonitoredLoop(loop, EarlyStopping(patience or 0))
     if (kept := journal.get(part)) is not None:
         watched.go_on(kept)
         if kept.done:

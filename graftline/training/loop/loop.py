@@ -9,19 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from graftline.config import Training
-from graftline.models.checkpoint import Epoch, InputContract
+from graftline.models.checkpoint import EpochRecord, InputContract
 from graftline.models.devices import place
 from graftline.models.network import Network
 from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.training.batches.balance import ordered
 from graftline.training.batches.losses import squared_norm
-from graftline.training.batches.samples import Rows, Samples, cut
+from graftline.training.batches.samples import Indices, Samples, cut
 from graftline.training.loop.averaging import Average
 from graftline.training.loop.freezing import train_mode
 from graftline.training.loop.optimizer import Group, build, set_rate
 from graftline.training.loop.stepper import Criterion, Penalty, Stepper
 from graftline.training.processes import distributed
-from graftline.training.progress import Meter
+from graftline.training.progress import Progress
 from graftline.training.validation import outputs, score
 
 BOUND = 1e4
@@ -29,10 +29,10 @@ BOUND = 1e4
 GLANCE = 16
 """Steps between two looks at the loss on a GPU, which has to wait for each."""
 
-Course = Callable[[int], float]
+LRSchedule = Callable[[int], float]
 
 
-class Loop:
+class TrainingLoop:
     """A network in training: what of it, at which rates, on which device, and how far it is.
 
     Attributes:
@@ -54,7 +54,7 @@ class Loop:
         *,
         seed: int,
         device: torch.device,
-        meter: Meter,
+        progress: Progress,
         stage: str = "",
         criterion: Criterion | None = None,
         penalties: Sequence[Penalty] = (),
@@ -62,7 +62,7 @@ class Loop:
         place(network, device)
         distributed.synchronised(network, device)
         self.network, self.training, self.contract = network, training, contract
-        self.device, self.meter, self.stage = device, meter, stage
+        self.device, self.progress, self.stage = device, progress, stage
         self.optimizer = build(groups, training)
         self.generator = torch.Generator().manual_seed(seed)
         weights = [weight for each in groups for weight in each.weights]
@@ -82,7 +82,7 @@ class Loop:
         self.seconds, self._began = 0.0, time.perf_counter()
         self.over, self.diverged = False, ""
 
-    def epoch(self, train: Samples, course: Course, between: Callable[[], None] | None = None) -> float:
+    def epoch(self, train: Samples, course: LRSchedule, between: Callable[[], None] | None = None) -> float:
         """Shows each image once (a sampler: as many images), or what is left of the pass that was under way.
 
         Args:
@@ -122,15 +122,15 @@ class Loop:
         self._clock()
         return mean
 
-    def record(self, train_loss: float, val: Samples | None) -> Epoch:
+    def record(self, train_loss: float, val: Samples | None) -> EpochRecord:
         """Looks at validation, with the averaged weights where there are any; returns the curve's next point."""
         self._began = time.perf_counter()
-        point = Epoch(
+        point = EpochRecord(
             stage=self.stage,
             epoch=self.epochs,
             train_loss=train_loss,
             seconds=self.seconds,
-            presentations=self.shown,
+            examples_seen=self.shown,
             learning_rate=self.optimizer.param_groups[0]["lr"],
         )
         if val is not None and len(val):
@@ -138,7 +138,7 @@ class Loop:
                 logits = outputs(self.network, val, self.contract, self.device)
             found = distributed.agreed(score(logits, val.labels, self.training.loss, self.network.objective))
             point = point.model_copy(update=found.point)
-            self.meter.advance(0, self._words(), **found.told, val_loss=found.loss)
+            self.progress.advance(0, self._words(), **found.told, val_loss=found.loss)
         self._clock()
         return point
 
@@ -146,7 +146,7 @@ class Loop:
         """Inside, the network has the averaged weights, where there are any."""
         return nullcontext() if self.average is None else self.average.swapped_in()
 
-    def _rest_of_pass(self, train: Samples) -> Iterator[tuple[Rows, bool]]:
+    def _rest_of_pass(self, train: Samples) -> Iterator[tuple[Indices, bool]]:
         """Yields batches of a new pass, or those that are left of the one that a state was taken in."""
         now = self.generator.get_state()
         if self.batches:
@@ -175,7 +175,7 @@ class Loop:
     def _glance(self, images: int, *, last: bool) -> None:
         every = 1 if self.device.type == "cpu" else GLANCE
         if len(self.losses) % every and not last:
-            self.meter.advance(images, self._words())
+            self.progress.advance(images, self._words())
             return
         first = max(0, len(self.losses) - every)
         for number, (loss, total) in enumerate(torch.stack(self.losses[first:]).tolist(), start=first + 1):
@@ -185,7 +185,7 @@ class Loop:
                     f"{where}diverged: loss {total:.4g} in epoch {self.epochs}, batch {number}, "
                     f"expected at most {BOUND:g}; set a learning_rate below {self._peak():.3g}"
                 )
-        self.meter.advance(images, self._words(), loss=total)
+        self.progress.advance(images, self._words(), loss=total)
 
     def _peak(self) -> float:
         return max(float(each["peak"]) for each in self.optimizer.param_groups)

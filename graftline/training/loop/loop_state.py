@@ -7,15 +7,15 @@ from torch import Tensor, nn
 
 from graftline.models.devices import random_state, set_random_state
 from graftline.runtime import events
-from graftline.training.loop.loop import Loop
-from graftline.training.resume.journal import Cell, State
+from graftline.training.loop.loop import TrainingLoop
+from graftline.training.resume.journal import JournalEntry, State
 
 _COUNTS = ("steps", "epochs", "shown", "batches", "seconds")
 _NETWORK = "network."
 _RANDOM = ("random.torch", "random.cuda")
 
 
-def state_of(loop: Loop, **more: Any) -> Cell:
+def state_of(loop: TrainingLoop, **more: Any) -> JournalEntry:
     """Returns a loop's state, live tensors included: to be written before the next step.
 
     It holds weights and running statistics, the average, the optimizer's state, the random numbers of batches and of
@@ -36,15 +36,15 @@ def state_of(loop: Loop, **more: Any) -> Cell:
         tensors["losses"] = torch.stack(loop.losses)
     counts = {name: getattr(loop, name) for name in _COUNTS}
     updates = loop.average.updates if loop.average is not None else 0
-    return Cell({**counts, "updates": updates, "chosen": loop.stepper.chosen(), **more}, tensors, whole=True)
+    return JournalEntry({**counts, "updates": updates, "chosen": loop.stepper.chosen(), **more}, tensors, whole=True)
 
 
-def restore(loop: Loop, cell: Cell) -> None:
+def restore(loop: TrainingLoop, cell: JournalEntry) -> None:
     """Puts a loop, made as the first one was, where `state_of` found that one."""
     for name in _COUNTS:
         setattr(loop, name, cell.values[name])
     loop.stepper.choose(cell.values["chosen"])
-    loop.meter.advance(loop.shown, events.GOES_ON)
+    loop.progress.advance(loop.shown, events.GOES_ON)
     tensors = cell.tensors
     fill_network(loop.network, tensors)
     if cell.done:
@@ -75,7 +75,7 @@ def fill_network(network: nn.Module, tensors: State) -> None:
                 own[key.removeprefix(_NETWORK)].copy_(value)
 
 
-def _optimizer(loop: Loop) -> list[tuple[Tensor, dict[str, Tensor]]]:
+def _optimizer(loop: TrainingLoop) -> list[tuple[Tensor, dict[str, Tensor]]]:
     weights = [weight for group in loop.optimizer.param_groups for weight in group["params"]]
     return [
         (
@@ -86,7 +86,7 @@ def _optimizer(loop: Loop) -> list[tuple[Tensor, dict[str, Tensor]]]:
     ]
 
 
-def _fill_optimizer(loop: Loop, tensors: State) -> None:
+def _fill_optimizer(loop: TrainingLoop, tensors: State) -> None:
     fused = {id(weight) for group in loop.optimizer.param_groups if group.get("fused") for weight in group["params"]}
     for number, (weight, _) in enumerate(_optimizer(loop)):
         prefix = f"optimizer.{number}."

@@ -2,22 +2,22 @@
 
 from dataclasses import dataclass, field, replace
 
-from graftline.models.checkpoint import Epoch
-from graftline.training.loop.early_stopping import Plateau
-from graftline.training.loop.loop import Loop
+from graftline.models.checkpoint import EpochRecord
+from graftline.training.loop.early_stopping import EarlyStopping
+from graftline.training.loop.loop import TrainingLoop
 from graftline.training.loop.loop_state import restore, state_of
-from graftline.training.resume.journal import Cell, State
+from graftline.training.resume.journal import JournalEntry, State
 
 _BEST, _GOOD = "best.", "good."
 
 
 @dataclass
-class Watched:
+class MonitoredLoop:
     """A loop, its learning curve, its patience, and the weights that validation liked best."""
 
-    loop: Loop
-    plateau: Plateau
-    history: list[Epoch] = field(default_factory=list)
+    loop: TrainingLoop
+    plateau: EarlyStopping
+    history: list[EpochRecord] = field(default_factory=list)
     best: State = field(default_factory=dict)
     good: State = field(default_factory=dict)
     """Those after the last whole epoch, where validation does not choose."""
@@ -31,7 +31,7 @@ class Watched:
         """Keeps the weights in case that the next epoch ruins them."""
         self.good = self._kept()
 
-    def cell(self) -> Cell:
+    def cell(self) -> JournalEntry:
         """Returns the state, its tensors live."""
         cell = state_of(self.loop, history=[point.model_dump() for point in self.history], plateau=vars(self.plateau))
         return replace(
@@ -41,10 +41,10 @@ class Watched:
             | {_GOOD + key: value for key, value in self.good.items()},
         )
 
-    def go_on(self, cell: Cell) -> None:
+    def go_on(self, cell: JournalEntry) -> None:
         """Puts all of it where a cell says that it was; inside of the same `seeded` as then, for it draws on."""
-        self.history = [Epoch.model_validate(point) for point in cell.values["history"]]
-        self.plateau = Plateau(**cell.values["plateau"])
+        self.history = [EpochRecord.model_validate(point) for point in cell.values["history"]]
+        self.plateau = EarlyStopping(**cell.values["plateau"])
         restore(self.loop, cell)
         self.best = {k.removeprefix(_BEST): v for k, v in cell.tensors.items() if k.startswith(_BEST)}
         self.good = {k.removeprefix(_GOOD): v for k, v in cell.tensors.items() if k.startswith(_GOOD)}
@@ -61,6 +61,6 @@ class Watched:
             return {key: value.clone() for key, value in self.loop.network.state_dict().items()}
 
 
-def still(cell: Cell) -> Cell:
+def still(cell: JournalEntry) -> JournalEntry:
     """Returns a cell with copies, which later steps do not change."""
     return replace(cell, tensors={key: value.detach().clone() for key, value in cell.tensors.items()})

@@ -17,8 +17,8 @@ from graftline.runtime import events
 from graftline.training.batches.augment import AUGMENTATIONS
 from graftline.training.batches.balance import class_weights, training_loss
 from graftline.training.batches.mixing import mixer
-from graftline.training.batches.prefetch import Ahead
-from graftline.training.batches.samples import Rows, Samples, cut
+from graftline.training.batches.prefetch import Prefetcher
+from graftline.training.batches.samples import Indices, Samples, cut
 from graftline.training.processes import distributed, probe
 from graftline.training.processes.compiling import compiled
 
@@ -74,7 +74,7 @@ class Stepper:
         self.features = compiled(network.backbone) if training.compile else network.backbone
         self.micro_batch = training.micro_batch
         self.setting = probe.settings(training)[0]
-        self.ahead = Ahead(device)
+        self.ahead = Prefetcher(device)
         self._settled, self._most = False, 0
         lay_out(network, self.setting.layout)
 
@@ -89,7 +89,7 @@ class Stepper:
             self._settled = True
             self._settle(train)
 
-    def gradients(self, train: Samples, places: Rows, generator: Generator, share: float = 1.0) -> Tensor:
+    def gradients(self, train: Samples, places: Indices, generator: Generator, share: float = 1.0) -> Tensor:
         """Adds a batch's gradients to those that the weights have.
 
         Args:
@@ -125,7 +125,7 @@ class Stepper:
         return told
 
     def _try(
-        self, train: Samples, places: Rows, generator: Generator, share: float
+        self, train: Samples, places: Indices, generator: Generator, share: float
     ) -> tuple[Tensor | None, BaseException | None]:
         """Puts this process's part of a batch's gradients into the weights; returns the losses, or lack of memory.
 
@@ -144,7 +144,7 @@ class Stepper:
                 ) from error
             return None, error.with_traceback(None)  # its frames hold what filled the memory
 
-    def _parts(self, train: Samples, places: Rows, generator: Generator, share: float) -> Tensor:
+    def _parts(self, train: Samples, places: Indices, generator: Generator, share: float) -> Tensor:
         inputs = self.inputs(train, places, generator)
         inputs, labels = self.mix(inputs, sent(train.targets(places), self.device), generator)
         first, end, weight = distributed.share(len(places))
@@ -209,7 +209,7 @@ class Stepper:
             lay_out(self.network, setting.layout)
         self.setting = setting
 
-    def inputs(self, train: Samples, places: Rows, generator: Generator) -> Tensor:
+    def inputs(self, train: Samples, places: Indices, generator: Generator) -> Tensor:
         """Returns the network's input of a batch, augmented."""
         images = self.ahead.take(train, places)
         return as_input(self.augment(prepare(images, self.contract), generator), self.setting.layout)

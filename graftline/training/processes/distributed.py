@@ -22,7 +22,7 @@ from graftline.models import devices
 from graftline.runtime.errors import RefusedError
 from graftline.training.batches.samples import cut
 from graftline.training.processes import ranks
-from graftline.training.resume.saves import Saved, Saves
+from graftline.training.resume.saves import StateStore, TrainingState
 
 WAIT = timedelta(minutes=30)
 """For the slowest process, which may be writing a checkpoint."""
@@ -125,15 +125,15 @@ def _meet() -> None:
 class _OfAll:
     """States that the first process reads and writes, and all go on from."""
 
-    def __init__(self, saves: Saves | None) -> None:
+    def __init__(self, saves: StateStore | None) -> None:
         self._saves = saves
 
-    def newest(self) -> Saved | None:
+    def newest(self) -> TrainingState | None:
         """Returns what the first process found."""
-        found: Saved | None = agreed(self._saves.newest() if self._saves is not None else None)
+        found: TrainingState | None = agreed(self._saves.newest() if self._saves is not None else None)
         return found
 
-    def write(self, saved: Saved) -> None:
+    def write(self, saved: TrainingState) -> None:
         """Writes in the first process."""
         if self._saves is not None:
             self._saves.write(saved)
@@ -144,7 +144,7 @@ class _OfAll:
             self._saves.close()
 
 
-def of_all(open_saves: Callable[[], Saves]) -> Saves:
+def of_all(open_saves: Callable[[], StateStore]) -> StateStore:
     """Returns a place for states that processes share: the first one opens it, the others are told what is there."""
     if count() == 1:
         return open_saves()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graftline.config.jobs import Candidate, PretrainJob
+from graftline.config.jobs import FinetuneJob, PretrainJob
 from graftline.models.checkpoint import CheckpointManifest
 from graftline.runtime import events, manifest
 from graftline.runtime.errors import DivergedError, RefusedError
@@ -34,7 +34,7 @@ GRACE = 20.0
 def together(
     name: str,
     work: Step,
-    job: Candidate | PretrainJob,
+    job: FinetuneJob | PretrainJob,
     asked: int | None,
     *,
     out: Path,
@@ -60,7 +60,7 @@ def together(
 
 
 def _launched(
-    name: str, job: Candidate | PretrainJob, processes: int, *, out: Path, **folders: Path | None
+    name: str, job: FinetuneJob | PretrainJob, processes: int, *, out: Path, **folders: Path | None
 ) -> CheckpointManifest:
     """Runs a step in several processes and waits for them; if one fails, all end.
 

@@ -51,7 +51,7 @@ class Setting:
     precision: str = "fp32"
 
 
-Step = Callable[[Setting], Tensor]
+ProbeStep = Callable[[Setting], Tensor]
 """Puts gradients of one and the same batch into the weights, and returns the loss."""
 
 
@@ -63,7 +63,7 @@ def settings(training: Training) -> list[Setting]:
 
 
 def choose(
-    network: nn.Module, trained: list[nn.Parameter], step: Step, among: list[Setting], *, inputs: Tensor
+    network: nn.Module, trained: list[nn.Parameter], step: ProbeStep, among: list[Setting], *, inputs: Tensor
 ) -> Setting:
     """Returns the setting to train in: from the cache, else found and kept there.
 
@@ -106,7 +106,7 @@ def choose(
 
 
 def _search(
-    network: nn.Module, trained: list[nn.Parameter], step: Step, among: list[Setting]
+    network: nn.Module, trained: list[nn.Parameter], step: ProbeStep, among: list[Setting]
 ) -> tuple[Setting, dict[str, float]]:
     reference = _gradients(network, trained, step, among[0])
     alike = {
@@ -143,7 +143,7 @@ def _product(one: list[Tensor], other: list[Tensor]) -> float:
     return math.fsum(float(a.flatten() @ b.flatten()) for a, b in zip(one, other, strict=True))
 
 
-def _gradients(network: nn.Module, trained: list[nn.Parameter], step: Step, setting: Setting) -> Gradients:
+def _gradients(network: nn.Module, trained: list[nn.Parameter], step: ProbeStep, setting: Setting) -> Gradients:
     _drop(trained)
     dropping = [part for part in network.modules() if part.training and type(part).__name__.startswith(DROPPING)]
     for part in dropping:  # what is dropped in one precision would be kept in the other
@@ -154,7 +154,7 @@ def _gradients(network: nn.Module, trained: list[nn.Parameter], step: Step, sett
     return loss, [w.grad for w in trained if w.grad is not None]
 
 
-def _seconds(trained: list[nn.Parameter], step: Step, setting: Setting, best: float = float("inf")) -> float:
+def _seconds(trained: list[nn.Parameter], step: ProbeStep, setting: Setting, best: float = float("inf")) -> float:
     fastest = float("inf")
     for _ in range(TIMED):
         _drop(trained)

@@ -4,33 +4,33 @@ After BiT's HyperRule (Kolesnikov et al. 2020), which reads resolution, length a
 """
 
 from graftline.training.recipe.choices import epochs, head_iterations, rates_of
-from graftline.training.recipe.facts import Facts, any_size, facts_of
+from graftline.training.recipe.facts import RecipeInput, any_size, recipe_input
 from graftline.training.recipe.plans import (
     Rates,
     computed,
     control_length,
     control_training,
     cut_short,
+    examples_seen,
     feature_passes,
-    presentations,
     rates,
     resolve,
 )
 
 __all__ = [
-    "Facts",
     "Rates",
+    "RecipeInput",
     "any_size",
     "computed",
     "control_length",
     "control_training",
     "cut_short",
     "epochs",
-    "facts_of",
+    "examples_seen",
     "feature_passes",
     "head_iterations",
-    "presentations",
     "rates",
     "rates_of",
+    "recipe_input",
     "resolve",
 ]

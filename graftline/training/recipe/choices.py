@@ -6,7 +6,7 @@ from typing import Any
 
 from graftline.config import Feature, Strategy, Structure, Training
 from graftline.config.strategies import L2, L2SP, CoTuning, Delta, Distill
-from graftline.training.recipe.facts import Facts
+from graftline.training.recipe.facts import RecipeInput
 
 ADAPTIVE = ("adamw", "adam", "rmsprop")
 NEW, CARRIED, CARRIED_SMALL, CARRIED_ATTENTION = 1e-3, 2e-4, 3e-4, 3e-5
@@ -25,10 +25,10 @@ AVERAGED_FROM = 200
 """Steps from which their average is worth it; it reaches over a twentieth of them."""
 
 Chosen = tuple[Any, str]
-Choice = Callable[[Training, Strategy | None, Facts], Chosen]
+Choice = Callable[[Training, Strategy | None, RecipeInput], Chosen]
 
 
-def is_drawn(strategy: Strategy | None, facts: Facts) -> bool:
+def is_drawn(strategy: Strategy | None, facts: RecipeInput) -> bool:
     """Whether what is trained begins with random weights."""
     return not facts.carried or isinstance(strategy, Structure)
 
@@ -54,7 +54,7 @@ def head_iterations(images: int) -> int:
     return min(60, max(20, 100_000 // max(1, images)))
 
 
-def _epochs(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+def _epochs(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
     if isinstance(strategy, Feature):
         views = f" in {strategy.views} views" if strategy.views > 1 else ""
         return (
@@ -69,18 +69,18 @@ def _epochs(training: Training, strategy: Strategy | None, facts: Facts) -> Chos
     )
 
 
-def rates_of(optimizer: str, strategy: Strategy | None, facts: Facts) -> tuple[float, float]:
+def rates_of(optimizer: str, strategy: Strategy | None, facts: RecipeInput) -> tuple[float, float]:
     """Returns the peak rates of new and of carried layers: ten times as high for sgd and gd."""
     factor = 1 if optimizer in ADAPTIVE else 10
     carried = CARRIED_SMALL if facts.small else CARRIED_ATTENTION if facts.attention else CARRIED
     return NEW * factor, (NEW if is_drawn(strategy, facts) else carried) * factor
 
 
-def _new_rate(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+def _new_rate(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
     return rates_of(training.optimizer, strategy, facts)[0], f"for new layers, by {training.optimizer}"
 
 
-def _carried_rate(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+def _carried_rate(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
     if is_drawn(strategy, facts):
         return rates_of(training.optimizer, strategy, facts)[1], "as new layers: all weights are random"
     why = (
@@ -93,7 +93,7 @@ def _carried_rate(training: Training, strategy: Strategy | None, facts: Facts) -
     return rates_of(training.optimizer, strategy, facts)[1], f"for carried layers: {why}"
 
 
-def _decay(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+def _decay(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
     if isinstance(strategy, L2 | L2SP | Delta):
         return 0.0, f"{strategy.name} holds the weights by its own penalty"
     if training.optimizer == "adamw":
@@ -102,7 +102,7 @@ def _decay(training: Training, strategy: Strategy | None, facts: Facts) -> Chose
     return {"sgd": 1e-4, "gd": 0.0}.get(training.optimizer, 1e-5), f"in the gradient of {training.optimizer}"
 
 
-def _augment(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+def _augment(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
     side = min(facts.image_shape[1:])
     if facts.task == "regression":
         return "shift", "crops and mirrors would change the values"
@@ -111,11 +111,11 @@ def _augment(training: Training, strategy: Strategy | None, facts: Facts) -> Cho
     return "crop", f"images of {side} pixels"
 
 
-def _mixup(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+def _mixup(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
     return _mixed(facts) or (0.1, f"{facts.images:,} images, from {MIXED_FROM:,} on")
 
 
-def _cutmix(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+def _cutmix(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
     if facts.task == "regression":
         return 0.0, "no part of an image has a part of its value"
     off = _mixed(facts)
@@ -124,13 +124,13 @@ def _cutmix(training: Training, strategy: Strategy | None, facts: Facts) -> Chos
     return off or (1.0, f"{facts.images:,} images and {training.epochs} epochs")
 
 
-def _mixed(facts: Facts) -> Chosen | None:
+def _mixed(facts: RecipeInput) -> Chosen | None:
     if facts.small:
         return 0.0, "a small network underfits rather"
     return None if facts.images >= MIXED_FROM else (0.0, f"{facts.images:,} images, under {MIXED_FROM:,}")
 
 
-def _smoothing(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+def _smoothing(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
     if facts.task != "classification":
         return 0.0, f"{facts.task} has no one class to take from"
     if isinstance(strategy, Feature):
@@ -140,7 +140,7 @@ def _smoothing(training: Training, strategy: Strategy | None, facts: Facts) -> C
     return 0.1, f"{facts.classes} classes"
 
 
-def _average(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+def _average(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
     a_pass = 1 if training.optimizer == "gd" else math.ceil(facts.images / training.batch_size)
     steps = (training.epochs or 1) * a_pass
     if steps < AVERAGED_FROM:
@@ -148,7 +148,7 @@ def _average(training: Training, strategy: Strategy | None, facts: Facts) -> Cho
     return min(0.9998, round(1 - 20 / steps, 4)), f"over about a twentieth of {steps:,} steps"
 
 
-def _patience(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+def _patience(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
     if facts.val < PATIENT_FROM:
         return 0, f"{facts.val} validation images of the rarest class, under {PATIENT_FROM}: the last weights are kept"
     return (
@@ -157,7 +157,7 @@ def _patience(training: Training, strategy: Strategy | None, facts: Facts) -> Ch
     )
 
 
-def _balance(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+def _balance(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
     if facts.task != "classification":
         return "none", f"{facts.task} has no classes to balance"
     if facts.ratio < WEIGHTS_FROM:
@@ -168,7 +168,7 @@ def _balance(training: Training, strategy: Strategy | None, facts: Facts) -> Cho
     return ("sampler" if sampler and training.optimizer != "gd" else "weights"), why
 
 
-def _resolution(training: Training, strategy: Strategy | None, facts: Facts) -> Chosen:
+def _resolution(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
     return facts.side or min(facts.image_shape[1:]), "pixels, the shorter side of the network's input"
 
 

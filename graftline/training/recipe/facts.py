@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graftline.config import Predicted
+from graftline.config import TaskName
 from graftline.data.dataset import Dataset
 from graftline.models.checkpoint import InputContract
 
@@ -30,7 +30,7 @@ CONVOLUTIONAL = (
 
 
 @dataclass(frozen=True)
-class Facts:
+class RecipeInput:
     """The size of the data, and the network."""
 
     images: int
@@ -47,7 +47,7 @@ class Facts:
     """Validation images of the rarest class; half of all where the task has no classes."""
     side: int = 0
     """Of the network's input in pixels, the shorter one; 0: of the stored images."""
-    task: Predicted = "classification"
+    task: TaskName = "classification"
 
     @property
     def small(self) -> bool:
@@ -66,7 +66,7 @@ def any_size(backbone: str) -> bool:
     return backbone.removeprefix("timm/").startswith(CONVOLUTIONAL)
 
 
-def facts_of(data: Dataset, backbone: str, contract: InputContract, *, carried: bool) -> Facts:
+def recipe_input(data: Dataset, backbone: str, contract: InputContract, *, carried: bool) -> RecipeInput:
     """Reads them off a dataset artifact.
 
     Args:
@@ -76,7 +76,7 @@ def facts_of(data: Dataset, backbone: str, contract: InputContract, *, carried: 
         carried: Whether it has a source's weights.
     """
     task = data.manifest.task
-    facts = Facts(
+    facts = RecipeInput(
         len(data.train),
         data.manifest.image_shape,
         backbone,
@@ -91,4 +91,4 @@ def facts_of(data: Dataset, backbone: str, contract: InputContract, *, carried: 
     counts, held = (np.bincount(split.labels, minlength=facts.classes) for split in (data.train, data.val))
     present = counts[counts > 0]
     ratio = float(present.max() / present.min()) if len(present) else 1.0
-    return Facts(**{**vars(facts), "ratio": ratio, "val": int(held[counts > 0].min(initial=len(data.val)))})
+    return RecipeInput(**{**vars(facts), "ratio": ratio, "val": int(held[counts > 0].min(initial=len(data.val)))})

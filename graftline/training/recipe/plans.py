@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from graftline.config import Feature, Staged, Strategy, Training, Zero
 from graftline.config.strategies import Distill, Wise
 from graftline.training.recipe.choices import ADAPTIVE, CARRIED, CHOICES, NEW, head_iterations
-from graftline.training.recipe.facts import Facts
+from graftline.training.recipe.facts import RecipeInput
 from graftline.training.recipe.student import PATIENT
 
 HEAD_ONLY = ("epochs", "balance", "resolution")
@@ -35,7 +35,7 @@ def rates(training: Training) -> Rates:
     return Rates((new or NEW * factor) * training.rate_factor, (carried or CARRIED * factor) * training.rate_factor)
 
 
-def resolve(training: Training, strategy: Strategy | None, facts: Facts) -> tuple[Training, list[str]]:
+def resolve(training: Training, strategy: Strategy | None, facts: RecipeInput) -> tuple[Training, list[str]]:
     """Chooses all that a training leaves open.
 
     Args:
@@ -80,7 +80,7 @@ def _sentence(name: str, value: object, why: str) -> str:
     return f"{words} {'off' if value in (0, 'none') else shown}: {why}"
 
 
-def control_training(training: Training, longest: int, facts: Facts) -> tuple[Training, list[str]]:
+def control_training(training: Training, longest: int, facts: RecipeInput) -> tuple[Training, list[str]]:
     """Returns how the control is trained, and why.
 
     Its optimizer is the candidates' where that is adaptive; else AdamW, which the control's rates are made for: a weak
@@ -111,7 +111,7 @@ def cut_short(why: list[str], epochs: int, reason: str) -> list[str]:
     return [_sentence("epochs", epochs, reason) if re.match(r"\d+ epochs: ", line) else line for line in why]
 
 
-def presentations(strategy: Strategy, training: Training, images: int) -> int:
+def examples_seen(strategy: Strategy, training: Training, images: int) -> int:
     """Returns how many images a candidate will show to gradients, at most; each view of one counts.
 
     Args:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from graftline.runtime.signals import handled, leave
 from graftline.training.processes import ranks
-from graftline.training.resume.saves import Saved, Saves
+from graftline.training.resume.saves import StateStore, TrainingState
 
 EVERY = 60.0
 """Seconds between two saves."""
@@ -25,7 +25,7 @@ State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Cell:
+class JournalEntry:
     """What one part has come to."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Journal:
     """
 
     def __init__(
-        self, saves: Saves | None = None, every: float = EVERY, identity: dict[str, Any] | None = None
+        self, saves: StateStore | None = None, every: float = EVERY, identity: dict[str, Any] | None = None
     ) -> None:
         """Opens a journal with what the saves' newest state holds.
 
@@ -53,7 +53,7 @@ class Journal:
             identity: What makes the training itself, as JSON, for whoever writes a state elsewhere.
         """
         self._saves, self._every, self.identity = saves, every, identity or {}
-        self._cells: dict[str, Cell] = _cells(saves.newest()) if saves is not None else {}
+        self._cells: dict[str, JournalEntry] = _cells(saves.newest()) if saves is not None else {}
         self._prefix = ""
         self._clock = _Clock(time.monotonic())
 
@@ -64,7 +64,7 @@ class Journal:
         inner._prefix = f"{self._prefix}{name}/"
         return inner
 
-    def get(self, part: str) -> Cell | None:
+    def get(self, part: str) -> JournalEntry | None:
         """Returns what a part has come to, None where it has not begun."""
         return self._cells.get(self._prefix + part)
 
@@ -73,7 +73,7 @@ class Journal:
         """Whether anything is kept."""
         return self._saves is not None
 
-    def tick(self, part: str, state: Callable[[], Cell]) -> None:
+    def tick(self, part: str, state: Callable[[], JournalEntry]) -> None:
         """Says that a part under way could be saved now; it is where the time has come or the process shall stop.
 
         Args:
@@ -90,7 +90,7 @@ class Journal:
             self.save()
         self.leave_if_told()
 
-    def put(self, part: str, cell: Cell) -> None:
+    def put(self, part: str, cell: JournalEntry) -> None:
         """Keeps what a part has come to; it is saved with the next tick or `save`.
 
         Args:
@@ -109,7 +109,7 @@ class Journal:
         """Returns tensors that are made once and then kept to the end, such as a penalty's weights."""
         found = self.get(part)
         if found is None:
-            found = Cell(tensors={key: value.detach().clone() for key, value in make().items()}, done=True)
+            found = JournalEntry(tensors={key: value.detach().clone() for key, value in make().items()}, done=True)
             self.put(part, found)
         return found.tensors
 
@@ -121,7 +121,7 @@ class Journal:
         if name in self._cells:
             self._cells[name] = replace(self._cells[name], tensors={})
 
-    def state(self) -> Saved:
+    def state(self) -> TrainingState:
         """Returns all that is kept, as one state."""
         return _saved(self._cells)
 
@@ -174,14 +174,14 @@ class _Clock:
     """Signals by which the process was told to stop."""
 
 
-def _saved(cells: dict[str, Cell]) -> Saved:
+def _saved(cells: dict[str, JournalEntry]) -> TrainingState:
     values = {name: {"values": cell.values, "done": cell.done, "whole": cell.whole} for name, cell in cells.items()}
-    return Saved(
+    return TrainingState(
         values, {f"{name}//{key}": value for name, cell in cells.items() for key, value in cell.tensors.items()}
     )
 
 
-def _cells(saved: Saved | None) -> dict[str, Cell]:
+def _cells(saved: TrainingState | None) -> dict[str, JournalEntry]:
     if saved is None:
         return {}
     tensors: dict[str, State] = {name: {} for name in saved.values}
@@ -189,5 +189,6 @@ def _cells(saved: Saved | None) -> dict[str, Cell]:
         name, _, inner = key.partition("//")
         tensors[name][inner] = value
     return {
-        name: Cell(told["values"], tensors[name], told["done"], told["whole"]) for name, told in saved.values.items()
+        name: JournalEntry(told["values"], tensors[name], told["done"], told["whole"])
+        for name, told in saved.values.items()
     }

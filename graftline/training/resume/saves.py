@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Saved:
+class TrainingState:
     """One state of a training."""
 
     values: dict[str, Any]
@@ -16,13 +16,13 @@ class Saved:
     """May be live: whoever writes them does so before the next step."""
 
 
-class Saves(Protocol):
+class StateStore(Protocol):
     """A place for states."""
 
-    def newest(self) -> Saved | None:
+    def newest(self) -> TrainingState | None:
         """Returns the newest whole state, None where there is none."""
 
-    def write(self, saved: Saved) -> None:
+    def write(self, saved: TrainingState) -> None:
         """Keeps one more state. A place that is full or does not answer costs the state, never the training."""
 
     def close(self) -> None:
@@ -32,7 +32,7 @@ class Saves(Protocol):
 class Continued:
     """Saves that start, as long as they have no state of their own, from one of elsewhere."""
 
-    def __init__(self, first: Saved | None, saves: Saves | None) -> None:
+    def __init__(self, first: TrainingState | None, saves: StateStore | None) -> None:
         """Puts a state before saves.
 
         Args:
@@ -41,11 +41,11 @@ class Continued:
         """
         self._first, self._saves = first, saves
 
-    def newest(self) -> Saved | None:
+    def newest(self) -> TrainingState | None:
         """Returns the newest state of the saves, else the first one."""
         return (self._saves.newest() if self._saves is not None else None) or self._first
 
-    def write(self, saved: Saved) -> None:
+    def write(self, saved: TrainingState) -> None:
         """Keeps one more state in the saves."""
         if self._saves is not None:
             self._saves.write(saved)

@@ -10,8 +10,8 @@ from graftline.config import Columns
 from graftline.data.formats import cifar
 from graftline.data.formats.cifar import FORMAT
 from graftline.data.formats.cifar.pickles import unpickled
-from graftline.data.formats.location import Place
-from graftline.data.formats.raw import Raw
+from graftline.data.formats.location import DataLocation
+from graftline.data.formats.raw import RawDataset
 from graftline.runtime.errors import RefusedError
 from tests.builders.raw_data import at, cifar_binary, cifar_python, folder_of, tar_of, zip_of
 from tests.builders.raw_records import cifar100_binary, cifar100_python
@@ -153,8 +153,8 @@ def test_a_damaged_batch_in_a_zip_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def read(path: Path, label: str | None = None) -> Raw:
-    with FORMAT.read(Place(str(path), path, None, Columns(label=label))) as raw:
+def read(path: Path, label: str | None = None) -> RawDataset:
+    with FORMAT.read(DataLocation(str(path), path, None, Columns(label=label))) as raw:
         return raw
 
 

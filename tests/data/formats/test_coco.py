@@ -7,8 +7,8 @@ import pytest
 from graftline.config import Columns
 from graftline.data.formats import image_folder
 from graftline.data.formats.coco import FORMAT
-from graftline.data.formats.location import Place, place_of
-from graftline.data.formats.raw import Raw
+from graftline.data.formats.location import DataLocation, data_location
+from graftline.data.formats.raw import RawDataset
 from graftline.runtime.errors import RefusedError
 from tests.builders.fake_bucket import Bucket, serving
 from tests.builders.raw_data import PLAIN, at, folder_of, pictures, png, tar_of, zip_of
@@ -18,8 +18,8 @@ LABELS = {f"{number}.png": [1 + number % 2] for number in range(6)}
 NESTED = 100_000
 
 
-def read(path: Path, **columns: str) -> Raw:
-    with FORMAT.read(Place(str(path), path, None, Columns(**columns))) as raw:
+def read(path: Path, **columns: str) -> RawDataset:
+    with FORMAT.read(DataLocation(str(path), path, None, Columns(**columns))) as raw:
         return raw
 
 
@@ -33,7 +33,7 @@ def beside(folder: Path, content: bytes, names: list[str] | None = None) -> Path
     return folder_of(folder, {**pictures(list(LABELS) if names is None else names), "annotations.json": content})
 
 
-def faults(raw: Raw) -> dict[str, str]:
+def faults(raw: RawDataset) -> dict[str, str]:
     return {fault.file: fault.why for fault in raw.faults}
 
 
@@ -126,7 +126,7 @@ def test_many_categories_are_not_all_listed(tmp_path: Path) -> None:
 
 def test_for_multilabel_an_image_has_all_its_categories(tmp_path: Path) -> None:
     place = beside(tmp_path, coco({**LABELS, "0.png": [1, 1, 3], "1.png": [2, 1], "2.png": []}))
-    with FORMAT.read(Place(str(place), place, task="multilabel")) as raw:
+    with FORMAT.read(DataLocation(str(place), place, task="multilabel")) as raw:
         assert (raw.task, raw.classes, raw.faults) == ("multilabel", ["cat", "dog", "owl"], [])
         assert {sample.key: sample.label for sample in raw.samples} == {
             "0.png": '["cat","owl"]',
@@ -201,7 +201,7 @@ def test_in_a_bucket_only_what_is_asked_for_is_fetched(tmp_path: Path, bucket: B
         f"coco/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
     (tmp_path / "here").mkdir()
-    place = place_of("gs://bucket/coco", tmp_path / "here")
+    place = data_location("gs://bucket/coco", tmp_path / "here")
     assert FORMAT.found(place)
     with FORMAT.read(place) as raw:
         assert not list((tmp_path / "here").rglob("*.png"))
@@ -212,7 +212,7 @@ def test_in_a_bucket_only_what_is_asked_for_is_fetched(tmp_path: Path, bucket: B
 
 def test_a_json_alone_in_a_bucket_is_refused(tmp_path: Path, bucket: Bucket) -> None:
     bucket.objects = {"coco/a.json": coco(LABELS)}
-    place = place_of("gs://bucket/coco/a.json", tmp_path)
+    place = data_location("gs://bucket/coco/a.json", tmp_path)
     assert FORMAT.names is not None
     assert FORMAT.names(place) == []
     with (

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graftline.data.formats.coco import FORMAT, annotations
-from graftline.data.formats.raw import Raw
+from graftline.data.formats.raw import RawDataset
 from graftline.runtime.errors import RefusedError
 from tests.builders.raw_data import at, folder_of, pictures, png, zip_of
 from tests.builders.raw_records import coco
@@ -18,7 +18,7 @@ LABELS = {f"{number}.png": [1 + number % 2] for number in range(6)}
 NESTED = 100_000
 
 
-def read(path: Path) -> Raw:
+def read(path: Path) -> RawDataset:
     with FORMAT.read(at(path)) as raw:
         return raw
 
@@ -33,7 +33,7 @@ def beside(folder: Path, content: bytes) -> Path:
     return folder_of(folder, {**pictures(list(LABELS)), "annotations.json": content})
 
 
-def faults(raw: Raw) -> dict[str, str]:
+def faults(raw: RawDataset) -> dict[str, str]:
     return {fault.file: fault.why for fault in raw.faults}
 
 

@@ -5,12 +5,12 @@ import pytest
 
 from graftline.data.formats.checks import check, keep
 from graftline.data.formats.image_folder import FORMAT
-from graftline.data.formats.raw import Raw
+from graftline.data.formats.raw import RawDataset
 from graftline.runtime.errors import RefusedError
 from tests.builders.raw_data import PLAIN, SPLIT, at, folder_of, pictures
 
 
-def read(place: Path) -> Raw:
+def read(place: Path) -> RawDataset:
     with FORMAT.read(at(place)) as raw:
         return raw
 

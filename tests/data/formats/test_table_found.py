@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from graftline.data.formats import image_folder
-from graftline.data.formats.location import Place, place_of
-from graftline.data.formats.raw import Raw
+from graftline.data.formats.location import DataLocation, data_location
+from graftline.data.formats.raw import RawDataset
 from graftline.data.formats.table import FORMAT
 from graftline.runtime.errors import RefusedError
 from tests.builders.fake_bucket import Bucket, serving
@@ -71,7 +71,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
         yield found
 
 
-def whole(place: Place) -> tuple[Raw, list[bytes]]:
+def whole(place: DataLocation) -> tuple[RawDataset, list[bytes]]:
     """A table and its images, fetched in one go."""
     with FORMAT.read(place) as raw:
         raw.fetch(raw.samples)
@@ -81,7 +81,7 @@ def whole(place: Place) -> tuple[Raw, list[bytes]]:
 def test_a_table_in_a_prefix(tmp_path: Path, bucket: Bucket) -> None:
     bucket.objects.update({f"pets/{name}": content for name, content in pictures(PLAIN).items()})
     bucket.objects["pets/labels.csv"] = csv_of([*ROWS, ("gone.png", "ants"), ("../x.png", "ants")]).encode()
-    place = place_of("gs://bucket/pets", tmp_path)
+    place = data_location("gs://bucket/pets", tmp_path)
     assert FORMAT.found(place)
     raw, images = whole(place)
     assert facts(raw) == ROWS
@@ -94,7 +94,7 @@ def test_a_table_in_a_prefix(tmp_path: Path, bucket: Bucket) -> None:
 def test_a_table_by_itself_names_objects_beside_it(tmp_path: Path, bucket: Bucket) -> None:
     bucket.objects.update({f"pets/{name}": content for name, content in pictures(PLAIN).items()})
     bucket.objects["pets/labels.csv"] = csv_of([*ROWS, ("gone.png", "ants"), ("x" * 300, "ants")]).encode()
-    place = place_of("gs://bucket/pets/labels.csv", tmp_path)
+    place = data_location("gs://bucket/pets/labels.csv", tmp_path)
     assert FORMAT.found(place)
     with FORMAT.read(place) as raw:
         assert facts(raw) == [*ROWS, ("gone.png", "ants")]
@@ -115,7 +115,7 @@ def test_rows_of_a_local_table_that_are_uris(tmp_path: Path, bucket: Bucket) -> 
     rows = [(f"gs://bucket/far/{name}", label) for name, label in ROWS]
     table = table_in(tmp_path, csv_of([*rows, ("ants/0.png", "ants")]))
     for where in (table, tmp_path):
-        raw, images = whole(place_of(str(where), tmp_path / "scratch"))
+        raw, images = whole(data_location(str(where), tmp_path / "scratch"))
         assert facts(raw) == [*rows, ("ants/0.png", "ants")]
         assert images == [*pictures(PLAIN).values(), pictures(PLAIN)["ants/0.png"]]
     with FORMAT.read(at(table)) as raw, pytest.raises(RefusedError, match="its rows name objects in buckets; give a"):

@@ -5,24 +5,24 @@ from typing import Any
 
 import pytest
 
-from graftline.config import Columns, Predicted
+from graftline.config import Columns, TaskName
 from graftline.data.formats import FORMATS, choose
 from graftline.data.formats.checks import check, keep
-from graftline.data.formats.location import Place
-from graftline.data.formats.raw import Raw
+from graftline.data.formats.location import DataLocation
+from graftline.data.formats.raw import RawDataset
 from graftline.runtime.errors import RefusedError
 from tests.builders.raw_data import PLAIN, at, folder_of, pictures
 from tests.builders.tables import csv_of, embedded, faults, jsonl_of, parquet_of, table_in
 
 
-def whole(path: Path, task: Predicted, **columns: Any) -> Raw:
-    place = Place(str(path), path, None, Columns(**columns), task=task)
+def whole(path: Path, task: TaskName, **columns: Any) -> RawDataset:
+    place = DataLocation(str(path), path, None, Columns(**columns), task=task)
     with choose("auto", place).read(place) as raw:
         check(raw, str(path), labelled=True, task=task)
         return raw
 
 
-def labels(raw: Raw) -> list[str]:
+def labels(raw: RawDataset) -> list[str]:
     return [sample.label for sample in raw.samples]
 
 
@@ -164,13 +164,13 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
         ([("cat|dog",), ("cat",)], "multilabel", "fewer than two images have the label 'dog'"),
     ],
 )
-def test_what_nothing_can_be_learned_of(tmp_path: Path, rows: list[tuple[str]], task: Predicted, why: str) -> None:
+def test_what_nothing_can_be_learned_of(tmp_path: Path, rows: list[tuple[str]], task: TaskName, why: str) -> None:
     with pytest.raises(RefusedError, match=why):
         whole(table(tmp_path, rows, "label"), task)
 
 
 @pytest.mark.parametrize("task", ["regression", "multilabel"])
-def test_classes_are_refused_for_another_task(tmp_path: Path, task: Predicted) -> None:
+def test_classes_are_refused_for_another_task(tmp_path: Path, task: TaskName) -> None:
     place = at(folder_of(tmp_path, pictures(PLAIN)))
     with (
         FORMATS["image_folder"].read(place) as raw,

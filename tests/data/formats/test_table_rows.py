@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graftline.data.formats.archive import FORMAT as ARCHIVE
-from graftline.data.formats.raw import Raw
+from graftline.data.formats.raw import RawDataset
 from graftline.data.formats.table import FORMAT
 from graftline.runtime.errors import RefusedError
 from tests.builders.raw_data import PLAIN, at, folder_of, pictures
 from tests.builders.tables import ROWS, content, csv_of, facts, faults, jsonl_of, placed, table_in
 
 
-def read(path: Path, /, **columns: str) -> Raw:
+def read(path: Path, /, **columns: str) -> RawDataset:
     with FORMAT.read(placed(path, **columns)) as raw:
         return raw
 

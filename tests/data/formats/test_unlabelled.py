@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from graftline.data.formats import FORMATS, choose
-from graftline.data.formats.location import place_of
+from graftline.data.formats.location import data_location
 from graftline.data.formats.naming.tree import SPLITS
-from graftline.data.formats.raw import Raw
+from graftline.data.formats.raw import RawDataset
 from graftline.data.formats.unlabelled import FORMAT
 from graftline.runtime.errors import RefusedError
 from tests.builders.fake_bucket import serving
@@ -15,7 +15,7 @@ from tests.builders.raw_data import PLAIN, SPLIT, at, folder_of, pictures, tar_o
 DEEP = ["1.png", "a/2.png", "a/b/c/3.JPEG", "train/4.webp"]
 
 
-def read(place: Path) -> Raw:
+def read(place: Path) -> RawDataset:
     with FORMAT.read(at(place)) as raw:
         return raw
 
@@ -96,7 +96,7 @@ def test_in_a_bucket_only_what_is_asked_for_is_fetched(tmp_path: Path, monkeypat
     with serving() as bucket:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", bucket.url)
         bucket.objects = {f"pets/{name}": content for name, content in pictures(DEEP).items()}
-        place = place_of("gs://bucket/pets", tmp_path)
+        place = data_location("gs://bucket/pets", tmp_path)
         with FORMAT.read(place) as raw:
             raw.fetch(raw.samples[:2])
             assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2

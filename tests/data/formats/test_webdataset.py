@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from graftline.config import Columns
 from graftline.data.formats import image_folder
-from graftline.data.formats.location import Place, place_of
-from graftline.data.formats.raw import Raw
+from graftline.data.formats.location import DataLocation, data_location
+from graftline.data.formats.raw import RawDataset
 from graftline.data.formats.webdataset import FORMAT, fields
 from graftline.data.images.decode import pixels
 from graftline.runtime.errors import RefusedError
@@ -21,13 +21,13 @@ from tests.builders.raw_data import PLAIN, at, folder_of, pictures, tar_of, zip_
 from tests.builders.raw_records import jpg, shards, wds
 
 
-def read(path: Path, **columns: str) -> Raw:
+def read(path: Path, **columns: str) -> RawDataset:
     """Reads to the end; images stay readable only where the shards are not compressed."""
-    with FORMAT.read(Place(str(path), path, None, Columns(**columns))) as raw:
+    with FORMAT.read(DataLocation(str(path), path, None, Columns(**columns))) as raw:
         return raw
 
 
-def faults(raw: Raw) -> dict[str, str]:
+def faults(raw: RawDataset) -> dict[str, str]:
     return {fault.file: fault.why for fault in raw.faults}
 
 
@@ -251,7 +251,7 @@ def test_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         bucket.objects = {f"wds/{path.name}": path.read_bytes() for path in (tmp_path / "set").iterdir()}
         bucket.objects["wds/classes.txt"] = b"owl\nant\n"
         (tmp_path / "here").mkdir()
-        place = place_of("gs://bucket/wds", tmp_path / "here")
+        place = data_location("gs://bucket/wds", tmp_path / "here")
         assert FORMAT.found(place)
         assert not any((tmp_path / "here").rglob("*.tar"))
         with FORMAT.read(place) as raw:

@@ -10,21 +10,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graftline.config import Columns
-from graftline.data.formats.location import Place
+from graftline.data.formats.location import DataLocation
 from graftline.data.formats.naming import class_list
-from graftline.data.formats.raw import Raw
+from graftline.data.formats.raw import RawDataset
 from graftline.data.formats.webdataset import FORMAT, fields
 from graftline.runtime.errors import RefusedError
 from tests.builders.raw_data import PLAIN, at, folder_of, pictures, png, tar_of
 from tests.builders.raw_records import jpg, shards, wds
 
 
-def read(path: Path, **columns: str) -> Raw:
-    with FORMAT.read(Place(str(path), path, None, Columns(**columns))) as raw:
+def read(path: Path, **columns: str) -> RawDataset:
+    with FORMAT.read(DataLocation(str(path), path, None, Columns(**columns))) as raw:
         return raw
 
 
-def faults(raw: Raw) -> dict[str, str]:
+def faults(raw: RawDataset) -> dict[str, str]:
     return {fault.file: fault.why for fault in raw.faults}
 
 

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from graftline.config import Head, Small, Training
 from graftline.models import checkpoint
-from graftline.models.checkpoint import CheckpointManifest, InputContract, Row
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest, InputContract
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.layers import layer_keys, layers
 from graftline.models.libraries.shapes import Unfilled
 from graftline.models.libraries.timm_models import made_by_timm
 from graftline.models.network import build
-from graftline.models.source import Initial, initial
+from graftline.models.source import InitialWeights, load_initial_weights
 from graftline.models.structure import structures
 from graftline.models.transfer.gate import transfer
 from graftline.runtime.errors import RefusedError
@@ -46,11 +46,11 @@ def saved(folder: Path, state: dict[str, Tensor], name: str = "w.safetensors") -
     return folder / name
 
 
-def loaded(path: Path, name: str, side: int, **changes: object) -> Initial:
-    return initial(job(path, f"timm/{name}", **changes), dataset((3, side, side)))
+def loaded(path: Path, name: str, side: int, **changes: object) -> InitialWeights:
+    return load_initial_weights(job(path, f"timm/{name}", **changes), dataset((3, side, side)))
 
 
-def image(start: Initial, count: int = 2) -> Tensor:
+def image(start: InitialWeights, count: int = 2) -> Tensor:
     return torch.randn(count, 3, start.input.height, start.input.width, generator=torch.Generator().manual_seed(5))
 
 
@@ -93,7 +93,7 @@ def test_layers_go_from_the_input_to_the_pool() -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_checkpoint_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
-    start = initial(job("random", f"timm/{name}"), dataset(count=4))
+    start = load_initial_weights(job("random", f"timm/{name}"), dataset(count=4))
     manifest = CheckpointManifest(
         name="it",
         backbone=start.backbone,
@@ -106,7 +106,7 @@ def test_a_checkpoint_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
         dataset_digest=None,
         config="",
         licence="",
-        row=Row(),
+        row=CandidateResult(),
     )
     checkpoint.write(tmp_path, manifest, start.network)
     network, _ = checkpoint.load(tmp_path)
@@ -258,7 +258,7 @@ def test_weights_for_each_place_of_an_image_name_their_size(tmp_path: Path) -> N
 
 def test_default_names_the_way_without_a_hub() -> None:
     with pytest.raises(RefusedError, match=r"weights of timm/resnet10t would have to come from a hub, which is never"):
-        initial(job("DEFAULT", "timm/resnet10t"), dataset())
+        load_initial_weights(job("DEFAULT", "timm/resnet10t"), dataset())
 
 
 @pytest.mark.parametrize(
@@ -271,13 +271,13 @@ def test_default_names_the_way_without_a_hub() -> None:
 )
 def test_an_unknown_name_names_its_neighbours(name: str, near: str) -> None:
     with pytest.raises(RefusedError, match=f"backbone: timm has no '{name}'; expected one of .* such as .*{near}"):
-        initial(job("random", f"timm/{name}"), dataset())
+        load_initial_weights(job("random", f"timm/{name}"), dataset())
 
 
 def test_without_the_extra_the_command_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(RefusedError, match=r"extra `timm`, which is not installed; pip install 'graftline\[timm\]'"):
-        initial(job("random", "timm/vit_medium_patch16_gap_240"), dataset())
+        load_initial_weights(job("random", "timm/vit_medium_patch16_gap_240"), dataset())
 
 
 def test_a_name_of_several_weights_says_whose_statistics_it_takes(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_a_name_of_several_weights_says_whose_statistics_it_takes(tmp_path: Path
 
 
 def test_random_weights_take_small_images_as_they_are() -> None:
-    start = initial(job("random", "timm/resnet10t"), dataset(count=4))
+    start = load_initial_weights(job("random", "timm/resnet10t"), dataset(count=4))
     assert (start.input.height, start.notes) == (32, [])
     assert made_by_timm(start.network.backbone)
 

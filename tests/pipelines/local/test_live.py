@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from graftline.config import Control, Full, Head, Staged, Training
-from graftline.config.jobs import Candidate, RaceJob
+from graftline.config.jobs import FinetuneJob, RaceJob
 from graftline.pipelines.local.forecast import Forecast
 from graftline.pipelines.local.live import Screen
-from graftline.pipelines.local.watch import Step, Watch
+from graftline.pipelines.local.watch import StepState, Watch
 from graftline.runtime import events
 
 LONG = "finetune-a-source-with-a-very-long-name-indeed-staged"
@@ -68,9 +68,9 @@ def test_half_a_line_is_left_for_the_next_look(tmp_path: Path):
 
 
 def test_time_left_goes_by_the_pace_since_the_first_progress():
-    step = Step("pretrain", began=0.0, first=(10.0, 0), done=25, total=100)
+    step = StepState("pretrain", began=0.0, first=(10.0, 0), done=25, total=100)
     assert step.left(now=15.0) == 15.0
-    assert Step("pretrain", total=100).left(now=15.0) is None
+    assert StepState("pretrain", total=100).left(now=15.0) is None
 
 
 def draw(tmp_path: Path, *, terminal: bool) -> str:
@@ -87,8 +87,8 @@ def draw(tmp_path: Path, *, terminal: bool) -> str:
     return file.getvalue()
 
 
-def candidate(name: str, **more: Any) -> Candidate:
-    return Candidate(
+def candidate(name: str, **more: Any) -> FinetuneJob:
+    return FinetuneJob(
         name=name,
         source="s",
         strategy=None if name == "control" else Full(),
@@ -135,7 +135,7 @@ def test_heads_on_cached_features_take_no_time_and_a_capped_control_less(tmp_pat
     now = time.time()
     watch, forecast = Watch(tmp_path, ["plan"]), Forecast(seeds=1)
     staged = candidate("staged").model_copy(update={"strategy": Staged()})
-    control = candidate("control").model_copy(update={"control": Control(max_presentations=300)})
+    control = candidate("control").model_copy(update={"control": Control(max_examples_seen=300)})
     forecast.plan(RaceJob(images=100), [staged, control])
     forecast.listed("finetune", [staged, control])
     assert forecast.known == {"finetune-staged": 100 + 1300, "finetune-control": 1.5 * 300}

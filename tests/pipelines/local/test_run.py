@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from graftline.config.jobs import Candidate, PretrainJob, check_dag
+from graftline.config.jobs import FinetuneJob, PretrainJob, check_dag
 from graftline.pipelines.local import cache, outcome, runners
 from graftline.pipelines.local.run import RunResult, run_local
 from graftline.runtime import code_version
@@ -66,13 +66,13 @@ def test_every_candidate_received_its_own_job(two_runs):
     result, _ = two_runs
     inputs = set()
     for name in CANDIDATES:
-        candidate = Candidate.model_validate_json(received(result, f"finetune-{name}")["candidate"])
+        candidate = FinetuneJob.model_validate_json(received(result, f"finetune-{name}")["candidate"])
         assert candidate.name == name
         assert f"{candidate.source}-{candidate.strategy_name}" == name or candidate.is_control
         inputs.add(candidate.inputs)
     assert inputs == {received(result, "select")["inputs"]}
     for name in ("one-full", "control"):
-        again = Candidate.model_validate_json(received(result, f"confirm-{name}-seed1")["candidate"])
+        again = FinetuneJob.model_validate_json(received(result, f"confirm-{name}-seed1")["candidate"])
         assert (again.name, again.seed, again.inputs) == (f"{name}-seed1", 1, inputs.copy().pop())
 
 
@@ -295,7 +295,7 @@ def test_a_tournament_trains_rung_by_rung_and_is_found_in_the_cache(tmp_path: Pa
         "rung3-control",
     }
     until = {
-        step: Candidate.model_validate_json(received(first, step)["candidate"]).until
+        step: FinetuneJob.model_validate_json(received(first, step)["candidate"]).until
         for step in ("rung1-one-full", "rung2-one-full", "rung3-one-full")
     }
     assert list(until.values()) == [10, 30, None]

@@ -12,7 +12,7 @@ import time
 import types
 from pathlib import Path
 
-from graftline.config.jobs import Candidate, RaceJob, jobs_of
+from graftline.config.jobs import FinetuneJob, RaceJob, jobs_of
 from graftline.runtime import events
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import NAME, Manifest, digest_file, digest_text, identity, write
@@ -117,7 +117,7 @@ def plan(job, *, sources, dataset, out):
         _write(out / "sources" / label, (source / "content.txt").read_text())
     pairs = [(label, strategy) for label in labels for strategy in job.strategies] + [(labels[0], None)]
     made = [
-        Candidate(
+        FinetuneJob(
             name=f"{label}-{strategy.name}" if strategy else "control",
             source=label,
             strategy=strategy,
@@ -149,7 +149,7 @@ def finetune(job, *, sources, dataset, out, earlier=None):
 def halve(job, *, candidates, before=None, out):
     _work("halve")
     texts = [(candidate / "content.txt").read_text() for candidate in candidates]
-    kept = [Candidate.model_validate_json(text.splitlines()[0]) for text in texts][:-1]
+    kept = [FinetuneJob.model_validate_json(text.splitlines()[0]) for text in texts][:-1]
     for each, text in zip(kept, texts, strict=False):
         _write(out / each.name, text)
     _write(out / "race", "race")
@@ -162,7 +162,7 @@ def select(job, *, candidates, chosen, control, out, race=None):
     _work("select")
     assert race is None or (race / "race" / "content.txt").is_file()
     texts = [(candidate / "content.txt").read_text() for candidate in candidates]
-    found = [Candidate.model_validate_json(text.splitlines()[0]) for text in texts]
+    found = [FinetuneJob.model_validate_json(text.splitlines()[0]) for text in texts]
     _write(chosen, texts[0])
     _write(control, next(text for text, c in zip(texts, found, strict=True) if c.is_control))
     _write(out, "chosen")

@@ -10,7 +10,7 @@ import torch
 from graftline.models.checkpoint import InputContract
 from graftline.models.network import build
 from graftline.release.onnx import export, model_file
-from graftline.release.onnx.model_file import Facts
+from graftline.release.onnx.model_file import ModelMetadata
 from graftline.release.onnx.parity import compare
 
 CLASSES = ["ant", "bee", "<b>&"]
@@ -38,12 +38,12 @@ SLOW = {
 }
 
 
-def facts_for(backbone: str, stored: tuple[int, int, int], side: int, temperature: float = 1.7) -> Facts:
+def facts_for(backbone: str, stored: tuple[int, int, int], side: int, temperature: float = 1.7) -> ModelMetadata:
     channels = stored[0] if backbone in {"mlp", "cnn", "rnn"} else 3
     contract = InputContract(
         stored=stored, channels=channels, height=side, width=side, mean=[0.45] * channels, std=[0.22] * channels
     )
-    return Facts(
+    return ModelMetadata(
         classes=CLASSES,
         input=contract,
         temperature=temperature,

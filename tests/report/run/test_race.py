@@ -10,14 +10,14 @@ from graftline.report.run import artifacts as runs
 from graftline.report.run import candidates, page, race
 from graftline.report.run.artifacts import Run
 from graftline.report.run.summary import summary
-from graftline.selection.tournament.race import Stand
+from graftline.selection.tournament.race import RungResult
 from tests.builders.artifacts import HOSTILE, write_run
 
 PARTS = ("dataset", "sources", "selection", "chosen", "control", "evaluation", "onnx", "gate")
 ENDS = [80, 320, 1040]
 
 
-def stands(chosen: str, others: list[str]) -> list[Stand]:
+def stands(chosen: str, others: list[str]) -> list[RungResult]:
     """One chosen, one finalist close behind, one that was through, the others left by and by."""
     found = []
     for place, name in enumerate([chosen, *others]):
@@ -27,12 +27,12 @@ def stands(chosen: str, others: list[str]) -> list[Stand]:
             if through and rung > 1:
                 continue
             found.append(
-                Stand(
+                RungResult(
                     name=name,
                     rung=rung,
                     score=0.5 + 0.1 * rung - 0.002 * place,
                     error=0.02,
-                    presentations=ENDS[rung - 1],
+                    examples_seen=ENDS[rung - 1],
                     train_seconds=1.0 * rung,
                     status="ok",
                     over=rung == 3 or through,
@@ -40,12 +40,12 @@ def stands(chosen: str, others: list[str]) -> list[Stand]:
                 )
             )
     found.append(
-        Stand(
+        RungResult(
             name="went-wrong",
             rung=1,
             score=None,
             error=None,
-            presentations=0,
+            examples_seen=0,
             train_seconds=0.0,
             status="diverged",
             over=False,
@@ -106,7 +106,7 @@ def test_who_left_is_not_among_the_candidates_side_by_side(run: Run) -> None:
 
 def test_the_summary_says_how_far_each_came(run: Run) -> None:
     found = summary(run)
-    assert [rung["presentations"] for rung in found["rungs"]] == ENDS
+    assert [rung["examples_seen"] for rung in found["rungs"]] == ENDS
     rows = {row["name"]: row for row in found["candidates"]}
     assert rows[run.selection.chosen]["rung"] == 3
     assert "rung" not in rows["control"]

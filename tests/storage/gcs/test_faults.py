@@ -9,7 +9,7 @@ import pytest
 
 from graftline.runtime.errors import RefusedError
 from graftline.storage import access
-from graftline.storage.access import Entry
+from graftline.storage.access import FileInfo
 from graftline.storage.gcs import partial_files
 from graftline.storage.gcs.partial_files import Wanted
 from tests.builders.fake_bucket import ALWAYS, Bucket, How, What
@@ -252,7 +252,7 @@ def test_objects_whose_names_cannot_be_files_are_refused(bucket: Bucket, tmp_pat
         access.local("gs://bucket/set", tmp_path)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(RefusedError, match=why):
-        access.fetch("gs://bucket/set", [Entry(name.removeprefix("set/"), 1, "AAAAAA==", 1)], tmp_path)
+        access.fetch("gs://bucket/set", [FileInfo(name.removeprefix("set/"), 1, "AAAAAA==", 1)], tmp_path)
 
 
 def test_an_object_that_has_the_name_of_a_folder_is_refused(bucket: Bucket, tmp_path: Path) -> None:

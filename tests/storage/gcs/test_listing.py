@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from graftline.storage import access
-from graftline.storage.access import Entry
+from graftline.storage.access import FileInfo
 from tests.builders.fake_bucket import Bucket
 
 MANY = 100_000
@@ -15,7 +15,7 @@ def test_100_000_objects_cost_a_listing_and_no_download(bucket: Bucket) -> None:
     bucket.objects = {f"set/{number % 100:02}/{number:06}.jpg": b"picture" for number in range(MANY)}
     entries = access.listing("gs://bucket/set")
     assert len(entries) == MANY
-    assert entries[0] == Entry("00/000000.jpg", 7, entries[1].crc32c, 1)
+    assert entries[0] == FileInfo("00/000000.jpg", 7, entries[1].crc32c, 1)
     assert [what for what, _, _ in bucket.asked] == ["about"] + ["list"] * (MANY // bucket.page)
 
 
@@ -31,7 +31,7 @@ def test_neighbours_and_folder_markers_are_not_listed(bucket: Bucket) -> None:
 def test_a_single_object_has_its_own_name_and_generation(bucket: Bucket, tmp_path: Path) -> None:
     bucket.objects["folder/a"] = b"1"
     bucket.replace("folder/a", b"123456789")
-    assert access.listing("gs://bucket/folder/a") == [Entry("a", 9, "4waSgw==", 2)]
+    assert access.listing("gs://bucket/folder/a") == [FileInfo("a", 9, "4waSgw==", 2)]
     access.fetch("gs://bucket/folder/a", access.listing("gs://bucket/folder/a"), tmp_path)
     assert (tmp_path / "a").read_bytes() == b"123456789"
 

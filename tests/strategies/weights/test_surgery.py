@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from graftline.config import Control, Feature, Full, Head, Small, Training
-from graftline.config.jobs import Candidate, PretrainJob
+from graftline.config.jobs import FinetuneJob, PretrainJob
 from graftline.data import dataset as datasets
 from graftline.models import checkpoint
 from graftline.models.network import build
@@ -14,19 +14,19 @@ from graftline.steps.pretrain import pretrain
 from graftline.strategies import feature, full
 from graftline.strategies.weights.carry import Carried, carried
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import Start, Surgery, Task, Trained
+from graftline.training.contract import SourceModel, StrategyInput, StrategyResult, Surgery
 from graftline.training.validation import outputs, score
 from tests.builders.training import CLASSES, CPU, artifact, contract, start, task
 
 MIXED = ["three", "four", "one"]
 
 
-def rows(found: Carried | Start) -> tuple[Tensor, Tensor]:
+def rows(found: Carried | SourceModel) -> tuple[Tensor, Tensor]:
     state = found.network.state_dict()
     return state["head.out.weight"], state["head.out.bias"]
 
 
-def of(source: Start, classes: list[str], **changes: object) -> Carried:
+def of(source: SourceModel, classes: list[str], **changes: object) -> Carried:
     return carried(task("full", source, classes=classes, **changes), head=True)
 
 
@@ -83,7 +83,7 @@ def test_an_architectures_own_single_layer_gives_rows_too() -> None:
     made = contract("mobilenet_v2", side=32, channels=3)
     network = build("mobilenet_v2", 3, input=made, source_head=True)
     manifest = start().manifest.model_copy(update={"backbone": "mobilenet_v2", "input": made, "source_head": True})
-    source = Start(network.eval(), manifest)
+    source = SourceModel(network.eval(), manifest)
     found = of(source, MIXED, head=Head())
     assert torch.equal(
         found.network.state_dict()["head.out.weight"][[0, 2]], network.state_dict()["head.1.weight"][[2, 0]]
@@ -95,7 +95,7 @@ def test_an_architectures_own_deep_head_gives_none() -> None:
     made = contract("mobilenet_v3_small", side=32, channels=3)
     network = build("mobilenet_v3_small", 3, input=made, source_head=True)
     update = {"backbone": "mobilenet_v3_small", "input": made, "source_head": True}
-    found = of(Start(network.eval(), start().manifest.model_copy(update=update)), CLASSES, head=Head())
+    found = of(SourceModel(network.eval(), start().manifest.model_copy(update=update)), CLASSES, head=Head())
     assert found.surgery.kept == []
     assert "head.out.weight" in found.transferred.reinitialised
 
@@ -115,8 +115,8 @@ def test_a_retrain_with_new_classes_keeps_the_old_ones_better_than_a_new_head() 
     manifest = start().manifest
     few = Training(epochs=1, augment="none", batch_size=12, learning_rate=2e-4)
     # The same pictures in both; the source knows two of three classes, in the other case none of them by name.
-    known = Start(first.network.eval(), manifest)
-    strange = Start(first.network.eval(), manifest.model_copy(update={"classes": ["a", "b", "c"]}))
+    known = SourceModel(first.network.eval(), manifest)
+    strange = SourceModel(first.network.eval(), manifest.model_copy(update={"classes": ["a", "b", "c"]}))
     kept, anew = (
         task("full", each, training=few, classes=["one", "two", "seven"], val=20) for each in (known, strange)
     )
@@ -125,7 +125,7 @@ def test_a_retrain_with_new_classes_keeps_the_old_ones_better_than_a_new_head() 
     assert with_rows > without + 0.2
 
 
-def on_old(trained: Trained, given: Task) -> float:
+def on_old(trained: StrategyResult, given: StrategyInput) -> float:
     """Accuracy on the classes that the source had too."""
     val = given.val.subset(np.flatnonzero(given.val.labels < 2))
     return score(trained.predict(val), val.labels).accuracy or 0.0
@@ -150,7 +150,7 @@ def test_from_a_checkpoint_folder_to_a_manifest_that_lists_the_classes(tmp_path:
     made = {}
     for strategy in (Full(), Feature()):
         training = Training(epochs=1, batch_size=12, learning_rate=2e-4, augment="none")
-        candidate = Candidate(
+        candidate = FinetuneJob(
             name=strategy.name,
             source="source",
             strategy=strategy,

@@ -17,7 +17,7 @@ from graftline.training.batches.samples import Samples, shuffled
 from graftline.training.head.heads import fit_head
 from graftline.training.loop.fit import fit
 from graftline.training.loop.loop_state import restore, state_of
-from graftline.training.progress import Meter
+from graftline.training.progress import Progress
 from tests.builders.training import split
 from tests.training.loop.test_loop import constant, loop, network
 
@@ -122,6 +122,6 @@ def test_a_head_on_features_is_balanced_too(hidden: bool) -> None:
         torch.manual_seed(0)
         layers = [torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)] if hidden else [torch.nn.Linear(4, 2)]
         head = torch.nn.Sequential(*layers)
-        fit_head(head, features, labels, Training(balance=balance), iterations=30, seed=0, meter=Meter(1))  # type: ignore[arg-type]
+        fit_head(head, features, labels, Training(balance=balance), iterations=30, seed=0, progress=Progress(1))  # type: ignore[arg-type]
         recall[balance] = float((head(features[180:]).argmax(1) == 1).float().mean())
     assert recall["weights"] == recall["sampler"] > recall["none"] + 0.2

@@ -5,7 +5,7 @@ from graftline.config import Head, Training
 from graftline.models.head import new_head
 from graftline.runtime.errors import DivergedError
 from graftline.training.head.heads import fit_head
-from graftline.training.progress import Meter
+from graftline.training.progress import Progress
 from tests.training.head.test_linear import blobs
 
 
@@ -13,11 +13,11 @@ from tests.training.head.test_linear import blobs
 def test_each_head_learns_in_place(head: Head) -> None:
     features, labels = blobs(60, 10)
     made = new_head(10, 3, head)
-    fitted = fit_head(made, features, labels, Training(augment="none"), iterations=60, seed=0, meter=Meter(1))
+    fitted = fit_head(made, features, labels, Training(augment="none"), iterations=60, seed=0, progress=Progress(1))
     made.eval()
     assert (made(features).argmax(1) == labels).float().mean() > 0.8
     assert 1 <= fitted.iterations <= 60
-    assert fitted.history[-1].presentations == fitted.iterations * 60
+    assert fitted.history[-1].examples_seen == fitted.iterations * 60
 
 
 @pytest.mark.parametrize("hidden", [[], [16]])
@@ -28,7 +28,7 @@ def test_the_seed_decides(hidden: list[int]) -> None:
         torch.manual_seed(0)
         made = new_head(10, 3, Head(hidden=hidden))
         torch.rand(3)  # what else was drawn meanwhile does not matter
-        fit_head(made, features, labels, Training(), iterations=5, seed=1, meter=Meter(1))
+        fit_head(made, features, labels, Training(), iterations=5, seed=1, progress=Progress(1))
         found.append(torch.cat([w.flatten() for w in made.parameters()]))
     assert torch.equal(*found)
 
@@ -38,7 +38,7 @@ def test_a_hidden_head_takes_the_configured_optimizer(optimizer: str) -> None:
     features, labels = blobs(60, 10)
     made = new_head(10, 3, Head(hidden=[16]))
     training = Training(optimizer=optimizer, learning_rate=0.1 if optimizer != "rmsprop" else None)
-    fitted = fit_head(made, features, labels, training, iterations=60, seed=0, meter=Meter(1))
+    fitted = fit_head(made, features, labels, training, iterations=60, seed=0, progress=Progress(1))
     assert fitted.history[-1].train_loss < 0.7
 
 
@@ -52,5 +52,5 @@ def test_a_hidden_head_that_diverges_says_so() -> None:
             Training(optimizer="sgd", learning_rate=1e12),
             iterations=20,
             seed=0,
-            meter=Meter(1),
+            progress=Progress(1),
         )

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from graftline.data.dataset import Split
-from graftline.models.checkpoint import Epoch
+from graftline.models.checkpoint import EpochRecord
 from graftline.training.batches.samples import Samples
 from graftline.training.loop import loop as loops
 from graftline.training.loop.fit import fit
@@ -28,7 +28,7 @@ def test_the_best_weights_by_validation_are_kept() -> None:
     run = loop(net, patience=4)
     record = run.record
 
-    def watched(train_loss: float, val: Samples | None) -> Epoch:
+    def watched(train_loss: float, val: Samples | None) -> EpochRecord:
         point = record(train_loss, val)
         kept.append({key: value.clone() for key, value in net.state_dict().items()})
         return point

@@ -14,9 +14,9 @@ from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.training.batches.losses import squared_norm
 from graftline.training.batches.samples import Samples
 from graftline.training.loop.fit import fit
-from graftline.training.loop.loop import Loop
+from graftline.training.loop.loop import TrainingLoop
 from graftline.training.loop.optimizer import group
-from graftline.training.progress import Meter
+from graftline.training.progress import Progress
 from tests.builders.training import CPU, contract, split
 
 CONTRACT = contract()
@@ -27,9 +27,9 @@ def network(seed: int = 0) -> Network:
         return build("cnn", 3, input=CONTRACT, small=Small(widths=[8, 12]))
 
 
-def loop(net: Network, *, rate: float = 3e-3, seed: int = 0, **training: Any) -> Loop:
+def loop(net: Network, *, rate: float = 3e-3, seed: int = 0, **training: Any) -> TrainingLoop:
     options = Training(**{"augment": "none", "batch_size": 8, **training})
-    return Loop(net, [group([net], rate)], options, CONTRACT, seed=seed, device=CPU, meter=Meter(1))
+    return TrainingLoop(net, [group([net], rate)], options, CONTRACT, seed=seed, device=CPU, progress=Progress(1))
 
 
 def constant(step: int) -> float:
@@ -42,7 +42,7 @@ def test_it_learns_and_writes_a_curve() -> None:
     assert [point.epoch for point in points] == list(range(1, 16))
     assert points[-1].train_loss < 0.5 * points[0].train_loss
     assert points[-1].val_accuracy == 1
-    assert points[-1].presentations == 15 * 24
+    assert points[-1].examples_seen == 15 * 24
     assert points[-1].learning_rate is not None
     assert points[-1].learning_rate < points[2].learning_rate  # type: ignore[operator]
 
@@ -132,7 +132,9 @@ def test_channels_last_changes_nothing_but_the_speed() -> None:
 def test_batch_norm_of_single_images_is_refused() -> None:
     made = contract("shufflenet_v2_x0_5", side=32)
     net = build("shufflenet_v2_x0_5", 3, input=made)
-    run = Loop(net, [group([net], 1e-3)], Training(batch_size=1), made, seed=0, device=CPU, meter=Meter(1))
+    run = TrainingLoop(
+        net, [group([net], 1e-3)], Training(batch_size=1), made, seed=0, device=CPU, progress=Progress(1)
+    )
     with pytest.raises(RefusedError, match="batch_size: 1 with 3 training images gives batches of one image"):
         run.epoch(Samples([split(1, side=32)]), constant)
 

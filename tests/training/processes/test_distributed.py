@@ -15,13 +15,13 @@ from torch.nn import functional
 from graftline.config import Head, Training
 from graftline.strategies import STRATEGIES
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import Trained
+from graftline.training.contract import StrategyResult
 from graftline.training.loop.fit import fit
 from graftline.training.loop.stepper import Batch
 from graftline.training.processes import distributed, ranks
 from graftline.training.resume import states
 from graftline.training.resume.journal import Journal
-from graftline.training.resume.saves import Saved
+from graftline.training.resume.saves import TrainingState
 from tests.builders.training import split, start, task
 from tests.training.loop.test_loop import loop, network
 
@@ -90,10 +90,10 @@ class Mortal:
         self.lives, self.kept = lives, 0
         self.saves = distributed.of_all(lambda: states.at(str(folder), {"training": "one"}))
 
-    def newest(self) -> Saved | None:
+    def newest(self) -> TrainingState | None:
         return self.saves.newest()
 
-    def write(self, state: Saved) -> None:
+    def write(self, state: TrainingState) -> None:
         self.saves.write(state)
         self.kept += 1
         if self.kept == self.lives:
@@ -103,7 +103,7 @@ class Mortal:
         self.saves.close()
 
 
-def staged(saves: Mortal) -> Trained:
+def staged(saves: Mortal) -> StrategyResult:
     training = Training(epochs=3, augment="shift", batch_size=5, mixup=0.2, ema=0.9, patience=2)
     journal = Journal(saves, every=0.0)
     try:
@@ -131,9 +131,9 @@ def every_break(folder: Path) -> None:
         came_to(folder, lives, staged(again), again)
 
 
-def came_to(folder: Path, lives: int, made: Trained, saves: Mortal) -> None:
+def came_to(folder: Path, lives: int, made: StrategyResult, saves: Mortal) -> None:
     curve = [point.model_dump(exclude={"seconds"}) for point in made.history]
-    told = {"kept": lives + saves.kept, "shown": made.presentations, "curve": curve}
+    told = {"kept": lives + saves.kept, "shown": made.examples_seen, "curve": curve}
     (folder / f"after-{lives}.{ranks.first()}.json").write_text(json.dumps(told))
     save_file(
         {key: value.contiguous() for key, value in made.network.state_dict().items()},

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from graftline.config import Full, Partial, Training
-from graftline.config.jobs import Candidate, PretrainJob
+from graftline.config.jobs import FinetuneJob, PretrainJob
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
 from graftline.runtime import events
@@ -30,14 +30,14 @@ __all__ = ["folders"]
 TRAINING = Training(epochs=3, augment="shift", batch_size=8, weight_decay=0.0, optimizer="sgd")
 
 
-def job_of(name: str, **training: Any) -> Candidate | PretrainJob:
+def job_of(name: str, **training: Any) -> FinetuneJob | PretrainJob:
     """Of two processes, unless told otherwise."""
     options = TRAINING.model_copy(update={"processes": 2, **training})
-    given: Candidate | PretrainJob = candidate(Full()) if name == "finetune" else test_pretrain.job()
+    given: FinetuneJob | PretrainJob = candidate(Full()) if name == "finetune" else test_pretrain.job()
     return given.model_copy(update={"training": options})
 
 
-def run(job: Candidate | PretrainJob, folders: Path, out: Path) -> CheckpointManifest:
+def run(job: FinetuneJob | PretrainJob, folders: Path, out: Path) -> CheckpointManifest:
     if isinstance(job, PretrainJob):
         return pretrain(job, dataset=folders / "data", out=out)
     return finetune(job, sources=folders / "sources", dataset=folders / "data", out=out)
@@ -56,7 +56,7 @@ def test_a_step_of_two_processes_ends_as_one_of_one(
     one, two = manifests
     assert (one.row.status, two.row.status) == ("ok", "ok")
     assert one.row.val_accuracy == two.row.val_accuracy
-    assert one.row.presentations == two.row.presentations == 3 * 18
+    assert one.row.examples_seen == two.row.examples_seen == 3 * 18
     nets = [checkpoint.load(tmp_path / f"of{many}")[0] for many in (1, 2)]
     for weight, other in zip(*(net.parameters() for net in nets), strict=True):
         torch.testing.assert_close(weight, other, atol=1e-5, rtol=1e-3)
@@ -135,7 +135,7 @@ def test_torchrun_trains_by_the_command_line(name: str, folders: Path, tmp_path:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("presentations in") == 1
-    assert checkpoint.load(tmp_path / "out")[1].row.presentations == 2 * 18
+    assert checkpoint.load(tmp_path / "out")[1].row.examples_seen == 2 * 18
 
 
 PROGRAM = """
@@ -151,7 +151,7 @@ with events.step("one"):
 
 
 def begun(
-    name: str, job: Candidate | PretrainJob, folders: Path, tmp_path: Path, **env: str
+    name: str, job: FinetuneJob | PretrainJob, folders: Path, tmp_path: Path, **env: str
 ) -> subprocess.Popen[bytes]:
     """Starts a step of two processes in a process of its own."""
     (tmp_path / "job.json").write_text(job.to_json())

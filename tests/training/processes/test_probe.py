@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from graftline.config import Small, Training
 from graftline.models.network import Network, build
 from graftline.training.batches.samples import Samples
-from graftline.training.loop.loop import Loop
+from graftline.training.loop.loop import TrainingLoop
 from graftline.training.loop.loop_state import restore, state_of
 from graftline.training.loop.optimizer import group
 from graftline.training.processes import probe
 from graftline.training.processes.probe import Setting
-from graftline.training.progress import Meter
+from graftline.training.progress import Progress
 from tests.builders.training import CPU, contract, split
 
 USUAL, PLAIN, HALF = Setting(), Setting("contiguous"), Setting(precision="bf16")
@@ -162,9 +162,11 @@ def big() -> Network:
     return build("cnn", 3, input=contract(side=40), small=Small(widths=[8, 12]))
 
 
-def loop(network: Network, **training: Any) -> Loop:
+def loop(network: Network, **training: Any) -> TrainingLoop:
     options = Training(**{"augment": "crop", "batch_size": 8, "epochs": 20, **training})
-    return Loop(network, [group([network], 1e-3)], options, contract(side=40), seed=0, device=CPU, meter=Meter(1))
+    return TrainingLoop(
+        network, [group([network], 1e-3)], options, contract(side=40), seed=0, device=CPU, progress=Progress(1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_only_long_trainings_of_no_tiny_network_are_probed(
     asked = []
 
     def choose(
-        network: Network, trained: list[nn.Parameter], step: probe.Step, among: list[Setting], *, inputs: Tensor
+        network: Network, trained: list[nn.Parameter], step: probe.ProbeStep, among: list[Setting], *, inputs: Tensor
     ) -> Setting:
         asked.append(among)
         return among[0]
@@ -191,7 +193,7 @@ def test_only_long_trainings_of_no_tiny_network_are_probed(
     made = contract(side=side)
     network = build("cnn", 3, input=made, small=Small(widths=[8, 12]))
     options = Training(**{"augment": "crop", "batch_size": 8, "epochs": 20, **training})
-    run = Loop(network, [group([network], 1e-3)], options, made, seed=0, device=CPU, meter=Meter(1))
+    run = TrainingLoop(network, [group([network], 1e-3)], options, made, seed=0, device=CPU, progress=Progress(1))
     for _ in range(2):
         run.epoch(Samples([split(14, side=side)]), lambda step: 1.0)
     assert len(asked) == expected

@@ -11,7 +11,7 @@ from graftline.config.strategies import L2SP, CoTuning
 from graftline.data import dataset as datasets
 from graftline.training import recipe
 from graftline.training.recipe.choices import CHOICES
-from graftline.training.recipe.facts import Facts
+from graftline.training.recipe.facts import RecipeInput
 from tests.builders import training
 
 STRATEGIES: list[Strategy | None] = [
@@ -43,7 +43,7 @@ BY_HAND: dict[str, Any] = {
 }
 
 facts = st.builds(
-    Facts,
+    RecipeInput,
     images=st.integers(1, 2_000_000),
     image_shape=st.sampled_from([(1, 16, 16), (3, 96, 96), (3, 224, 160)]),
     backbone=st.sampled_from(BACKBONES),
@@ -58,7 +58,7 @@ optimizers = st.sampled_from(["adamw", "adam", "sgd", "gd", "rmsprop"])
 
 
 @given(facts, st.sampled_from(STRATEGIES), optimizers)
-def test_every_field_is_filled_and_in_bounds(found: Facts, strategy: Strategy | None, optimizer: str) -> None:
+def test_every_field_is_filled_and_in_bounds(found: RecipeInput, strategy: Strategy | None, optimizer: str) -> None:
     training, why = recipe.resolve(Training(optimizer=optimizer), strategy, found)  # type: ignore[arg-type]
     Training.model_validate(training.model_dump())
     assert all(getattr(training, name) is not None for name in CHOICES)
@@ -71,14 +71,14 @@ def test_every_field_is_filled_and_in_bounds(found: Facts, strategy: Strategy | 
 
 
 @given(facts, st.sampled_from(STRATEGIES))
-def test_what_is_set_by_hand_stays_and_is_said(found: Facts, strategy: Strategy | None) -> None:
+def test_what_is_set_by_hand_stays_and_is_said(found: RecipeInput, strategy: Strategy | None) -> None:
     training, why = recipe.resolve(Training(**BY_HAND), strategy, found)
     assert {name: getattr(training, name) for name in BY_HAND} == BY_HAND
     assert all(line.endswith(": set by hand") for line in why)
 
 
 @given(facts, st.sampled_from(sorted(BY_HAND)))
-def test_one_setting_by_hand_leaves_the_others_to_the_recipe(found: Facts, name: str) -> None:
+def test_one_setting_by_hand_leaves_the_others_to_the_recipe(found: RecipeInput, name: str) -> None:
     training, why = recipe.resolve(Training(**{name: BY_HAND[name]}), Full(), found)
     assert getattr(training, name) == BY_HAND[name]
     by_hand = [line for line in why if line.endswith("set by hand")]
@@ -88,7 +88,7 @@ def test_one_setting_by_hand_leaves_the_others_to_the_recipe(found: Facts, name:
 
 @given(facts, st.integers(1, 2_000_000), optimizers, st.booleans(), st.booleans())
 def test_more_images_never_take_more_epochs_nor_fewer_steps_than_a_tenth(
-    found: Facts, more: int, optimizer: str, small: bool, drawn: bool
+    found: RecipeInput, more: int, optimizer: str, small: bool, drawn: bool
 ) -> None:
     low, high = sorted((found.images, more))
     few, many = (recipe.epochs(images, optimizer, small=small, drawn=drawn) for images in (low, high))
@@ -126,7 +126,7 @@ def test_carried_layers_learn_slower(backbone: str, optimizer: str, expected: tu
     training, _ = recipe.resolve(
         Training(optimizer=optimizer),
         Full(),  # type: ignore[arg-type]
-        Facts(400, (3, 96, 96), backbone),
+        RecipeInput(400, (3, 96, 96), backbone),
     )
     found = recipe.rates(training)
     assert (found.new, found.carried) == pytest.approx(expected)
@@ -135,7 +135,7 @@ def test_carried_layers_learn_slower(backbone: str, optimizer: str, expected: tu
 def test_a_rate_that_was_asked_for_holds_for_all_layers_unless_carried_ones_have_their_own() -> None:
     assert recipe.rates(Training(learning_rate=0.02)) == recipe.Rates(0.02, 0.02)
     assert recipe.rates(Training(learning_rate=0.02, carried_rate=0.01)) == recipe.Rates(0.02, 0.01)
-    resolved, _ = recipe.resolve(Training(learning_rate=0.02), Full(), Facts(400, (3, 96, 96)))
+    resolved, _ = recipe.resolve(Training(learning_rate=0.02), Full(), RecipeInput(400, (3, 96, 96)))
     assert recipe.rates(resolved) == recipe.Rates(0.02, 0.02)
 
 
@@ -145,7 +145,7 @@ def test_a_tournaments_factor_is_on_both_rates() -> None:
 
 
 def _resolved(strategy: Strategy | None = None, training: Training | None = None, **more: Any) -> Training:
-    found = Facts(**{"images": 400, "image_shape": (3, 96, 96), **more})
+    found = RecipeInput(**{"images": 400, "image_shape": (3, 96, 96), **more})
     return recipe.resolve(training or Training(), strategy, found)[0]
 
 
@@ -220,32 +220,32 @@ def test_a_strategy_with_a_penalty_of_its_own_has_no_other_decay() -> None:
 
 
 def test_a_features_head_converges_whatever_the_epochs() -> None:
-    training, why = recipe.resolve(Training(epochs=3), Feature(), Facts(50, (1, 16, 16)))
+    training, why = recipe.resolve(Training(epochs=3), Feature(), RecipeInput(50, (1, 16, 16)))
     assert training.epochs == 60
     assert why[0] == "60 epochs: at most, for a head on the frozen features of 50 images"
-    assert not recipe.resolve(Training(), Zero(), Facts(50, (1, 16, 16)))[1]
+    assert not recipe.resolve(Training(), Zero(), RecipeInput(50, (1, 16, 16)))[1]
 
 
 def test_presentations_are_passes_times_images_and_views_count() -> None:
     training = Training(epochs=10)
-    assert recipe.presentations(Zero(), training, 50) == 0
-    assert recipe.presentations(Full(), training, 50) == 500
-    assert recipe.presentations(Feature(views=3), training, 50) == 1_500
-    assert recipe.presentations(Staged(), training, 50) == 500 + 60 * 50
+    assert recipe.examples_seen(Zero(), training, 50) == 0
+    assert recipe.examples_seen(Full(), training, 50) == 500
+    assert recipe.examples_seen(Feature(views=3), training, 50) == 1_500
+    assert recipe.examples_seen(Staged(), training, 50) == 500 + 60 * 50
 
 
 def test_the_control_finds_its_own_rate_with_an_optimizer_that_its_rates_are_for() -> None:
     given = Training(optimizer="gd", learning_rate=1.0, epochs=2, rate_factor=3.0)
-    found, why = recipe.control_training(given, 1_000, Facts(50, (1, 16, 16), "cnn"))
+    found, why = recipe.control_training(given, 1_000, RecipeInput(50, (1, 16, 16), "cnn"))
     assert (found.optimizer, found.learning_rate, found.carried_rate, found.rate_factor) == ("adamw", None, None, 1)
     assert (found.epochs, found.augment) == (20, "shift")
     assert why[0] == "at least 20 epochs: the longest candidate shows 1,000 images; rate and end by validation"
-    other, _ = recipe.control_training(Training(optimizer="rmsprop"), 1_000, Facts(50, (1, 16, 16), "cnn"))
+    other, _ = recipe.control_training(Training(optimizer="rmsprop"), 1_000, RecipeInput(50, (1, 16, 16), "cnn"))
     assert other.optimizer == "rmsprop"
 
 
 @given(facts)
-def test_the_control_sees_images_as_the_candidates_do_and_ends_by_itself(found: Facts) -> None:
+def test_the_control_sees_images_as_the_candidates_do_and_ends_by_itself(found: RecipeInput) -> None:
     control, _ = recipe.control_training(Training(), 10 * found.images, found)
     candidate, _ = recipe.resolve(Training(), Full(), found)
     for name in ("augment", "mixup", "cutmix", "label_smoothing", "balance", "resolution"):
@@ -255,12 +255,12 @@ def test_the_control_sees_images_as_the_candidates_do_and_ends_by_itself(found: 
 
 def test_facts_are_read_off_a_dataset(tmp_path: Path) -> None:
     data = datasets.read(training.artifact(tmp_path / "data", train=6, val=4))
-    found = recipe.facts_of(data, "cnn", training.contract(), carried=True)
-    assert found == Facts(18, (1, 16, 16), "cnn", True, 3, 1.0, 4, 16, "classification")
+    found = recipe.recipe_input(data, "cnn", training.contract(), carried=True)
+    assert found == RecipeInput(18, (1, 16, 16), "cnn", True, 3, 1.0, 4, 16, "classification")
 
 
 def test_a_class_of_one_image_counts_towards_the_ratio_and_stops_patience(tmp_path: Path) -> None:
     data = datasets.read(training.artifact(tmp_path / "data", train=6, val=4))
     few = np.array([0] * 12 + [1])
     one = type(data)(data.manifest, datasets.Split(data.train.images[:13], few), data.val, data.test)
-    assert recipe.facts_of(one, "cnn", training.contract(), carried=True).ratio == 12
+    assert recipe.recipe_input(one, "cnn", training.contract(), carried=True).ratio == 12

@@ -15,17 +15,17 @@ import pytest
 import torch
 
 from graftline.config import Control, Head, Staged, Strategy, Training
-from graftline.config.jobs import Candidate
+from graftline.config.jobs import FinetuneJob
 from graftline.models import checkpoint
 from graftline.runtime.cache_location import CHECKPOINTS
 from graftline.runtime.errors import RefusedError
 from graftline.steps.finetune import finetune
 from graftline.strategies import STRATEGIES
-from graftline.training.contract import Task, Trained
-from graftline.training.progress import Meter
-from graftline.training.resume.journal import Cell, Journal
+from graftline.training.contract import StrategyInput, StrategyResult
+from graftline.training.progress import Progress
+from graftline.training.resume.journal import Journal, JournalEntry
 from graftline.training.resume.resume import SECONDS, journal
-from graftline.training.resume.saves import Saved
+from graftline.training.resume.saves import TrainingState
 from tests.builders.training import artifact, start, task
 from tests.strategies.test_contract import source_for
 
@@ -43,13 +43,15 @@ class Mortal:
     """Saves in memory, every state apart from what trains on; its holder dies after so many."""
 
     def __init__(self, lives: int | None = None) -> None:
-        self.lives, self.states = lives, list[Saved]()
+        self.lives, self.states = lives, list[TrainingState]()
 
-    def newest(self) -> Saved | None:
+    def newest(self) -> TrainingState | None:
         return self.states[-1] if self.states else None
 
-    def write(self, saved: Saved) -> None:
-        self.states.append(Saved(dict(saved.values), {key: value.clone() for key, value in saved.tensors.items()}))
+    def write(self, saved: TrainingState) -> None:
+        self.states.append(
+            TrainingState(dict(saved.values), {key: value.clone() for key, value in saved.tensors.items()})
+        )
         if self.lives is not None and len(self.states) >= self.lives:
             raise KilledError
 
@@ -57,7 +59,7 @@ class Mortal:
         """Nothing to give back."""
 
 
-def train(name: str, given: Task, saves: Mortal) -> Trained:
+def train(name: str, given: StrategyInput, saves: Mortal) -> StrategyResult:
     return STRATEGIES[name](replace(given, journal=Journal(saves, every=0.0)))
 
 
@@ -74,7 +76,7 @@ def test_every_strategy_goes_on_to_the_same_weights_from_any_state(name: str) ->
         saves.lives = None
         again = train(name, given, saves)
         assert same(again, unbroken), f"killed after state {lives} of {len(whole.states)}"
-        assert again.presentations == unbroken.presentations
+        assert again.examples_seen == unbroken.examples_seen
         assert [p.model_copy(update={"seconds": 0}) for p in again.history] == [
             p.model_copy(update={"seconds": 0}) for p in unbroken.history
         ]
@@ -84,15 +86,15 @@ def test_every_strategy_goes_on_to_the_same_weights_from_any_state(name: str) ->
 @pytest.mark.parametrize("name", ["full", "staged"])
 def test_what_an_earlier_try_has_done_counts_as_done(name: str) -> None:
     given, whole = task(name, source_for(name), classes=["red", "two", "blue"], training=TRAINING), Mortal()
-    unbroken = replace(given, meter=Meter(1))
+    unbroken = replace(given, progress=Progress(1))
     train(name, unbroken, whole)
-    saves, again = Mortal(len(whole.states) * 2 // 3), replace(given, meter=Meter(1))
+    saves, again = Mortal(len(whole.states) * 2 // 3), replace(given, progress=Progress(1))
     with pytest.raises(KilledError):
         train(name, given, saves)
     saves.lives = None
     train(name, again, saves)
     features = len(given.train) + len(given.val) if name == "staged" else 0  # the head is kept, so they need no pass
-    assert unbroken.meter.done - again.meter.done == features
+    assert unbroken.progress.done - again.progress.done == features
 
 
 def test_ctrl_c_and_the_stop_that_follows_it_save_one_state() -> None:
@@ -100,7 +102,7 @@ def test_ctrl_c_and_the_stop_that_follows_it_save_one_state() -> None:
         with (kept := Journal(saves, every=1e9)).until_told():
             for each in signals:
                 os.kill(os.getpid(), each)
-            kept.tick("part", lambda: Cell({"step": 1}))
+            kept.tick("part", lambda: JournalEntry({"step": 1}))
 
     saves = Mortal()
     with pytest.raises(SystemExit, match="130"):
@@ -111,7 +113,7 @@ def test_ctrl_c_and_the_stop_that_follows_it_save_one_state() -> None:
     assert len(saves.states) == 1, "the second one ends it at once"
 
 
-def same(one: Trained, other: Trained) -> bool:
+def same(one: StrategyResult, other: StrategyResult) -> bool:
     theirs = other.network.state_dict()
     return all(torch.equal(value, theirs[key]) for key, value in one.network.state_dict().items())
 
@@ -165,8 +167,8 @@ def made(folder: Path) -> Path:
     return folder
 
 
-def candidate(strategy: Strategy | None) -> Candidate:
-    return Candidate(
+def candidate(strategy: Strategy | None) -> FinetuneJob:
+    return FinetuneJob(
         name="one",
         source="source",
         strategy=strategy,
@@ -179,11 +181,11 @@ def candidate(strategy: Strategy | None) -> Candidate:
     )
 
 
-def run(folders: Path, job: Candidate, out: Path) -> Any:
+def run(folders: Path, job: FinetuneJob, out: Path) -> Any:
     return finetune(job, sources=folders / "sources", dataset=folders / "data", out=out)
 
 
-def killed(folders: Path, job: Candidate, out: Path, by: signal.Signals, after: float) -> bool:
+def killed(folders: Path, job: FinetuneJob, out: Path, by: signal.Signals, after: float) -> bool:
     """Runs a step in a process of its own and sends it a signal; returns whether that ended it before its end."""
     FRESH.set_forkserver_preload([__name__])
     child = FRESH.Process(target=_run, args=(dict(os.environ), folders, job, out))
@@ -196,6 +198,6 @@ def killed(folders: Path, job: Candidate, out: Path, by: signal.Signals, after: 
     return child.exitcode != 0
 
 
-def _run(environment: dict[str, str], folders: Path, job: Candidate, out: Path) -> None:
+def _run(environment: dict[str, str], folders: Path, job: FinetuneJob, out: Path) -> None:
     os.environ.update(environment)
     run(folders, job, out)

@@ -14,18 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graftline.runtime.errors import RefusedError
-from graftline.training.resume.saves import Saved
+from graftline.training.resume.saves import TrainingState
 from graftline.training.resume.states import at, bucket, folder, step
 from graftline.training.resume.states.step import TENSORS, differences
-from graftline.training.resume.states.store import Place
+from graftline.training.resume.states.store import StateDirectory
 from tests.builders.fake_bucket import Bucket
 
 IDENTITY = {"job": {"seed": 0}, "data": "sha256:a"}
 
 
-def state(number: float) -> Saved:
+def state(number: float) -> TrainingState:
     shared = torch.full((2, 3), number)
-    return Saved(
+    return TrainingState(
         {"number": number, "worst": float("-inf")},
         {
             "w": shared,
@@ -44,7 +44,7 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "gs://bucket/states"
 
 
-PLACES: list[Place] = []
+PLACES: list[StateDirectory] = []
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
         PLACES.pop().close()
 
 
-def opened(uri: str) -> Place:
+def opened(uri: str) -> StateDirectory:
     PLACES.append(at(uri, IDENTITY))
     return PLACES[-1]
 

@@ -11,14 +11,14 @@ from typing import BinaryIO
 from graftline.data.formats.archives.members import Files, Member, folder_files
 from graftline.data.formats.archives.tars import first_names, is_tar, tar_files
 from graftline.data.formats.archives.zips import zip_files
-from graftline.data.formats.location import Place
-from graftline.data.formats.raw import Sample
+from graftline.data.formats.location import DataLocation
+from graftline.data.formats.raw import RawSample
 from graftline.runtime.errors import RefusedError
 
 _LOOK = 64
 
 
-def files_of(place: Place) -> AbstractContextManager[Files]:
+def files_of(place: DataLocation) -> AbstractContextManager[Files]:
     """Opens a folder, a bucket's prefix or an archive alike.
 
     Raises:
@@ -36,7 +36,7 @@ def files_of(place: Place) -> AbstractContextManager[Files]:
 
 
 @contextmanager
-def _bucket_files(place: Place) -> Iterator[Files]:
+def _bucket_files(place: DataLocation) -> Iterator[Files]:
     names = [entry.name for entry in place.entries or ()]
     yield Files(
         [Member(entry.name, entry.size, partial(_open, place, entry.name)) for entry in place.entries or ()],
@@ -44,21 +44,21 @@ def _bucket_files(place: Place) -> Iterator[Files]:
     )
 
 
-def _open(place: Place, name: str) -> BinaryIO:
+def _open(place: DataLocation, name: str) -> BinaryIO:
     return place.file(name).open("rb")
 
 
-def fetch_members(place: Place, samples: list[Sample]) -> None:
+def fetch_members(place: DataLocation, samples: list[RawSample]) -> None:
     """Brings samples here whose keys are names of a place's own files."""
     place.fetch([sample.key for sample in samples])
 
 
-def is_archive(place: Place) -> bool:
+def is_archive(place: DataLocation) -> bool:
     """Whether a file's content is that of a zip, tar or tar.gz, whatever its name."""
     return place.is_file and (zipfile.is_zipfile(place.path) or is_tar(place.path))
 
 
-def glance(place: Place) -> Iterator[str]:
+def glance(place: DataLocation) -> Iterator[str]:
     """Names of the first files or members of a place, cheaply; none where it is neither folder nor archive."""
     if place.is_folder:
         yield from place.first_names(_LOOK)

@@ -58,7 +58,7 @@ class Unpacked:
         return b"".join(pieces)
 
 
-class Header(tarfile.TarInfo):
+class TarHeader(tarfile.TarInfo):
     """A header that is whole: tarfile takes a damaged one in the middle for the archive's end, and says nothing."""
 
     @classmethod
@@ -91,7 +91,7 @@ def tar_files(archive: Path) -> Iterator[Files]:
         try:
             opened = stack.enter_context(
                 tarfile.open(  # type: ignore[call-overload]
-                    fileobj=stream, mode="r|" if compressed else "r:", tarinfo=Header
+                    fileobj=stream, mode="r|" if compressed else "r:", tarinfo=TarHeader
                 )
             )
             files = _listed(archive, opened, packed, spool)
@@ -104,7 +104,7 @@ def first_names(archive: Path) -> Iterator[str]:
     """Names of a tar's members, one by one, as far as they can be read."""
     with archive.open("rb") as packed:
         mode: Literal["r:gz", "r:"] = "r:gz" if packed.read(2) == GZIP else "r:"
-    with suppress(*_DAMAGE), tarfile.open(archive, mode, tarinfo=Header) as opened:
+    with suppress(*_DAMAGE), tarfile.open(archive, mode, tarinfo=TarHeader) as opened:
         for info in opened:
             yield info.name
 

@@ -17,8 +17,8 @@ from graftline.data.dataset import SplitName
 from graftline.data.formats.archives.files import files_of, glance
 from graftline.data.formats.archives.members import Member
 from graftline.data.formats.cifar.pickles import PIXELS, Array, unpickled
-from graftline.data.formats.location import Place
-from graftline.data.formats.raw import Format, Raw, Sample
+from graftline.data.formats.location import DataLocation
+from graftline.data.formats.raw import Format, RawDataset, RawSample
 from graftline.runtime.errors import RefusedError
 
 _MAX_BATCH = 256 * 2**20
@@ -65,7 +65,7 @@ _HUNDRED = {
 _HUNDRED_SETS = {"train", "test", "meta"}, {"train.bin", "test.bin", "fine_label_names.txt"}
 
 
-def _found(place: Place) -> bool:
+def _found(place: DataLocation) -> bool:
     names = list(glance(place))
     return _has_ten(names) or _has_hundred(names)
 
@@ -82,7 +82,7 @@ def _has_hundred(names: Sequence[str]) -> bool:
     return any(all(folder / name in files for name in whole) for folder in folders for whole in _HUNDRED_SETS)
 
 
-def _kind(place: Place, names: Sequence[str]) -> _Kind:
+def _kind(place: DataLocation, names: Sequence[str]) -> _Kind:
     ten, wanted = _has_ten(names), place.columns.label
     hundred = any(_HUNDRED_FILES.match(PurePosixPath(name).name) for name in names)
     if ten and _has_hundred(names):
@@ -118,7 +118,7 @@ def _batch(where: Path, data: bytes, kind: _Kind, binary: bool) -> tuple[NDArray
     return array.pixels.reshape(-1, 3, 32, 32), labels
 
 
-def _names(place: Place, members: Sequence[Member], kind: _Kind) -> list[str]:
+def _names(place: DataLocation, members: Sequence[Member], kind: _Kind) -> list[str]:
     """Class names by index, their numbers where no file gives them."""
     for member in members:
         name = PurePosixPath(member.name).name
@@ -131,7 +131,7 @@ def _names(place: Place, members: Sequence[Member], kind: _Kind) -> list[str]:
     return [str(index) for index in range(kind.classes)]
 
 
-def _content(place: Place, member: Member) -> bytes:
+def _content(place: DataLocation, member: Member) -> bytes:
     if member.size > _MAX_BATCH:
         raise RefusedError(
             f"{place.path / member.name}: {member.size:,} bytes; CIFAR's files have at most about 155 million"
@@ -144,15 +144,15 @@ def _content(place: Place, member: Member) -> bytes:
 
 
 @contextmanager
-def _read(place: Place) -> Iterator[Raw]:
+def _read(place: DataLocation) -> Iterator[RawDataset]:
     with files_of(place) as files:
         members = sorted(files.members, key=lambda member: member.name)
         kind = _kind(place, [member.name for member in members])
         names = _names(place, members, kind)
-        yield Raw(names, [sample for member in members for sample in _samples(place, member, kind, names)])
+        yield RawDataset(names, [sample for member in members for sample in _samples(place, member, kind, names)])
 
 
-def _samples(place: Place, member: Member, kind: _Kind, names: Sequence[str]) -> Iterator[Sample]:
+def _samples(place: DataLocation, member: Member, kind: _Kind, names: Sequence[str]) -> Iterator[RawSample]:
     match = kind.batches.match(PurePosixPath(member.name).name)
     if match is None:
         return
@@ -165,7 +165,7 @@ def _samples(place: Place, member: Member, kind: _Kind, names: Sequence[str]) ->
                 f"{where}: image {row} has the label {label}, expected 0 to {len(names) - 1}; the file "
                 f"is damaged, or no {kind.title}"
             )
-        yield Sample(f"{member.name}#{row}", names[label], split, partial(pixels.__getitem__, row))
+        yield RawSample(f"{member.name}#{row}", names[label], split, partial(pixels.__getitem__, row))
 
 
 FORMAT = Format(

@@ -16,9 +16,9 @@ from graftline.data.formats.archives.files import fetch_members, files_of, is_ar
 from graftline.data.formats.archives.members import Files, Member
 from graftline.data.formats.coco.annotations import read_json
 from graftline.data.formats.coco.layout import ANNOTATIONS, choose, folders_of, found
-from graftline.data.formats.location import Place
+from graftline.data.formats.location import DataLocation
 from graftline.data.formats.naming.split_names import split_of
-from graftline.data.formats.raw import Format, Raw, Sample
+from graftline.data.formats.raw import Format, RawDataset, RawSample
 from graftline.data.labels import names_of
 from graftline.runtime.errors import RefusedError
 from graftline.storage import access
@@ -28,7 +28,7 @@ _Find = Callable[[str], Member | str | None]
 
 
 @contextmanager
-def _read(place: Place) -> Iterator[Raw]:
+def _read(place: DataLocation) -> Iterator[RawDataset]:
     if place.is_file and not is_archive(place):
         yield _alone(place)
     else:
@@ -36,7 +36,7 @@ def _read(place: Place) -> Iterator[Raw]:
             yield _raw(place, choose(place, files.members), _listed(files).get)
 
 
-def _alone(place: Place) -> Raw:
+def _alone(place: DataLocation) -> RawDataset:
     """One JSON, its images in its folder or, for one in `annotations`, also beside that."""
     if access.is_remote(place.uri):
         raise RefusedError(f"{place}: a COCO JSON without its images; give the folder in the bucket that holds both")
@@ -45,7 +45,7 @@ def _alone(place: Place) -> Raw:
     return _raw(place, [member], partial(_beside, root, root.resolve()))
 
 
-def _root(place: Place) -> Path:
+def _root(place: DataLocation) -> Path:
     folder = place.path.parent
     return folder.parent if folder.name == ANNOTATIONS else folder
 
@@ -77,8 +77,8 @@ def _plain(name: str) -> str:
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
-def _raw(place: Place, jsons: list[Member], find: _Find) -> Raw:
-    samples: dict[str, Sample] = {}
+def _raw(place: DataLocation, jsons: list[Member], find: _Find) -> RawDataset:
+    samples: dict[str, RawSample] = {}
     faults: list[Dropped] = []
     for member in jsons:
         images, dropped = read_json(
@@ -97,14 +97,14 @@ def _raw(place: Place, jsons: list[Member], find: _Find) -> Raw:
             elif file.name in samples:
                 faults.append(Dropped(file=file.name, why=f"named twice, again in {member.name}"))
             else:
-                samples[file.name] = Sample(file.name, image.label, image.split or split, file.open, image.group)
+                samples[file.name] = RawSample(file.name, image.label, image.split or split, file.open, image.group)
     if not samples:
         first = f"; the first: {faults[0].file}: {faults[0].why}" if faults else ""
         raise RefusedError(f"{place}: no image with exactly one category among {len(faults):,}{first}")
     labels = {sample.label for sample in samples.values()}
     several = place.task == "multilabel"
     classes = sorted({name for label in labels for name in names_of(label)} if several else labels)
-    return Raw(
+    return RawDataset(
         classes,
         list(samples.values()),
         faults,
@@ -113,7 +113,7 @@ def _raw(place: Place, jsons: list[Member], find: _Find) -> Raw:
     )
 
 
-def _names(place: Place) -> list[str]:
+def _names(place: DataLocation) -> list[str]:
     """What one local JSON names; where it lies in a folder that is given, the folder's listing has it."""
     if not place.is_file or is_archive(place) or access.is_remote(place.uri):
         return []

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from graftline.config import Columns, Predicted
+from graftline.config import Columns, TaskName
 from graftline.data.dataset import Dropped, SplitName
 from graftline.data.formats.archives.members import Member
 from graftline.data.formats.naming.record_fields import (
@@ -59,7 +59,7 @@ def looks_like(head: bytes, tail: bytes) -> bool:
 
 
 def read_json(
-    where: str, member: Member, columns: Columns, task: Predicted = "classification"
+    where: str, member: Member, columns: Columns, task: TaskName = "classification"
 ) -> tuple[list[Named], list[Dropped]]:
     """Reads the labels of one JSON.
 
@@ -176,7 +176,7 @@ def _categories(
     return of_image, [Dropped(file=file, why=f"{count:,} annotations {reason}") for reason, count in why.items()]
 
 
-def _named(record: Mapping[str, Any], categories: Sequence[str | None], columns: Columns, task: Predicted) -> Named:
+def _named(record: Mapping[str, Any], categories: Sequence[str | None], columns: Columns, task: TaskName) -> Named:
     file = record["file_name"]
     if why := bad_name(file):
         raise UnfitError(why)

@@ -12,7 +12,7 @@ from graftline.data.formats.archives.files import glance, is_archive
 from graftline.data.formats.archives.members import Member
 from graftline.data.formats.archives.tars import is_tar
 from graftline.data.formats.coco.annotations import looks_like
-from graftline.data.formats.location import Place
+from graftline.data.formats.location import DataLocation
 from graftline.data.formats.naming.split_names import WORD
 from graftline.data.formats.naming.tree import is_junk
 from graftline.runtime.errors import RefusedError
@@ -30,7 +30,7 @@ _ENDS = 2**16
 _LOOK = 32
 
 
-def found(place: Place) -> bool:
+def found(place: DataLocation) -> bool:
     """Whether a place looks like this format: in an archive the names must do, elsewhere a JSON is looked into."""
     if is_archive(place):
         return any(form.search(name) for name in _names_in(place) for form in _SURE)
@@ -45,7 +45,7 @@ def found(place: Place) -> bool:
     return False
 
 
-def choose(place: Place, members: Sequence[Member]) -> list[Member]:
+def choose(place: DataLocation, members: Sequence[Member]) -> list[Member]:
     """Picks the JSONs to read, passing over what lies beside them and is none.
 
     Raises:
@@ -78,7 +78,7 @@ def folders_of(name: str) -> list[str]:
     return ["" if folder == "." else folder + "/" for folder in folders]
 
 
-def _names_in(place: Place) -> Sequence[str]:
+def _names_in(place: DataLocation) -> Sequence[str]:
     """An archive's names: all of a zip, which tells them cheaply, the first of a tar."""
     if zipfile.is_zipfile(place.path) and not is_tar(place.path):
         with (
@@ -89,7 +89,7 @@ def _names_in(place: Place) -> Sequence[str]:
     return list(glance(place))
 
 
-def _near(place: Place) -> list[str]:
+def _near(place: DataLocation) -> list[str]:
     """Names of JSONs in a folder and in its folders; none elsewhere."""
     if place.entries is not None:
         return [entry.name for entry in place.entries if entry.name.count("/") <= 1]

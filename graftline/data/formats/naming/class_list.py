@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from graftline.data.formats.archives.members import Member
-from graftline.data.formats.location import Place
+from graftline.data.formats.location import DataLocation
 from graftline.data.formats.naming.record_fields import bad_label, brief
 from graftline.runtime.errors import RefusedError
 
@@ -13,7 +13,7 @@ _FILES = ("classes.txt", "classes.json", "labels.txt")
 _MAX_BYTES = 16 * 2**20
 
 
-def class_names(place: Place, members: Sequence[Member], folders: Sequence[PurePosixPath]) -> list[str] | None:
+def class_names(place: DataLocation, members: Sequence[Member], folders: Sequence[PurePosixPath]) -> list[str] | None:
     """Reads the first such file that is there.
 
     Args:

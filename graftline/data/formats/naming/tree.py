@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from graftline.data.dataset import Dropped, SplitName
 from graftline.data.formats.archives.members import Files, Member
-from graftline.data.formats.raw import Raw, Sample
+from graftline.data.formats.raw import RawDataset, RawSample
 from graftline.runtime.errors import RefusedError
 
 SPLITS: dict[str, SplitName] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -17,7 +17,7 @@ _BESIDE = {".txt", ".xml", ".json", ".csv", ".tsv", ".jsonl", ".parquet", ".md",
 _TABLES = {".csv", ".tsv", ".jsonl", ".parquet"}
 
 
-def raw_of(place: str, files: Files) -> Raw:
+def raw_of(place: str, files: Files) -> RawDataset:
     """Sorts a tree's files into samples.
 
     Args:
@@ -33,7 +33,7 @@ def raw_of(place: str, files: Files) -> Raw:
     folders = [name for name in files.folders if not is_junk(name)]
     top = wrapping([member.name for member in members])
     splits = _split_level(place, [member.name.split("/")[top:] for member in members])
-    samples: list[Sample] = []
+    samples: list[RawSample] = []
     faults = [fault for fault in files.faults if not is_junk(fault.file)]
     beside: list[str] = []
     deep = 0
@@ -45,7 +45,7 @@ def raw_of(place: str, files: Files) -> Raw:
         elif len(inner) >= 2:
             deep += len(inner) > 2
             split = SPLITS[parts[0].lower()] if splits else None
-            samples.append(Sample(member.name, sys.intern(inner[0]), split, member.open))
+            samples.append(RawSample(member.name, sys.intern(inner[0]), split, member.open))
         elif PurePosixPath(member.name).suffix.lower() in IMAGES:
             faults.append(Dropped(file=member.name, why="in no class folder"))
     if not samples:
@@ -62,7 +62,7 @@ def raw_of(place: str, files: Files) -> Raw:
     if deep:
         notes.append(f"{deep:,} images lie in folders below the classes' own; the class is the upper folder's name")
     tables = [name for name in beside if PurePosixPath(name).suffix.lower() in _TABLES and name.count("/") <= top]
-    return Raw(
+    return RawDataset(
         _classes(samples, folders, top + splits, splits),
         samples,
         faults,
@@ -107,7 +107,7 @@ def _split_level(place: str, paths: Sequence[Sequence[str]]) -> bool:
     return False
 
 
-def _classes(samples: Sequence[Sample], folders: Sequence[str], depth: int, splits: bool) -> list[str]:
+def _classes(samples: Sequence[RawSample], folders: Sequence[str], depth: int, splits: bool) -> list[str]:
     found = {sample.label for sample in samples}
     for name in folders:
         parts = name.split("/")

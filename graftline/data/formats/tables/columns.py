@@ -18,7 +18,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Header:
+class TableHeader:
     """A table's columns."""
 
     columns: Sequence[str]
@@ -46,7 +46,7 @@ class Roles:
         return self.labels[0]
 
 
-def guess(header: Header, wanted: Columns) -> Roles | None:
+def guess(header: TableHeader, wanted: Columns) -> Roles | None:
     """The likeliest columns, to look with; None where there is none for images or none for classes."""
     found = {role: _candidates(header, role, wanted) for role in USUAL}
     path, split, group = (next(iter(found[role]), None) for role in ("path", "split", "group"))
@@ -55,12 +55,12 @@ def guess(header: Header, wanted: Columns) -> Roles | None:
     return Roles(path, tuple(wanted.labels or found["label"][:1]), split, group, wanted.labels is not None)
 
 
-def matches(header: Header, wanted: Columns) -> int:
+def matches(header: TableHeader, wanted: Columns) -> int:
     """Counts the roles that have a column."""
     return sum(bool(_candidates(header, role, wanted)) for role in USUAL)
 
 
-def choose(where: str, header: Header, wanted: Columns) -> Roles:
+def choose(where: str, header: TableHeader, wanted: Columns) -> Roles:
     """Gives each role its column.
 
     Args:
@@ -104,7 +104,7 @@ def shown(names: Sequence[str]) -> str:
     return ", ".join(quoted) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
 
 
-def _candidates(header: Header, role: str, wanted: Columns) -> list[str]:
+def _candidates(header: TableHeader, role: str, wanted: Columns) -> list[str]:
     if role == "label" and wanted.labels is not None:
         return list(wanted.labels) if set(wanted.labels) <= set(header.columns) else []
     named: str | None = getattr(wanted, role)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from graftline.data.dataset import SplitName
-from graftline.data.formats.location import Place
+from graftline.data.formats.location import DataLocation
 from graftline.data.formats.tables.columns import shown
 from graftline.data.formats.tables.rows import NAMES
 from graftline.runtime.errors import RefusedError
@@ -15,7 +15,7 @@ _WORDS = re.compile("(?<![a-z])(" + "|".join(sorted(NAMES, key=len, reverse=True
 _MOST = 10_000
 
 
-def files_at(place: Place, suffixes: Sequence[str]) -> list[str]:
+def files_at(place: DataLocation, suffixes: Sequence[str]) -> list[str]:
     """Names of the files that could be tables: at a folder's top, then in `data` and in folders called as splits.
 
     Args:
@@ -44,7 +44,7 @@ def files_at(place: Place, suffixes: Sequence[str]) -> list[str]:
     )[:_MOST]
 
 
-def pick(place: Place, names: Sequence[str], fit: Callable[[str], bool]) -> list[tuple[str, SplitName | None]]:
+def pick(place: DataLocation, names: Sequence[str], fit: Callable[[str], bool]) -> list[tuple[str, SplitName | None]]:
     """Chooses the tables, and their splits where they have several.
 
     Args:

@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from graftline.data.formats.location import Place
-from graftline.data.formats.raw import Sample
+from graftline.data.formats.location import DataLocation
+from graftline.data.formats.raw import RawSample
 from graftline.runtime.errors import RefusedError
 from graftline.storage import access
 from graftline.storage.gcs.object_names import GS, check_object, parsed
@@ -20,7 +20,7 @@ _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=//)|(data):", re.IGNORECASE)
 class RowFiles:
     """Checks names, one a row, and opens what they name. A file's key is its name from the place's top, or its URI."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DataLocation) -> None:
         self._place = place
         self._root = place.path if place.is_folder else place.path.parent
         self._real = os.path.realpath(self._root)
@@ -56,7 +56,7 @@ class RowFiles:
         """Where a file lies that the listing of the place itself does not tell of."""
         return self._uri(key) or (None if self._place.is_folder else str(self._root / key))
 
-    def fetch(self, samples: list[Sample]) -> None:
+    def fetch(self, samples: list[RawSample]) -> None:
         """Brings files here in one go.
 
         Raises:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from graftline.config import Predicted
+from graftline.config import TaskName
 from graftline.data.formats.naming.record_fields import UnfitError, bad_label, brief
 from graftline.data.labels import text_of_names, text_of_numbers
 
@@ -17,7 +17,7 @@ _FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def label_text(task: Predicted, columns: Sequence[str], value: object) -> str:
+def label_text(task: TaskName, columns: Sequence[str], value: object) -> str:
     """Reads a label.
 
     Args:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graftline.data.formats.tables.columns import USUAL, Header, Roles
-from graftline.data.formats.tables.rows import Row
+from graftline.data.formats.tables.columns import USUAL, Roles, TableHeader
+from graftline.data.formats.tables.rows import TableRow
 from graftline.runtime.errors import RefusedError
 
 MAGIC = b"PAR1"
@@ -56,7 +56,7 @@ def reading(path: Path) -> Iterator[None]:
         raise RefusedError(f"{path}: not a whole Parquet file ({said}); write or download it again") from None
 
 
-def header(file: Any, path: Path) -> Header:
+def header(file: Any, path: Path) -> TableHeader:
     """A file's columns: which hold images (bytes, or a struct with bytes), and which are classes by type.
 
     Raises:
@@ -70,7 +70,7 @@ def header(file: Any, path: Path) -> Header:
         for field in schema
         if _is_struct(field.type) or (_is_bytes(field.type) and field.name.casefold() not in values)
     ]
-    return Header(schema.names, images, list(_class_names(schema)))
+    return TableHeader(schema.names, images, list(_class_names(schema)))
 
 
 def classes(file: Any, column: str) -> list[str]:
@@ -94,7 +94,7 @@ def group_rows(file: Any) -> list[int]:
     return [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
 
 
-def rows(path: Path, roles: Roles, image: ImageColumn) -> Iterator[Row]:
+def rows(path: Path, roles: Roles, image: ImageColumn) -> Iterator[TableRow]:
     """Yields rows from 0 on, without their images' bytes.
 
     Raises:
@@ -120,7 +120,7 @@ def rows(path: Path, roles: Roles, image: ImageColumn) -> Iterator[Row]:
             for file_name, split, group, label in zip(*columns, labels, strict=True):
                 odd = isinstance(label, int) and roles.label in names
                 fault = f"its label {label} is none of {len(names[roles.label]):,} declared classes" if odd else None
-                yield Row(number, file_name, label, split, group, fault)
+                yield TableRow(number, file_name, label, split, group, fault)
                 number += 1
 
 

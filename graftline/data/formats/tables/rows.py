@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
-from graftline.config import Predicted
+from graftline.config import TaskName
 from graftline.data.dataset import Dropped, SplitName
 from graftline.data.formats.naming.record_fields import UnfitError, bad_label
 from graftline.data.formats.naming.tree import SPLITS
-from graftline.data.formats.raw import Raw, Sample
+from graftline.data.formats.raw import RawDataset, RawSample
 from graftline.data.formats.tables.files import RowFiles
 from graftline.data.formats.tables.labels import label_text
 from graftline.data.labels import names_of
@@ -27,7 +27,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _LONGEST = 200
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One row, its values as the file has them."""
 
     number: int
@@ -50,14 +50,14 @@ class Table:
     """Relative to the place; its folder is where the rows' names start. A single file's own name."""
     unit: str
     """What `Row.number` counts: line or row."""
-    rows: Callable[[], Iterator[Row]]
+    rows: Callable[[], Iterator[TableRow]]
     split: SplitName | None = None
     """What its name says, for rows that say nothing."""
     classes: Sequence[str] = ()
     """Classes that it declares, in the order of their indices."""
     images: bool = False
     """Whether images stand in the rows themselves."""
-    task: Predicted = "classification"
+    task: TaskName = "classification"
     """What the labels are read as."""
     labels: Sequence[str] = ()
     """The columns that they stand in."""
@@ -66,7 +66,7 @@ class Table:
 @dataclass
 class _Gathered:
     files: RowFiles
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[RawSample] = field(default_factory=list)
     faults: list[Dropped] = field(default_factory=list)
     seen: dict[str, int] = field(default_factory=dict)
     """File to the sample's index."""
@@ -74,7 +74,7 @@ class _Gathered:
     """Samples that rows contradict each other on."""
     again: int = 0
 
-    def take(self, table: Table, row: Row) -> None:
+    def take(self, table: Table, row: TableRow) -> None:
         found = _sample(table, row, self.files)
         if isinstance(found, Dropped):
             self.faults.append(found)
@@ -92,7 +92,7 @@ class _Gathered:
         self.again += 1
 
 
-def raw_of(place: str, tables: Sequence[Table], files: RowFiles) -> Raw:
+def raw_of(place: str, tables: Sequence[Table], files: RowFiles) -> RawDataset:
     """Reads all rows.
 
     Args:
@@ -128,7 +128,7 @@ def raw_of(place: str, tables: Sequence[Table], files: RowFiles) -> Raw:
         classes, notes = _names(tables, samples), []
     if found.again:
         notes.append(f"{found.again:,} rows repeat an earlier one; each file is taken once")
-    raw = Raw(classes, samples, faults, notes, task=task)
+    raw = RawDataset(classes, samples, faults, notes, task=task)
     return raw if tables[0].images else replace(raw, fetch=files.fetch)
 
 
@@ -138,17 +138,17 @@ def named(tables: Sequence[Table], files: RowFiles) -> list[str]:
     for table in tables:
         for row in table.rows() if not table.images else ():
             sample = _sample(table, row, files)
-            if isinstance(sample, Sample) and (outside := files.outside(sample.key)):
+            if isinstance(sample, RawSample) and (outside := files.outside(sample.key)):
                 found[outside] = None
     return list(found)
 
 
-def usable(table: Table, files: RowFiles, rows: Sequence[Row]) -> bool:
+def usable(table: Table, files: RowFiles, rows: Sequence[TableRow]) -> bool:
     """Whether one of these rows names an image that is there, as a table of images does and a stray one does not."""
-    return table.images or any(isinstance(_sample(table, row, files), Sample) for row in rows)
+    return table.images or any(isinstance(_sample(table, row, files), RawSample) for row in rows)
 
 
-def _sample(table: Table, row: Row, files: RowFiles) -> Sample | Dropped:
+def _sample(table: Table, row: TableRow, files: RowFiles) -> RawSample | Dropped:
     at = f"{table.name}, {table.unit} {row.number:,}"
     if row.fault is not None:
         return Dropped(file=at, why=row.fault)
@@ -170,7 +170,7 @@ def _sample(table: Table, row: Row, files: RowFiles) -> Sample | Dropped:
         why = f"its split {_short(split)!r} is none of {', '.join(NAMES)}"
     if why is not None:
         return Dropped(file=_short(key), why=f"{why} ({at})")
-    return Sample(
+    return RawSample(
         key,
         sys.intern(label),
         NAMES[split.strip().casefold()] if split is not None else table.split,
@@ -227,7 +227,7 @@ def _classes(tables: Sequence[Table], used: set[str]) -> tuple[list[str], list[s
     return [name for name in declared if name in used] + rest, notes
 
 
-def _names(tables: Sequence[Table], samples: Sequence[Sample]) -> list[str]:
+def _names(tables: Sequence[Table], samples: Sequence[RawSample]) -> list[str]:
     """Outputs or labels: the columns, but of labels in one column the names in it."""
     first = tables[0].labels
     if tables[0].task == "regression" or len(first) > 1:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from graftline.config import Columns
-from graftline.data.formats.tables.columns import Header, Roles, matches
-from graftline.data.formats.tables.rows import Row
+from graftline.data.formats.tables.columns import Roles, TableHeader, matches
+from graftline.data.formats.tables.rows import TableRow
 from graftline.runtime.errors import RefusedError
 
 _SEPARATORS = ",;\t|"
@@ -24,17 +24,17 @@ _MAX_LINE = 4 * 2**20
 
 
 @dataclass(frozen=True)
-class Layout:
+class TextLayout:
     """How a file holds its rows."""
 
-    header: Header
+    header: TableHeader
     separator: str | None
     """Between fields; None for a JSON object a line."""
     spaced: bool = False
     """Whether a space follows each separator."""
 
 
-def layout(path: Path, wanted: Columns) -> Layout | None:
+def layout(path: Path, wanted: Columns) -> TextLayout | None:
     """Looks at a file's beginning, whatever its name.
 
     Args:
@@ -57,7 +57,7 @@ def layout(path: Path, wanted: Columns) -> Layout | None:
     return max(tried, key=lambda each: (matches(each.header, wanted), len(each.header.columns)))
 
 
-def rows(path: Path, form: Layout, roles: Roles) -> Iterator[Row]:
+def rows(path: Path, form: TextLayout, roles: Roles) -> Iterator[TableRow]:
     """Yields rows; their numbers are those of the lines that they begin in, from 1.
 
     Raises:
@@ -67,24 +67,24 @@ def rows(path: Path, form: Layout, roles: Roles) -> Iterator[Row]:
     if form.separator is None:
         for number, value in _json_rows(path):
             if isinstance(value, str):
-                yield Row(number, fault=value)
+                yield TableRow(number, fault=value)
             else:
                 file, split, group = (value.get(name) if name is not None else None for name in names)
                 labels = tuple(value.get(name) for name in roles.labels)
-                yield Row(number, file, labels if roles.several else labels[0], split, group)
+                yield TableRow(number, file, labels if roles.several else labels[0], split, group)
         return
     columns = form.header.columns
     at = [columns.index(name) if name is not None else None for name in names]
     labels_at = [columns.index(name) for name in roles.labels]
     for number, fields in _csv_rows(path, form):
         if isinstance(fields, str):
-            yield Row(number, fault=fields)
+            yield TableRow(number, fault=fields)
         elif len(fields) != len(columns):
-            yield Row(number, fault=f"{len(fields):,} fields, the header has {len(columns):,}")
+            yield TableRow(number, fault=f"{len(fields):,} fields, the header has {len(columns):,}")
         else:
             file, split, group = (fields[index] if index is not None else None for index in at)
             label = tuple(fields[index] for index in labels_at) if roles.several else fields[labels_at[0]]
-            yield Row(number, file, label, split, group)
+            yield TableRow(number, file, label, split, group)
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -98,7 +98,7 @@ def _lines(path: Path) -> Iterator[str]:
             yield line
 
 
-def _fields(path: Path, separator: str, spaced: bool = False) -> Layout:
+def _fields(path: Path, separator: str, spaced: bool = False) -> TextLayout:
     reader = csv.reader(_lines(path), delimiter=separator, strict=True, skipinitialspace=spaced)
     try:
         header = next((fields for fields in reader if any(fields)), [])
@@ -106,17 +106,19 @@ def _fields(path: Path, separator: str, spaced: bool = False) -> Layout:
         header = []
     if not spaced and any(name.startswith(" ") for name in header[1:]):
         return _fields(path, separator, spaced=True)
-    return Layout(Header([name.strip() for name in header]), separator, spaced)
+    return TextLayout(TableHeader([name.strip() for name in header]), separator, spaced)
 
 
-def _objects(path: Path) -> Layout:
+def _objects(path: Path) -> TextLayout:
     found = [value for _, value in islice(_json_rows(path), _LOOK_ROWS)]
     objects = [value for value in found if isinstance(value, dict)]
     whole = 2 * len(objects) >= len(found)  # a pretty-printed document may have a line that is an object by chance
-    return Layout(Header(list(dict.fromkeys(name for value in objects for name in value)) if whole else []), None)
+    return TextLayout(
+        TableHeader(list(dict.fromkeys(name for value in objects for name in value)) if whole else []), None
+    )
 
 
-def _csv_rows(path: Path, form: Layout) -> Iterator[tuple[int, list[str] | str]]:
+def _csv_rows(path: Path, form: TextLayout) -> Iterator[tuple[int, list[str] | str]]:
     """Line numbers and fields, or what is wrong; lines without a value are passed over, and so is the header."""
     assert form.separator is not None
     reader = csv.reader(_lines(path), delimiter=form.separator, strict=True, skipinitialspace=form.spaced)

@@ -18,12 +18,12 @@ from graftline.data.dataset import Dropped
 from graftline.data.formats.archives.files import files_of
 from graftline.data.formats.archives.members import Member
 from graftline.data.formats.archives.tars import first_names
-from graftline.data.formats.location import Place
+from graftline.data.formats.location import DataLocation
 from graftline.data.formats.naming.class_list import class_names
 from graftline.data.formats.naming.record_fields import UnfitError, shown
 from graftline.data.formats.naming.split_names import split_of
 from graftline.data.formats.naming.tree import IMAGES, is_junk
-from graftline.data.formats.raw import Format, Raw, Sample
+from graftline.data.formats.raw import Format, RawDataset, RawSample
 from graftline.data.formats.webdataset.fields import MAX_BYTES, beside, facts_of, is_image, is_label, key_of, looks_like
 from graftline.data.formats.webdataset.shards import entries
 from graftline.runtime.errors import RefusedError
@@ -43,7 +43,7 @@ class _Group:
     """None for what is too long to be one."""
 
 
-def _found(place: Place) -> bool:
+def _found(place: DataLocation) -> bool:
     """Looks into a local shard; of a bucket the names must do, nothing else reads a prefix of tars and no images."""
     if place.is_file:
         return _is_shard(place.path)
@@ -61,7 +61,7 @@ def _is_shard(path: Path) -> bool:
 
 
 @contextmanager
-def _read(place: Place) -> Iterator[Raw]:
+def _read(place: DataLocation) -> Iterator[RawDataset]:
     with TemporaryFile() as spool:
         if place.is_file:
             shards, names, faults = [place.path.name], None, []
@@ -70,11 +70,11 @@ def _read(place: Place) -> Iterator[Raw]:
                 shards, names = _shards(place, files.members)
                 faults = [fault for fault in files.faults if _SHARD.search(fault.file)]
             place.fetch(shards)
-        samples: list[Sample] = []
+        samples: list[RawSample] = []
         for shard in shards:
             path = place.path if place.is_file else place.file(shard)
             for found in _samples(shard, path, spool, place.columns, names):
-                if isinstance(found, Sample):
+                if isinstance(found, RawSample):
                     samples.append(found)
                 else:
                     faults.append(found)
@@ -85,10 +85,10 @@ def _read(place: Place) -> Iterator[Raw]:
                 "such as 0007.jpg and 0007.cls side by side"
             )
         spool.flush()
-        yield Raw(_classes({sample.label for sample in samples}, names), samples, faults)
+        yield RawDataset(_classes({sample.label for sample in samples}, names), samples, faults)
 
 
-def _shards(place: Place, members: Sequence[Member]) -> tuple[list[str], list[str] | None]:
+def _shards(place: DataLocation, members: Sequence[Member]) -> tuple[list[str], list[str] | None]:
     """Names of the shards, and of the classes where a file beside them lists those."""
     shards = sorted(member.name for member in members if _SHARD.search(member.name) and not is_junk(member.name))
     if not shards:
@@ -103,7 +103,7 @@ def _shards(place: Place, members: Sequence[Member]) -> tuple[list[str], list[st
 
 def _samples(
     shard: str, path: Path, spool: IO[bytes], columns: Columns, names: Sequence[str] | None
-) -> Iterator[Sample | Dropped]:
+) -> Iterator[RawSample | Dropped]:
     seen = set()
     for group in _groups(path, spool, columns):
         name = f"{shard}/{shown(group.key)}"
@@ -140,7 +140,7 @@ def _groups(path: Path, spool: IO[bytes], columns: Columns) -> Iterator[_Group]:
         yield group
 
 
-def _sample(shard: str, name: str, group: _Group, columns: Columns, names: Sequence[str] | None) -> Sample:
+def _sample(shard: str, name: str, group: _Group, columns: Columns, names: Sequence[str] | None) -> RawSample:
     if not group.images:
         raise UnfitError(f"a label ({', '.join(map(shown, group.labels))}) and no image beside it")
     if len(group.images) > 1:
@@ -157,7 +157,7 @@ def _sample(shard: str, name: str, group: _Group, columns: Columns, names: Seque
                 f"ends at {len(names) - 1} (its first line is class 0); complete or remove that file"
             )
         label = names[facts.number]
-    return Sample(name, label, facts.split or split_of(shard), load, facts.group)
+    return RawSample(name, label, facts.split or split_of(shard), load, facts.group)
 
 
 def _classes(found: set[str], names: Sequence[str] | None) -> list[str]:

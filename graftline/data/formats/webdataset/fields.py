@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class SampleFields:
     """What a sample's fields say of it."""
 
     label: str
@@ -73,7 +73,7 @@ def looks_like(names: Iterable[str]) -> bool:
     return False
 
 
-def facts_of(fields: Mapping[str, bytes | None], columns: Columns) -> Facts:
+def facts_of(fields: Mapping[str, bytes | None], columns: Columns) -> SampleFields:
     """Reads a sample's label fields.
 
     Args:
@@ -85,7 +85,7 @@ def facts_of(fields: Mapping[str, bytes | None], columns: Columns) -> Facts:
     """
     record = _record(fields)
     label, number = _label(fields, record, columns.label)
-    return Facts(label, number, split_of_record(record, columns.split), group_of_record(record, columns.group))
+    return SampleFields(label, number, split_of_record(record, columns.split), group_of_record(record, columns.group))
 
 
 def _content(fields: Mapping[str, bytes | None], field: str) -> bytes:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from graftline.data.formats.archives.members import Names, check_size
-from graftline.data.formats.archives.tars import GZIP, Header, Unpacked, check
+from graftline.data.formats.archives.tars import GZIP, TarHeader, Unpacked, check
 from graftline.runtime.errors import RefusedError
 
 _PIECE = 2**20
@@ -24,7 +24,7 @@ _DAMAGE = (tarfile.TarError, EOFError, ValueError, OverflowError, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ShardMember:
     """A member that the walk stands at; what is wanted of it must be asked for before the next one."""
 
     name: str
@@ -55,7 +55,7 @@ class Entry:
                 yield piece
 
 
-def entries(shard: Path, spool: IO[bytes]) -> Iterator[Entry]:
+def entries(shard: Path, spool: IO[bytes]) -> Iterator[ShardMember]:
     """Walks through the files of a tar or tar.gz.
 
     Args:
@@ -73,11 +73,11 @@ def entries(shard: Path, spool: IO[bytes]) -> Iterator[Entry]:
         with (
             _refusing(shard),
             tarfile.open(  # type: ignore[call-overload]
-                fileobj=stream, mode="r|" if compressed else "r:", tarinfo=Header
+                fileobj=stream, mode="r|" if compressed else "r:", tarinfo=TarHeader
             ) as opened,
         ):
             for info in _checked(shard, size, opened):
-                yield Entry(info.name, info.size, opened, info, shard, spool if compressed else None)
+                yield ShardMember(info.name, info.size, opened, info, shard, spool if compressed else None)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor
 from graftline.runtime import manifest
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import Manifest, canonical_json
-from graftline.training.resume.saves import Saved
+from graftline.training.resume.saves import TrainingState
 
 _NOTHING = object()
 MOST = 6
@@ -25,7 +25,7 @@ class StateManifest(Manifest):
     identity: dict[str, Any]
 
 
-def write(folder: Path, identity: dict[str, Any], saved: Saved) -> None:
+def write(folder: Path, identity: dict[str, Any], saved: TrainingState) -> None:
     """Writes a state.
 
     Args:
@@ -39,7 +39,7 @@ def write(folder: Path, identity: dict[str, Any], saved: Saved) -> None:
     manifest.write(folder, StateManifest(identity=identity))
 
 
-def read(folder: Path, identity: dict[str, Any]) -> Saved:
+def read(folder: Path, identity: dict[str, Any]) -> TrainingState:
     """Reads a state, every byte checked.
 
     Raises:
@@ -54,7 +54,7 @@ def read(folder: Path, identity: dict[str, Any]) -> Saved:
             "Give another place, or the config and data that it was made with"
         )
     try:
-        return Saved(json.loads((folder / VALUES).read_text(encoding="utf-8")), load_file(folder / TENSORS))
+        return TrainingState(json.loads((folder / VALUES).read_text(encoding="utf-8")), load_file(folder / TENSORS))
     except (ValueError, OSError, SafetensorError) as error:
         raise RefusedError(f"{folder}: cannot be read ({error}); remove it") from None
 

@@ -9,7 +9,7 @@ from graftline.runtime import events
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import canonical_json, digest_text
 from graftline.storage.access import is_remote
-from graftline.training.resume.saves import Saved
+from graftline.training.resume.saves import TrainingState
 from graftline.training.resume.states import step
 
 KEPT = 2
@@ -46,7 +46,7 @@ class Store(Protocol):
         """Removes a folder."""
 
 
-class Place:
+class StateDirectory:
     """The states of one training. Reading and writing are `graftline.training.resume.saves.Saves`."""
 
     def __init__(self, store: Store, identity: dict[str, Any]) -> None:
@@ -55,7 +55,7 @@ class Place:
         if not self._writes:
             events.log(f"{store.place}: another run trains this just now; this one keeps no state")
 
-    def newest(self) -> Saved | None:
+    def newest(self) -> TrainingState | None:
         """Returns the newest state that is whole.
 
         Raises:
@@ -76,7 +76,7 @@ class Place:
                 shutil.rmtree(scratch, ignore_errors=True)
         return None
 
-    def write(self, saved: Saved) -> None:
+    def write(self, saved: TrainingState) -> None:
         """Keeps one more state and prunes older ones."""
         if not self._writes or not self._store.held():
             return
@@ -102,7 +102,7 @@ class Place:
         self._writes = False
 
 
-def at(uri: str, identity: dict[str, Any], apart: str = "") -> Place:
+def at(uri: str, identity: dict[str, Any], apart: str = "") -> StateDirectory:
     """Opens the place of one training below a folder or a gs:// prefix.
 
     Args:
@@ -118,10 +118,10 @@ def at(uri: str, identity: dict[str, Any], apart: str = "") -> Place:
     if is_remote(place):
         from graftline.training.resume.states.bucket import BucketStore
 
-        return Place(BucketStore(place), identity)
+        return StateDirectory(BucketStore(place), identity)
     from graftline.training.resume.states.folder import FolderStore
 
-    return Place(FolderStore(Path(place.removeprefix("file://")).expanduser()), identity)
+    return StateDirectory(FolderStore(Path(place.removeprefix("file://")).expanduser()), identity)
 
 
 def scratch_folder(inside: Path | None = None) -> Path:
