@@ -6,10 +6,10 @@ IMAGE ?= graftline-python
 BASE_IMAGE ?= python:3.11-slim-bookworm
 DOCKER ?= docker
 
-.PHONY: help install demo test test-slow test-gpu check compile docs images lock clean
+.PHONY: help install demo test test-slow test-gpu check lint-imports compile docs images lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## install graftline and its locked dependencies into .venv
 
@@ -33,10 +33,16 @@ test-slow: install ## tests that take minutes
 test-gpu: install ## tests that need a GPU
 	$(BIN)/python -m pytest -m gpu
 
-check: install ## lint, types, and whether the generated docs are fresh
+check: install ## lint, types, import contracts, and whether the generated docs are fresh
 	$(BIN)/ruff check .
 	$(BIN)/mypy graftline components pipelines
+	$(MAKE) --no-print-directory lint-imports
 	$(BIN)/python docs/make_config.py --check
+
+lint-imports: install ## the import contracts of pyproject.toml, on the packages laid out as the wheel has them
+	@rm -rf build/layout && mkdir -p build/layout && cp -r graftline build/layout/
+	@cp -r components pipelines build/layout/graftline/
+	cd build/layout && ../../$(BIN)/lint-imports --no-logo --no-cache ../../pyproject.toml
 
 compile: install ## the pipelines and components as KFP YAML, into compiled/
 	$(BIN)/graftline compile --out compiled

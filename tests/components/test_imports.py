@@ -1,4 +1,7 @@
-"""Importing torch takes seconds: a step that needs none does not pay for it, and the DAGs never do."""
+"""Importing torch takes seconds, so steps that do not need it and the DAGs do not import it.
+
+The import contracts of `make lint-imports` check the same on the source; these tests check a fresh process.
+"""
 
 import subprocess
 import sys
