@@ -36,7 +36,7 @@ STEPS = 6
 GOAL = 0.5  # seconds a step
 _OURS = (
     "import kfp.dsl.executor_main, kfp; from kfp import dsl; from kfp.dsl import *; "
-    "import graftline.events, graftline.manifest"
+    "import graftline.runtime.events, graftline.runtime.manifest"
 )
 
 

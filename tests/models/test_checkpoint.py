@@ -192,5 +192,5 @@ def test_a_manifest_that_names_a_file_outside_is_refused(tmp_path: Path) -> None
 
 
 def test_the_manifest_is_read_without_torch() -> None:
-    code = "import sys, graftline.checkpoint; sys.exit('torch' in sys.modules)"
+    code = "import sys, graftline.models.checkpoint; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -31,6 +31,6 @@ def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
 
 def test_delivery_needs_no_torch() -> None:
     """Neither reading, serving nor reporting pays torch's seconds."""
-    modules = ("steps.report", "steps.release", "steps.gate", "predict", "release")
+    modules = ("steps.report", "steps.release", "steps.gate", "release.serving.predict", "release.artifact")
     code = f"import sys, {', '.join(f'graftline.{m}' for m in modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

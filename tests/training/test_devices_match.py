@@ -83,24 +83,24 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def images() -> Tensor:
+def image_batch() -> Tensor:
     return torch.empty(6, 3, 16, 12, device=CUDA)
 
 
 def test_a_mismatch_would_be_seen() -> None:
     with pytest.raises(RuntimeError, match="found at least two devices"):
-        preprocessing() * torch.ones(12)
+        image_batch() * torch.ones(12)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_augmentation(name: str) -> None:
-    assert AUGMENTATIONS[name](preprocessing(), generator()).device == CUDA
+    assert AUGMENTATIONS[name](image_batch(), generator()).device == CUDA
 
 
 @pytest.mark.parametrize("ways", [{"mixup": 0.2}, {"cutmix": 1.0}])
 @pytest.mark.parametrize("labels", [torch.tensor([0, 1, 2, 0, 1, 2]), torch.rand(6, 3)])
 def test_mixing(ways: dict[str, float], labels: Tensor) -> None:
-    found = mixer(Training(**ways), network())(preprocessing(), labels.to(CUDA), generator())  # type: ignore[arg-type]
+    found = mixer(Training(**ways), network())(image_batch(), labels.to(CUDA), generator())  # type: ignore[arg-type]
     assert [each.device for each in found] == [CUDA, CUDA]
 
 
@@ -168,7 +168,7 @@ def test_maps_of_two_networks() -> None:
 def test_stochastic_norm(kind: torch.dtype) -> None:
     with CUDA:
         part = StochasticNorm(nn.BatchNorm2d(3), 0.5)
-    found = part(preprocessing().to(kind))
+    found = part(image_batch().to(kind))
     assert (found.device, found.dtype) == (CUDA, kind)
 
 

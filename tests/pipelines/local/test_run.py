@@ -183,7 +183,7 @@ def _as_from_a_terminal() -> None:
 def test_ctrl_c_stops_the_steps_and_says_how_to_go_on(tmp_path: Path):
     code = (
         "import sys; sys.path[:0] = [sys.argv[1]]; from pathlib import Path; from bench import config_of\n"
-        "from graftline.pipelines.local import run_local; folder = Path(sys.argv[2])\n"
+        "from graftline.pipelines.local.run import run_local; folder = Path(sys.argv[2])\n"
         "sys.exit(run_local('transfer', config_of(folder), out=folder / 'run').exit_code)"
     )
     environment = os.environ | {

@@ -19,10 +19,10 @@ FILES = {"b/2.txt": b"two", "a.txt": b"123456789", "b/empty": b"", "c d/ä%2F.bi
 _GROWN = """
 import resource, sys
 from pathlib import Path
-from graftline import storage
-storage.listing("gs://bucket/flat")
+from graftline.storage import access
+access.listing("gs://bucket/flat")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-storage.local("gs://bucket/flat/zeros", Path(sys.argv[1]) / "cache")
+access.local("gs://bucket/flat/zeros", Path(sys.argv[1]) / "cache")
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 

@@ -21,8 +21,8 @@ BAD = "set/20.bin"
 @pytest.fixture
 def large(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """An object of 11 pieces, `large`."""
-    monkeypatch.setattr("graftline.storage.access.gcs.partial_files.PIECE", 10_000)
-    monkeypatch.setattr("graftline.storage.access.gcs.download.PIECE", 10_000)
+    monkeypatch.setattr("graftline.storage.gcs.partial_files.PIECE", 10_000)
+    monkeypatch.setattr("graftline.storage.gcs.download.PIECE", 10_000)
     bucket.objects["large"] = random.Random(1).randbytes(105_000)
     return bucket.objects["large"]
 

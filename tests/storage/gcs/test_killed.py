@@ -16,12 +16,12 @@ from tests.builders.fake_bucket import Bucket
 _FETCH = """
 import sys
 from pathlib import Path
-from graftline import storage
-from graftline.gcs.client import WORKERS
-from graftline.gcs import arrivals, crew, download
-arrivals.PIECE = download.PIECE = 100_000
-crew._PAYS = int(sys.argv[2])
-storage.local("gs://bucket/set", Path(sys.argv[1]))
+from graftline.storage import access
+from graftline.storage.gcs.client import WORKERS
+from graftline.storage.gcs import download, partial_files, processes
+partial_files.PIECE = download.PIECE = 100_000
+processes._PAYS = int(sys.argv[2])
+access.local("gs://bucket/set", Path(sys.argv[1]))
 """
 
 
@@ -43,8 +43,8 @@ def test_a_killed_fetch_goes_on_where_it_was(
     bucket.before = lambda what, name: None
     whole = {path.name for path in (tmp_path / "set").iterdir() if path.is_file()}
     asked = len(bucket.asked)
-    monkeypatch.setattr("graftline.storage.access.gcs.partial_files.PIECE", 100_000)
-    monkeypatch.setattr("graftline.storage.access.gcs.download.PIECE", 100_000)
+    monkeypatch.setattr("graftline.storage.gcs.partial_files.PIECE", 100_000)
+    monkeypatch.setattr("graftline.storage.gcs.download.PIECE", 100_000)
     folder = access.local("gs://bucket/set", tmp_path)
     assert {f"set/{path.name}": path.read_bytes() for path in folder.iterdir()} == bucket.objects
     again = [name.removeprefix("set/") for what, name, _ in bucket.asked[asked:] if what == "media"]

@@ -16,15 +16,16 @@ from tests.builders.fake_bucket import ALWAYS, Bucket
 _FETCH = """
 import sys
 from pathlib import Path
-from graftline import events, storage
-from graftline.errors import RefusedError
-from graftline.gcs import crew, download
-crew._PAYS = 100
-print(crew.size(400))
+from graftline.runtime import events
+from graftline.storage import access
+from graftline.runtime.errors import RefusedError
+from graftline.storage.gcs import download, processes
+processes._PAYS = 100
+print(processes.size(400))
 told = []
 events.progress = lambda done, total, what: told.append((done, total))
 try:
-    storage.local("gs://bucket/set", Path(sys.argv[1]))
+    access.local("gs://bucket/set", Path(sys.argv[1]))
     print(told[-1], sum(done == told[-1][0] for done, _ in told) > 0)
 except RefusedError as error:
     print("refused", error)

@@ -218,13 +218,14 @@ def test_a_real_lack_of_memory_is_survived(tmp_path: Path) -> None:
         import logging, resource, sys
         import numpy as np, torch
         torch.set_num_threads(1)
-        from graftline.backbones import build, contract_for
+        from graftline.models.inputs.sizes import contract_for
+        from graftline.models.network import build
         from graftline.config import Small, Training
-        from graftline.dataset import Split
-        from graftline.training.batches import Samples
-        from graftline.training.loop import Loop
-        from graftline.training.meter import Meter
-        from graftline.training.optimizer import group
+        from graftline.data.dataset import Split
+        from graftline.training.batches.samples import Samples
+        from graftline.training.loop.loop import TrainingLoop
+        from graftline.training.progress import Progress
+        from graftline.training.loop.optimizer import group
 
         logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
         torch.manual_seed(0)
@@ -233,7 +234,8 @@ def test_a_real_lack_of_memory_is_survived(tmp_path: Path) -> None:
         train = Samples([Split(np.random.default_rng(0).integers(0, 255, (256, 1, 64, 64), dtype=np.uint8),
                                np.arange(256) % 2)])
         training = Training(batch_size=256, augment="none", micro_batch=int(sys.argv[1]) or None)
-        loop = Loop(net, [group([net], 1e-3)], training, made, seed=0, device=torch.device("cpu"), meter=Meter(1))
+        loop = TrainingLoop(net, [group([net], 1e-3)], training, made, seed=0, device=torch.device("cpu"),
+                            progress=Progress(1))
         if not int(sys.argv[1]):
             used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + 450 * 2**20,) * 2)

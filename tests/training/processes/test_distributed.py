@@ -31,8 +31,8 @@ from pathlib import Path
 sys.path.insert(0, "ROOT")
 import torch
 torch.set_num_threads(1)
-from graftline.training import distributed
-from tests.training import test_distributed
+from graftline.training.processes import distributed
+from tests.training.processes import test_distributed
 with distributed.joined():
     test_distributed.FUNCTION(Path(sys.argv[1]))
 """.replace("ROOT", str(Path(__file__).parents[3]))
@@ -80,7 +80,7 @@ def every_way(folder: Path) -> None:
 
 
 class KilledError(Exception):
-    """What stands for a kill where a real one would take too long; `tests/steps/test_launch.py` has real ones."""
+    """What stands for a kill where a real one would take too long; `tests/training/processes/test_launch.py` has real ones."""
 
 
 class Mortal:

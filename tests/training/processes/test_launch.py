@@ -141,8 +141,8 @@ def test_torchrun_trains_by_the_command_line(name: str, folders: Path, tmp_path:
 PROGRAM = """
 import sys
 from pathlib import Path
-from graftline import events
-from graftline.jobs import Candidate, PretrainJob
+from graftline.runtime import events
+from graftline.config.jobs import FinetuneJob, PretrainJob
 from tests.steps.test_launch import run
 kind, (job, folders, out) = {"finetune": Candidate, "pretrain": PretrainJob}[sys.argv[1]], map(Path, sys.argv[2:])
 with events.step("one"):
