@@ -92,7 +92,8 @@ def test_a_retry_of_what_may_go_well_runs_and_clears_the_marker(logs: Path):
 
 
 def test_a_stop_from_outside_is_preempted(tmp_path: Path):
-    code = "import time; from graftline.runtime import events\nwith events.step('pretrain'): events.log('up'); time.sleep(9)"
+    code = "import time; from graftline.runtime import events\n"
+    code += "with events.step('pretrain'): events.log('up'); time.sleep(9)"
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {events.RUN_DIR: str(tmp_path)})
     log = tmp_path / "logs" / "pretrain.log"
     while not (log.exists() and log.read_text() == "up\n"):

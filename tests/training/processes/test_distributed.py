@@ -80,7 +80,7 @@ def every_way(folder: Path) -> None:
 
 
 class KilledError(Exception):
-    """What stands for a kill where a real one would take too long; `tests/training/processes/test_launch.py` has real ones."""
+    """Stands in for a kill where a real one would take too long; test_launch.py has real ones."""
 
 
 class Mortal:
