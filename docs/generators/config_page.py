@@ -1,9 +1,7 @@
-"""Writes docs/config.md from graftline/config/; with --check says whether it is fresh."""
+"""Renders docs/config.md: every key of the config with its type, default and meaning."""
 
-import sys
 import types
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -11,39 +9,30 @@ from pydantic_core import PydanticUndefined
 
 from graftline.config import Config
 
-PAGE = Path(__file__).with_name("config.md")
 HEAD = """# Config
 
-Every key of `graftline run --config FILE`, made from `graftline/config/` by `make docs`. Each can be set on the
-command line too: `--set finetune.epochs=5`, `--set source.0.init=DEFAULT`. Local places are relative to the folder that
-the command runs in. An unknown key is refused, with the nearest known one.
+Every key of `graftline run --config FILE`. The page is generated from `graftline/config/` by `make docs`. Each key can
+also be set on the command line: `--set finetune.epochs=5`, `--set source.0.init=DEFAULT`. Local paths are relative to
+the current directory. An unknown key is refused, and the message names the closest known key.
 """
 
 
-def main() -> None:
-    """Writes or checks the page."""
-    page = HEAD + "".join(f"\n{line}\n" if line.startswith("#") else line + "\n" for line in _lines())
-    if "--check" in sys.argv:
-        fresh = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page
-        sys.exit(None if fresh else "docs/config.md is not what graftline/config/ says; run `make docs`")
-    PAGE.write_text(page, encoding="utf-8")
+def render() -> str:
+    """Returns the page as Markdown."""
+    return HEAD + "".join(f"\n{line}\n" if line.startswith("#") else line + "\n" for line in _lines())
 
 
 def _lines() -> Iterator[str]:
-    waiting: list[tuple[str, type[BaseModel]]] = [("", Config)]
-    seen: set[type[BaseModel]] = set()
-    while waiting:
-        place, model = waiting.pop(0)
-        if model in seen:
+    queue: list[tuple[str, type[BaseModel]]] = [("", Config)]
+    visited: set[type[BaseModel]] = set()
+    while queue:
+        path, model = queue.pop(0)
+        if model in visited:
             continue
-        seen.add(model)
+        visited.add(model)
         summary = (model.__doc__ or "").split("\n")[0]
-        yield f"## {_heading(place)}{summary}"
-        rows = [
-            (name, field)
-            for name, field in model.model_fields.items()
-            if not (name == "name" and get_origin(field.annotation) is Literal)
-        ]
+        yield f"## {_heading(path)}{summary}"
+        rows = [(name, field) for name, field in model.model_fields.items() if not _is_tag(name, field)]
         if rows:
             yield "| key | type | default | |"
             yield "|---|---|---|---|"
@@ -52,17 +41,22 @@ def _lines() -> Iterator[str]:
         for name, field in rows:
             text = (field.description or "").replace("\n", " ").replace("|", "\\|")
             yield f"| `{name}` | {_type(field)} | {_default(field)} | {text} |"
-            waiting += [(_place(place, name, inner), inner) for inner in _models(field.annotation)]
+            queue += [(_path(path, name, inner), inner) for inner in _models(field.annotation)]
 
 
-def _heading(place: str) -> str:
-    places = {"pretrain": "`pretrain` and `finetune`"}.get(place, f"`{place}`")
-    return f"{places}: " if place else ""
+def _is_tag(name: str, field: Any) -> bool:
+    """Returns whether a field is the constant that tells one strategy's options from another's."""
+    return name == "name" and get_origin(field.annotation) is Literal
 
 
-def _place(above: str, name: str, model: type[BaseModel]) -> str:
-    own = model.model_fields.get("name")
-    part = own.default if name == "strategies" and own else name
+def _heading(path: str) -> str:
+    label = {"pretrain": "`pretrain` and `finetune`"}.get(path, f"`{path}`")
+    return f"{label}: " if path else ""
+
+
+def _path(above: str, name: str, model: type[BaseModel]) -> str:
+    tag = model.model_fields.get("name")
+    part = tag.default if name == "strategies" and tag else name
     return f"{above}.{part}" if above else f"{name}.{part}" if part != name else name
 
 
@@ -95,7 +89,7 @@ def _annotation(annotation: Any) -> str:
         return "section" if set(kinds) == {"section"} else " or ".join(kinds)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
-    return {"float": "number", "int": "whole number", "str": "text", "bool": "true or false"}[annotation.__name__]
+    return {"float": "number", "int": "integer", "str": "text", "bool": "true or false"}[annotation.__name__]
 
 
 def _default(field: Any) -> str:
@@ -110,18 +104,8 @@ def _default(field: Any) -> str:
 
 
 def _short(item: Any) -> str:
+    """Returns an element of a list default: a strategy's name, or a source's `init`."""
     if not isinstance(item, BaseModel):
         return str(item)
-    if getattr(item, "name", None):
-        return str(item.name)  # type: ignore[attr-defined]
-    return (
-        "{"
-        + ", ".join(
-            f"{name}: {value}" for name, value in item.model_dump(exclude_defaults=False).items() if name == "init"
-        )
-        + "}"
-    )
-
-
-if __name__ == "__main__":
-    main()
+    name = getattr(item, "name", None)
+    return str(name) if name else f"{{init: {item.init}}}"  # type: ignore[attr-defined]
