@@ -1,4 +1,4 @@
-"""The KFP faces of the steps: typed artifacts in, paths out, one call each."""
+"""KFP components of the steps: each reads artifacts, calls its step once, and returns digests."""
 
 from graftline.components.decode import decode
 from graftline.components.evaluate import evaluate
@@ -33,4 +33,4 @@ COMPONENTS = {
     "release": release,
     "report": report,
 }
-"""Every component by its name, for DAGs of one's own; `graftline compile` also writes each as YAML."""
+"""Components by name, for custom DAGs; `graftline compile` also writes each one as YAML."""

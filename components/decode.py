@@ -1,10 +1,10 @@
-"""Face of the step `decode`."""
+"""KFP component of the step `decode`."""
 
 from typing import NamedTuple
 
 from kfp.dsl import Dataset, Output
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

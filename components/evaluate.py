@@ -1,10 +1,10 @@
-"""Face of the step `evaluate`."""
+"""KFP component of the step `evaluate`."""
 
 from typing import NamedTuple
 
 from kfp.dsl import ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

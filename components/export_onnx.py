@@ -1,10 +1,10 @@
-"""Face of the step `export_onnx`."""
+"""KFP component of the step `export_onnx`."""
 
 from typing import NamedTuple
 
 from kfp.dsl import Dataset, Input, Metrics, Model, Output
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

@@ -1,10 +1,10 @@
-"""Face of the step `finetune`."""
+"""KFP component of the step `finetune`."""
 
 from typing import NamedTuple, Optional
 
 from kfp.dsl import Dataset, Input, Model, Output
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

@@ -1,8 +1,8 @@
-"""Face of the step `fingerprint`."""
+"""KFP component of the step `fingerprint`."""
 
 from typing import NamedTuple
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

@@ -1,8 +1,8 @@
-"""Face of the step `gate`."""
+"""KFP component of the step `gate`."""
 
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

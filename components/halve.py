@@ -1,10 +1,10 @@
-"""Face of the step `halve`."""
+"""KFP component of the step `halve`."""
 
 from typing import NamedTuple, Optional
 
 from kfp.dsl import Input, Model, Output
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

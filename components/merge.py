@@ -1,10 +1,10 @@
-"""Face of the step `merge`."""
+"""KFP component of the step `merge`."""
 
 from typing import NamedTuple
 
 from kfp.dsl import HTML, Dataset, Input, Output
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

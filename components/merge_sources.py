@@ -1,8 +1,8 @@
-"""Face of the step `merge_sources`."""
+"""KFP component of the step `merge_sources`."""
 
 from kfp.dsl import Dataset, Input, Output
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

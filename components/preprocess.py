@@ -1,10 +1,10 @@
-"""Face of the step `preprocess`."""
+"""KFP component of the step `preprocess`."""
 
 from typing import NamedTuple, Optional
 
 from kfp.dsl import HTML, Dataset, Input, Output
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

@@ -1,10 +1,10 @@
-"""Face of the step `pretrain`."""
+"""KFP component of the step `pretrain`."""
 
 from typing import NamedTuple
 
 from kfp.dsl import Dataset, Input, Model, Output
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

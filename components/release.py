@@ -1,10 +1,10 @@
-"""Face of the step `release`."""
+"""KFP component of the step `release`."""
 
 from typing import NamedTuple
 
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

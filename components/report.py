@@ -1,8 +1,8 @@
-"""Face of the step `report`."""
+"""KFP component of the step `report`."""
 
 from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

@@ -1,10 +1,10 @@
-"""Face of the step `select`."""
+"""KFP component of the step `select`."""
 
 from typing import NamedTuple, Optional
 
 from kfp.dsl import Artifact, Input, Model, Output
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 
 
 @component

@@ -1,11 +1,7 @@
-"""The DAGs: which step feeds which, and on what hardware."""
+"""The DAGs: which step's output each step reads, and the hardware it runs on."""
 
-from collections.abc import Callable
+from graftline.pipelines.record import Pipeline
+from graftline.pipelines.transfer import TRANSFER
 
-from kfp.dsl.graph_component import GraphComponent
-
-from graftline.pipelines.placement import Placement
-from graftline.pipelines.transfer import transfer
-
-PIPELINES: dict[str, Callable[[Placement, bool, bool], GraphComponent]] = {"transfer": transfer}
-"""Every DAG by its name: takes nodes and images, whether decoding fans out over pods, and whether candidates race."""
+PIPELINES: dict[str, Pipeline] = {pipeline.name: pipeline for pipeline in (TRANSFER,)}
+"""Pipelines by name."""

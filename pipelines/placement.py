@@ -1,9 +1,8 @@
-"""The only file that knows nodes: GPU profiles, tolerations, shared memory, spot, retries, timeouts, images.
+"""Nodes and images of the tasks: GPU profiles, tolerations, shared memory, spot nodes, retries, timeouts.
 
-A profile is fixed when a DAG is compiled: KFP takes retries, timeouts and the size of shared memory at no other time.
-kfp.local ignores all of it. KFP also ignores retries inside ParallelFor (kubeflow/pipelines issue 13897), so a
-pre-empted pretrain or finetune is not started again by KFP; the next run takes finished steps from the cache and does
-that one anew.
+A profile is fixed when a DAG is compiled, because KFP sets retries, timeouts and the size of shared memory only then.
+kfp.local ignores all of it. KFP also ignores retries inside ParallelFor (kubeflow/pipelines issue 13897), so it does
+not restart a preempted pretrain or finetune; the next run reads completed steps from the cache and repeats that one.
 """
 
 from collections.abc import Mapping
@@ -15,29 +14,31 @@ from kfp.dsl import PipelineTask
 
 @dataclass(frozen=True)
 class Profile:
-    """Where the training steps run. All else runs on whatever node is free."""
+    """Nodes and resources of the training steps. All other steps run on any node."""
 
     about: str
     count: int = 0
-    """Accelerators a step; 0 trains on the CPU."""
+    """Accelerators per step; 0 trains on the CPU."""
     accelerator: str = "nvidia.com/gpu"
     """Resource name of the accelerator."""
     selector: Mapping[str, str] = field(default_factory=dict)
-    """Node labels. A GPU limit alone never schedules on a tainted pool."""
+    """Node selector: labels of the nodes."""
     tolerations: Mapping[str, str] = field(default_factory=dict)
-    """Taint key to the taint's value; an empty value tolerates any. Effect NoSchedule."""
+    """Tolerations of the effect NoSchedule: taint key to value; an empty value tolerates any. Without them, a GPU limit
+    does not schedule on a tainted node pool."""
     shared_memory: str = "2Gi"
-    """Size of /dev/shm, which is 64 MB else: too little for data loader workers. Counts as memory of the pod."""
+    """Size of /dev/shm, 64 MB by default, which is too small for data loader workers. Counts toward the pod's
+    memory."""
     cpu: str = "4"
-    """CPU cores asked for."""
+    """CPU request in cores."""
     memory: str = "12Gi"
-    """Memory asked for, shared memory included."""
+    """Memory request and limit, shared memory included."""
     retries: int = 2
-    """Times that a failed step is started again; a step that failed by a bug or a refusal then stops at once."""
+    """Maximum number of retries of a failed step; a retry after a bug or a refusal stops at once."""
     timeout: int = 24 * 3600
-    """Seconds after which a step's pod is stopped."""
+    """Timeout of a step's pod in seconds."""
     spot: bool = False
-    """Nodes that may be taken away at any moment."""
+    """Whether the nodes are spot nodes, which can be preempted at any time."""
 
 
 _NVIDIA = {"nvidia.com/gpu": ""}
@@ -69,52 +70,52 @@ def _spot(profile: Profile) -> Profile:
 
 _FIXED = {
     "none": Profile("no accelerator"),
-    "gpu": Profile("any NVIDIA GPU behind the device plugin", count=1, tolerations=_NVIDIA),
+    "gpu": Profile("any NVIDIA GPU of the device plugin", count=1, tolerations=_NVIDIA),
     "gke-t4": _gke("GKE, NVIDIA T4 16 GB", "nvidia-tesla-t4", "3", "12Gi", "2Gi"),
     "gke-l4": _gke("GKE, NVIDIA L4 24 GB", "nvidia-l4", "6", "20Gi", "4Gi"),
     "gke-a100": _gke("GKE, NVIDIA A100 40 GB", "nvidia-tesla-a100", "10", "70Gi", "16Gi"),
     "gke-h100": _gke("GKE, NVIDIA H100 80 GB", "nvidia-h100-80gb", "20", "180Gi", "32Gi"),
 }
 PROFILES: dict[str, Profile] = _FIXED | {f"{name}-spot": _spot(p) for name, p in _FIXED.items() if name[:3] == "gke"}
-"""Profile names to profiles."""
+"""Profiles by name."""
 
 
 GPU_IMAGE = "graftline-python:gpu"
-"""Image of the steps that train, where no image is named and the profile has accelerators."""
+"""Image of the training steps, if no image is given and the profile has accelerators."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """How one compiled DAG is laid on nodes: a profile and the images that the steps run in."""
+    """The nodes and images of one compiled DAG."""
 
     image: str
     profile: Profile | None = None
-    """None places nothing, for kfp.local."""
+    """None sets no nodes and resources, for kfp.local."""
     training_image: str | None = None
-    """For the steps that train, where it is another one (the GPU image)."""
+    """Image of the training steps if it differs, such as the GPU image."""
 
-    def anywhere(self, task: PipelineTask) -> PipelineTask:
-        """Places a step that needs no accelerator."""
-        return self._common(task, self.image)
+    def any_node(self, task: PipelineTask, name: str) -> PipelineTask:
+        """Configures and names a task that needs no accelerator."""
+        return self._configure(task, self.image, name)
 
-    def training(self, task: PipelineTask) -> PipelineTask:
-        """Places a step that trains: pretrain, finetune and its confirmations."""
-        return place(self._common(task, self.training_image or self.image), self.profile)
+    def training_node(self, task: PipelineTask, name: str) -> PipelineTask:
+        """Configures and names a task that trains: pretrain, finetune and its confirmations."""
+        return place(self._configure(task, self.training_image or self.image, name), self.profile)
 
-    def _common(self, task: PipelineTask, image: str) -> PipelineTask:
+    def _configure(self, task: PipelineTask, image: str, name: str) -> PipelineTask:
         task.set_container_image(image)
         if self.profile is not None:
             task.set_retry(num_retries=self.profile.retries, backoff_duration="60s", backoff_factor=2.0)
             kubernetes.set_timeout(task, seconds=self.profile.timeout)
-        return task
+        return task.set_display_name(name)
 
 
 def place(task: PipelineTask, profile: Profile | None) -> PipelineTask:
-    """Lays a training task on the profile's nodes; for DAGs of one's own.
+    """Sets the nodes and resources of a training task; also for custom DAGs.
 
     Args:
-        task: A task of a pipeline under construction.
-        profile: From `PROFILES`; None leaves the task as it is.
+        task: A task of a pipeline that is being built.
+        profile: A profile, such as one of `PROFILES`; None leaves the task unchanged.
 
     Returns:
         The task.

@@ -1,4 +1,4 @@
-"""The folder that a local run leaves: run.json, data.html, ledger.json, report.html, release/ and logs/."""
+"""The folder of a local run: run.json, data.html, ledger.json, report.html, release/ and logs/."""
 
 import json
 import shutil
@@ -8,19 +8,18 @@ from typing import Any
 from graftline.config import Config
 from graftline.data import dataset
 from graftline.data.dataset import DatasetManifest
-from graftline.pipelines.local.watch import StepState, Watch
+from graftline.pipelines.local.monitor import RunMonitor, StepState
+from graftline.pipelines.record import Pipeline
 from graftline.runtime import manifest
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import write_text
 
 _OURS = ("run.json", "data.html", "ledger.json", "report.html", "release", "logs")
 _MARK = "logs/kfp.log"
-TARGET = ("preprocess-target", "merge-target")
-"""Steps that make the target's dataset."""
 
 
 def prepare(out: Path) -> Path:
-    """Makes the folder, rid of an earlier run's logs; its pages and release stay until a run replaces them.
+    """Creates the folder, or removes an earlier run's logs; its pages and release stay until a run replaces them.
 
     Args:
         out: The run's folder.
@@ -29,15 +28,15 @@ def prepare(out: Path) -> Path:
         Its `logs` folder.
 
     Raises:
-        RefusedError: The folder holds files of these names that no run of graftline left there.
+        RefusedError: The folder has files of these names that no run of graftline wrote.
     """
     if out.exists() and not out.is_dir():
-        raise RefusedError(f"--out {out}: is a file; name a folder")
+        raise RefusedError(f"--out {out}: is a file; give a folder")
     taken = [name for name in _OURS if (out / name).exists()]
     if taken and not (out / _MARK).is_file():
         raise RefusedError(
-            f"--out {out}: holds {', '.join(taken)}, but not from a run of graftline; "
-            "name another folder, so that nothing of yours is overwritten"
+            f"--out {out}: has {', '.join(taken)} from another program; "
+            "give another folder, so that your files are not overwritten"
         )
     shutil.rmtree(out / "logs", ignore_errors=True)
     (out / "run.json").unlink(missing_ok=True)
@@ -46,8 +45,8 @@ def prepare(out: Path) -> Path:
     return out / "logs"
 
 
-def show_data(out: Path, folder: Path) -> None:
-    """Copies the target's data page and split ledger out of its dataset, as soon as it is there: training takes long.
+def copy_data_page(out: Path, folder: Path) -> None:
+    """Copies the target's data page and split ledger from its dataset, before training starts.
 
     Args:
         out: The run's folder.
@@ -57,39 +56,47 @@ def show_data(out: Path, folder: Path) -> None:
     shutil.copyfile(folder / dataset.LEDGER, out / "ledger.json")
 
 
-def collect(out: Path, watch: Watch) -> dict[str, Any]:
-    """Copies the report and the release out of their artifacts.
+def collect_results(out: Path, pipeline: Pipeline, monitor: RunMonitor) -> dict[str, Any]:
+    """Copies the report and the release from their artifacts.
 
     Returns:
         The report's summary and the data's warnings, as far as the run got.
     """
-    summary: dict[str, Any] = {}
-    for step in watch.of("done", "cached"):
-        if step.name in TARGET and step.made:
-            summary["data"] = {"warnings": manifest.read(step.made["dataset"], DatasetManifest).warnings}
-    made = {step.name: Path(step.received["out"]) for step in watch.of("done") if step.name in ("report", "release")}
-    if made:  # the gate has spoken, so what an earlier run left is out of date
+    results: dict[str, Any] = {}
+    for step in monitor.in_state("done", "cached"):
+        if step.name in pipeline.dataset_steps and step.artifacts:
+            results["data"] = {"warnings": manifest.read(step.artifacts["dataset"], DatasetManifest).warnings}
+    last = (pipeline.report_step, pipeline.release_step)
+    folders = {step.name: Path(step.received["out"]) for step in monitor.in_state("done") if step.name in last}
+    if folders:  # the gate has decided, so the release of an earlier run is out of date
         shutil.rmtree(out / "release", ignore_errors=True)
-    if "report" in made:
-        shutil.copyfile(made["report"] / "report.html", out / "report.html")
-        summary |= json.loads((made["report"] / "summary.json").read_text(encoding="utf-8"))
-    if "release" in made:
-        shutil.copytree(made["release"], out / "release")
-    return summary
+    if folder := folders.get(pipeline.report_step):
+        shutil.copyfile(folder / "report.html", out / "report.html")
+        results |= json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    if folder := folders.get(pipeline.release_step):
+        shutil.copytree(folder, out / "release")
+    return results
 
 
-def write(
-    out: Path, *, pipeline: str, config: Config, status: str, seconds: float, watch: Watch, failed: StepState | None
+def write_run(
+    out: Path,
+    *,
+    pipeline: Pipeline,
+    config: Config,
+    status: str,
+    seconds: float,
+    monitor: RunMonitor,
+    failed: StepState | None,
 ) -> dict[str, Any]:
     """Writes `run.json`.
 
     Args:
         out: The run's folder.
-        pipeline: Name of the DAG.
+        pipeline: The pipeline that ran.
         config: The run's config.
         status: succeeded, failed, refused or skipped.
-        seconds: Of the whole run.
-        watch: What the steps did.
+        seconds: Duration of the run.
+        monitor: States of the run's steps.
         failed: The step that ended the run, if one did.
 
     Returns:
@@ -97,10 +104,10 @@ def write(
     """
     steps = [
         {"name": step.name, "seconds": step.seconds, "cached": step.state == "cached"}
-        for step in watch.of("done", "cached")
+        for step in monitor.in_state("done", "cached")
     ]
     run: dict[str, Any] = {
-        "pipeline": pipeline,
+        "pipeline": pipeline.name,
         "task": config.task,
         "status": status,
         "seconds": round(seconds, 3),
@@ -108,18 +115,18 @@ def write(
     }
     if failed is not None:
         run["error"] = {"step": failed.name, "kind": failed.kind, "message": failed.error}
-    run |= collect(out, watch)
+    run |= collect_results(out, pipeline, monitor)
     write_text(out / "run.json", json.dumps(run, indent=1))
     return run
 
 
-def refuse(out: Path, *, pipeline: str, message: str) -> None:
+def write_refusal(out: Path, *, pipeline: str, message: str) -> None:
     """Writes the `run.json` of a run whose config was refused before any step.
 
     Args:
         out: The run's folder.
-        pipeline: Name of the DAG.
-        message: Why.
+        pipeline: Name of the pipeline.
+        message: Why the config was refused.
     """
     prepare(out)
     run = {

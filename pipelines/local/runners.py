@@ -1,7 +1,9 @@
-"""Where kfp.local starts the steps of a run: as processes of this machine, or in containers."""
+"""How kfp.local starts the steps of a run: as processes of this machine, or in containers."""
 
 import os
 import signal
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,65 +13,108 @@ from typing import Any, Literal
 
 from kfp import local
 
-from graftline.components.face import IMAGE
+from graftline.components.decorator import IMAGE
 from graftline.config import Config
 from graftline.pipelines.local.cache import library_digest
-from graftline.pipelines.local.watch import StepState, Watch
+from graftline.pipelines.local.monitor import RunMonitor
+from graftline.runtime.cache_location import CHECKPOINTS, NOWHERE, cache_home
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.events import RUN_DIR
 
 RunnerName = Literal["subprocess", "docker"]
 _LABEL = "graftline.run"
-_PASSED_ON = ("GOOGLE_", "STORAGE_EMULATOR_", "GRAFTLINE_", "OMP_", "TORCH_")
+_PASSED = ("GOOGLE_", "STORAGE_EMULATOR_", "GRAFTLINE_", "OMP_", "TORCH_")
+GRACE = 30.0
+"""Seconds that a container has to save its state before it is killed; Kubernetes gives pods the same by default."""
 
 
 @dataclass(frozen=True)
-class Runner:
-    """A kfp.local runner, and what a run needs to know of it."""
+class Runner(ABC):
+    """A kfp.local runner, and what a run needs to know about it."""
 
     kfp: Any
     """kfp.local.SubprocessRunner or kfp.local.DockerRunner."""
     image: str
     salt: str
-    """Joins the cache key: what the steps' code is, where the image's name does not say it."""
-    run: str
-    """Names the run's containers."""
-    stopped: set[str] = field(default_factory=set)
-    """Steps that were asked to end."""
+    """Part of every cache key: the version of the steps' code, where the image's name does not contain it."""
 
-    def stop(self, watch: Watch) -> None:
-        """Asks each running step to end, once: it leaves a `preempted` marker. To be called until the run is over."""
-        for step in watch.of("running"):
-            if step.pid and step.name not in self.stopped:  # before it has a pid it is still starting
-                self.stopped.add(step.name)
-                self._end(step)
+    @abstractmethod
+    def stop(self, monitor: RunMonitor) -> None:
+        """Sends SIGTERM once to each running step, which saves its state; call it until the run is over."""
 
-    def _end(self, step: StepState) -> None:
-        if isinstance(self.kfp, local.SubprocessRunner):
-            with suppress(ProcessLookupError):
-                os.kill(step.pid, signal.SIGTERM)
-            return
+    @abstractmethod
+    def kill(self) -> None:
+        """Ends the steps that would otherwise outlive this process."""
+
+
+@dataclass(frozen=True)
+class ProcessRunner(Runner):
+    """Starts each step as a process of this machine."""
+
+    _stopped: set[str] = field(default_factory=set)
+
+    def stop(self, monitor: RunMonitor) -> None:
+        """Sends SIGTERM once to each running step."""
+        for step in monitor.in_state("running"):
+            if step.pid and step.name not in self._stopped:  # without a pid, its process is still starting
+                self._stopped.add(step.name)
+                with suppress(ProcessLookupError):
+                    os.kill(step.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Does nothing: the processes receive the terminal's Ctrl-C themselves."""
+
+
+@dataclass(frozen=True)
+class DockerRunner(Runner):
+    """Starts each step in a container. The containers of a run have its folder as their label."""
+
+    out: Path
+    _stopped: dict[str, float] = field(default_factory=dict)
+    """Container id to the time of its SIGTERM, in seconds of the monotonic clock."""
+
+    def stop(self, monitor: RunMonitor) -> None:
+        """Sends SIGTERM once to each of the run's containers, and kills those that are still running after `GRACE`."""
+        for container in self._containers():
+            if container.id not in self._stopped:
+                self._stopped[container.id] = time.monotonic()
+                # Not to PID 1: it is KFP's shell, which ignores SIGTERM and does not pass it to Python.
+                with _ended_is_fine():
+                    container.exec_run(["sh", "-c", "kill -s TERM -- -1"])
+            elif time.monotonic() - self._stopped[container.id] > GRACE:
+                with _ended_is_fine():
+                    container.kill()
+
+    def kill(self) -> None:
+        """Kills the run's containers, which would otherwise outlive this process."""
+        for container in self._containers():
+            with _ended_is_fine():
+                container.kill()
+
+    def _containers(self) -> list[Any]:
         import docker
 
-        for container in docker.from_env().containers.list(filters={"label": f"{_LABEL}={self.run}"}):
-            with suppress(docker.errors.NotFound):
-                container.kill("SIGTERM")
+        try:
+            containers: list[Any] = docker.from_env().containers.list(filters={"label": f"{_LABEL}={self.out}"})
+        except docker.errors.DockerException:  # listed anew at the next call
+            return []
+        return containers
 
 
-def runner_of(name: RunnerName, config: Config, *, out: Path, image: str | None) -> Runner:
-    """Makes the runner that a run asks for.
+def make_runner(name: RunnerName, config: Config, *, out: Path, image: str | None) -> Runner:
+    """Creates the runner of a run.
 
     Args:
         name: `subprocess`, or `docker` for the container images.
         config: The run's config; its local paths are mounted into the containers, data read-only.
         out: The run's folder.
-        image: For `docker`; by default `graftline-python:cpu`.
+        image: Image for `docker`; by default `graftline-python:cpu`.
 
     Raises:
         RefusedError: An unknown runner, no docker daemon, or no such image.
     """
     if name == "subprocess":
-        return Runner(local.SubprocessRunner(use_venv=False), f"python-graftline:{library_digest()}", "", "")
+        return ProcessRunner(local.SubprocessRunner(use_venv=False), f"python-graftline:{library_digest()}", "")
     if name != "docker":
         raise RefusedError(f"runner {name!r} is not one of subprocess, docker")
     if find_spec("docker") is None:
@@ -78,14 +123,23 @@ def runner_of(name: RunnerName, config: Config, *, out: Path, image: str | None)
             "or use the runner subprocess"
         )
     image = image or IMAGE
+    states = os.environ.get(CHECKPOINTS) or str(cache_home() / "checkpoints")
+    states = str(Path(states).absolute()) if _is_local(states) else states
     kfp_runner = local.DockerRunner(
-        mounts=_mounts(config, out),
-        environment=_environment(os.environ, out),
+        mounts=_mounts(config, out, states),
+        environment=_environment(os.environ, out, states),
         labels={_LABEL: str(out)},
         user=f"{os.getuid()}:{os.getgid()}",
         shm_size="2g",
     )
-    return Runner(kfp_runner, image, _image_id(image), str(out))
+    return DockerRunner(kfp_runner, image, _image_id(image), out)
+
+
+def _ended_is_fine() -> suppress:
+    """Returns a context that ignores docker's errors about a container that has just ended."""
+    import docker
+
+    return suppress(docker.errors.NotFound, docker.errors.APIError)
 
 
 def _image_id(image: str) -> str:
@@ -96,29 +150,37 @@ def _image_id(image: str) -> str:
     except docker.errors.ImageNotFound:
         raise RefusedError(f"image {image!r} is not on this machine; build it with `make images` or pull it") from None
     except docker.errors.DockerException as error:
-        raise RefusedError(f"no docker daemon answers ({error}); start it, or use the runner subprocess") from None
+        raise RefusedError(
+            f"the docker daemon does not respond ({error}); start it, or use the runner subprocess"
+        ) from None
 
 
-def _environment(own: Mapping[str, str], out: Path) -> dict[str, str]:
-    passed = {name: value for name, value in own.items() if name.startswith(_PASSED_ON)}
-    return passed | {RUN_DIR: str(out), "HOME": "/tmp"}  # any user id may run the image, and needs a home
+def _is_local(path: str) -> bool:
+    return "://" not in path and path != NOWHERE
 
 
-def _mounts(config: Config, out: Path) -> list[Any]:
-    """Mounts each local path of the config where it is here, so that configs mean the same inside."""
+def _environment(own: Mapping[str, str], out: Path, states: str) -> dict[str, str]:
+    passed = {name: value for name, value in own.items() if name.startswith(_PASSED)}
+    # HOME: the container runs as this user, who has no home folder in the image.
+    return passed | {RUN_DIR: str(out), CHECKPOINTS: states, "HOME": "/tmp"}
+
+
+def _mounts(config: Config, out: Path, states: str) -> list[Any]:
+    """Mounts the config's local paths at the same paths in the container; `states` is where training states are."""
     from docker.types import Mount
 
-    places = [
+    paths = [
         config.target.data,
         config.target.ledger,
-        *(place for source in config.source for place in (source.data, source.init, source.ledger)),
+        *(path for source in config.source for path in (source.data, source.init, source.ledger)),
     ]
-    read = {str(Path(place).absolute()) for place in places if place and Path(place).exists()}
-    written = [str(out)]
-    if config.store and "://" not in config.store:
-        Path(config.store).mkdir(parents=True, exist_ok=True)
-        written.append(str(Path(config.store).absolute()))
+    read = {str(Path(path).absolute()) for path in paths if path and Path(path).exists()}
+    written = {str(out)}
+    for path in (config.store, config.checkpoint_uri or states):
+        if path and _is_local(path):
+            Path(path).mkdir(parents=True, exist_ok=True)
+            written.add(str(Path(path).absolute()))
     return [
         *(Mount(target=path, source=path, type="bind", read_only=True) for path in sorted(read)),
-        *(Mount(target=path, source=path, type="bind") for path in written),
+        *(Mount(target=path, source=path, type="bind") for path in sorted(written)),
     ]

@@ -1,4 +1,4 @@
-"""DAGs that each hold one trap, to show that it is found."""
+"""DAGs with one known problem each, for the tests of `dag_checks`."""
 
 from typing import NamedTuple
 

@@ -56,11 +56,11 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "tranfer"], "pipeline 'tranfer': not known; there are transfer"),
-        (["run", "transfer", "--runner", "podman"], "runner 'podman': not known; there are subprocess, docker"),
+        (["run", "tranfer"], "pipeline 'tranfer' is not one of transfer"),
+        (["run", "transfer", "--runner", "podman"], "runner 'podman' is not one of subprocess, docker"),
         (["run", "transfer", "--set", "finetune.epoch=1"], "finetune.epoch: unknown key; did you mean 'epochs'?"),
         (["run", "transfer", "--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
-        (["compile", "--profile", "tpu"], "profile 'tpu': not known; there are none, gpu,"),
+        (["compile", "--profile", "tpu"], "profile 'tpu' is not one of none, gpu,"),
         (["verify", "nowhere"], "nowhere"),
         (["predict", "nowhere", "x.png"], "x.png: no such file or folder"),
     ],
@@ -108,10 +108,10 @@ def test_an_out_that_cannot_be_is_refused(
     (tmp_path / "file").write_text("kept")
     for out, says in (
         (tmp_path / "file", "is a file; give a new folder"),
-        (tmp_path / "file/x", "cannot be made (Not a directory); give another folder"),
+        (tmp_path / "file/x", "cannot be created (Not a directory); give another folder"),
     ):
         assert says in refused(monkeypatch, capsys, "preprocess", "--data", "builtin:digits/clean", "--out", out)
-    assert "lies inside of --data" in refused(
+    assert "is inside --data" in refused(
         monkeypatch, capsys, "preprocess", "--data", tmp_path, "--out", tmp_path / "out"
     )
 

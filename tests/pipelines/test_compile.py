@@ -1,4 +1,4 @@
-"""Compiled files: the same bytes twice, ASCII, both documents; accelerators where training is and nowhere else."""
+"""Compiled files: deterministic, ASCII, two documents; only training tasks have accelerators."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from graftline.components import COMPONENTS
 from graftline.pipelines import PIPELINES
 from graftline.pipelines.compile import compile_components, compile_pipeline
 from graftline.pipelines.placement import PROFILES
+from graftline.pipelines.record import Variant
 from graftline.runtime.errors import RefusedError
 
 TRAINING = {"exec-pretrain", "exec-finetune", "exec-finetune-2"}
@@ -31,11 +32,11 @@ def documents(profile: str, out: Path, **more: Any) -> tuple[dict[str, Any], dic
         ("gke-l4", True, True),
     ],
 )
-def test_the_same_bytes_twice_in_ascii(name: str, profile: str, fan_out: bool, tournament: bool, tmp_path: Path):
+def test_compiling_twice_gives_the_same_ascii_bytes(
+    name: str, profile: str, fan_out: bool, tournament: bool, tmp_path: Path
+):
     one, two = (
-        compile_pipeline(
-            name, profile=profile, out=tmp_path / part, fan_out=fan_out, tournament=tournament
-        ).read_bytes()
+        compile_pipeline(name, profile=profile, out=tmp_path / part, variant=Variant(fan_out, tournament)).read_bytes()
         for part in "ab"
     )
     assert one == two
@@ -43,8 +44,8 @@ def test_the_same_bytes_twice_in_ascii(name: str, profile: str, fan_out: bool, t
 
 
 @pytest.mark.parametrize(("profile", "fan_out"), [*((profile, False) for profile in PROFILES), ("gke-l4", True)])
-def test_training_gets_the_nodes_and_the_rest_none_of_them(profile: str, fan_out: bool, tmp_path: Path):
-    executors, platform = documents(profile, tmp_path, fan_out=fan_out)
+def test_only_training_tasks_have_the_profiles_nodes_and_resources(profile: str, fan_out: bool, tmp_path: Path):
+    executors, platform = documents(profile, tmp_path, variant=Variant(fan_out=fan_out))
     wanted = PROFILES[profile]
     assert executors.keys() > TRAINING
     for name, executor in executors.items():
@@ -71,13 +72,13 @@ def test_training_gets_the_nodes_and_the_rest_none_of_them(profile: str, fan_out
         assert {taint["key"] for taint in node.get("tolerations", [])} == set(wanted.tolerations)
 
 
-def test_accelerators_are_tolerated_and_spot_is_chosen():
+def test_profiles_tolerate_their_accelerators_and_select_spot_nodes():
     for name, profile in PROFILES.items():
         assert ("nvidia.com/gpu" in profile.tolerations) == bool(profile.count), name
         assert profile.spot == name.endswith("-spot") == ("cloud.google.com/gke-spot" in profile.selector), name
 
 
-def test_every_step_runs_in_the_image_that_was_asked_for(tmp_path: Path):
+def test_every_task_has_the_given_image(tmp_path: Path):
     executors, _ = documents("none", tmp_path, image="here/cpu@sha256:1", training_image="here/gpu@sha256:2")
     for name, executor in executors.items():
         assert executor["container"]["image"] == ("here/gpu@sha256:2" if name in TRAINING else "here/cpu@sha256:1"), (
@@ -86,8 +87,8 @@ def test_every_step_runs_in_the_image_that_was_asked_for(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("fan_out", "count"), [(False, 13), (True, 14)])
-def test_every_step_is_tried_again_and_only_three_are_never_cached(fan_out: bool, count: int, tmp_path: Path):
-    path = compile_pipeline("transfer", profile="gke-t4", out=tmp_path, fan_out=fan_out)
+def test_every_task_is_retried_and_all_but_three_are_cached(fan_out: bool, count: int, tmp_path: Path):
+    path = compile_pipeline("transfer", profile="gke-t4", out=tmp_path, variant=Variant(fan_out=fan_out))
     steps = steps_of(path)
     assert len(steps) == count
     assert all(task["retryPolicy"]["maxRetryCount"] == PROFILES["gke-t4"].retries for task in steps.values())
@@ -102,7 +103,7 @@ def steps_of(path: Path) -> dict[str, Any]:
 
 
 def test_a_tournament_has_three_rungs_and_two_cuts(tmp_path: Path):
-    path = compile_pipeline("transfer", profile="gke-t4", out=tmp_path, tournament=True)
+    path = compile_pipeline("transfer", profile="gke-t4", out=tmp_path, variant=Variant(tournament=True))
     assert path.name == "transfer-tournament.yaml"
     steps = steps_of(path)
     assert {"rung 1", "halve 1", "rung 2", "halve 2", "rung 3", "select", "confirm"} <= steps.keys()
@@ -110,7 +111,7 @@ def test_a_tournament_has_three_rungs_and_two_cuts(tmp_path: Path):
     assert not earlier["rung 1"]
     assert not earlier["confirm"]
     assert all(list(earlier[name]) == ["componentInputArtifact"] for name in ("rung 2", "rung 3"))
-    executors, _ = documents("gke-t4", tmp_path, tournament=True)
+    executors, _ = documents("gke-t4", tmp_path, variant=Variant(tournament=True))
     assert {name for name, each in executors.items() if each["container"].get("resources")} == {
         "exec-pretrain",
         "exec-finetune",
@@ -118,8 +119,8 @@ def test_a_tournament_has_three_rungs_and_two_cuts(tmp_path: Path):
     }
 
 
-def test_a_fan_out_decodes_in_a_loop_of_its_own(tmp_path: Path):
-    path = compile_pipeline("transfer", out=tmp_path, fan_out=True)
+def test_fan_out_decodes_shards_in_a_loop(tmp_path: Path):
+    path = compile_pipeline("transfer", out=tmp_path, variant=Variant(fan_out=True))
     spec = next(yaml.safe_load_all(path.read_text()))
     loops = {
         name: list(spec["components"][task["componentRef"]["name"]]["dag"]["tasks"])
@@ -130,7 +131,7 @@ def test_a_fan_out_decodes_in_a_loop_of_its_own(tmp_path: Path):
     assert not any("preprocess" in name for name in spec["components"])
 
 
-def test_each_component_is_a_file_of_its_own(tmp_path: Path):
+def test_each_component_is_compiled_to_its_own_file(tmp_path: Path):
     paths = compile_components(tmp_path, image="here@sha256:3")
     assert [path.stem for path in paths] == list(COMPONENTS)
     for path in paths:
@@ -148,6 +149,6 @@ def test_each_component_is_a_file_of_its_own(tmp_path: Path):
         ("transfer", "k80", "profile 'k80' is not one of none, gpu, gke-t4"),
     ],
 )
-def test_an_unknown_name_is_refused_with_the_known_ones(name: str, profile: str, words: str, tmp_path: Path):
+def test_an_unknown_name_is_refused(name: str, profile: str, words: str, tmp_path: Path):
     with pytest.raises(RefusedError, match=words):
         compile_pipeline(name, profile=profile, out=tmp_path)

@@ -1,4 +1,4 @@
-"""Decoding fanned out: real data through the real DAG up to plan, with a stand-in for pretrain; shards that fail."""
+"""Decoding fanned out: real data through the real DAG up to plan, with a stub for pretrain; shards that fail."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from graftline.config import Config
 from graftline.pipelines.local.run import RunResult
-from tests.pipelines.bench import Bench
+from tests.builders.stub_runs import StubRuns
 
 SHARDS = 3
 DECODED = {f"decode-{task}-{shard}of{SHARDS}" for task in ("target", "source") for shard in range(1, SHARDS + 1)}
@@ -59,11 +59,11 @@ def datasets(result: RunResult, *folders: str) -> dict[str, dict[str, bytes]]:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunResult]:
     """The same data decoded in one step a task, in three, and once more in three."""
-    bench = Bench(tmp_path_factory.mktemp("fan_out"))
-    digits(bench.folder / "target", 0, 400)
-    digits(bench.folder / "source", 300, 500)
+    stubs = StubRuns(tmp_path_factory.mktemp("fan_out"))
+    digits(stubs.folder / "target", 0, 400)
+    digits(stubs.folder / "source", 300, 500)
     return [
-        bench.run(config(bench.folder, **more), fail="refused=plan", real="data")
+        stubs.run(config(stubs.folder, **more), fail="refused=plan", real="data")
         for more in ({}, {"shards": SHARDS}, {"shards": SHARDS})
     ]
 
@@ -108,13 +108,13 @@ def test_the_targets_data_page_lies_in_the_runs_folder(runs: list[RunResult]):
 
 
 def test_after_a_killed_shard_only_that_one_is_decoded_again(tmp_path: Path):
-    bench = Bench(tmp_path)
-    asked = bench.config(image_size=8, shards=2)
-    killed = bench.run(asked, fail="kill=decode-one-1of2")
+    stubs = StubRuns(tmp_path)
+    asked = stubs.config(image_size=8, shards=2)
+    killed = stubs.run(asked, fail="kill=decode-one-1of2")
     assert (killed.exit_code, killed.run["error"]["step"]) == (1, "decode-one-1of2")
     assert killed.run["error"]["kind"] == "preempted"
     assert {"decode-target-1of2", "decode-target-2of2"} <= names(killed, cached=False)
     assert not {"merge-target", "merge-sources"} & names(killed, cached=False)
-    again = bench.run(asked, fail="refused=pretrain-one")
+    again = stubs.run(asked, fail="refused=pretrain-one")
     assert {"decode-one-1of2", "merge-target", "merge-sources"} <= names(again, cached=False)
     assert names(again, cached=True) == names(killed, cached=False) - {"fingerprint"}

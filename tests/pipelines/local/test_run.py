@@ -1,4 +1,4 @@
-"""The real DAG, faces, cache and watch over stand-in steps (the real steps run in test_whole_run.py)."""
+"""The real DAG, components, cache and monitor with stub steps (the real steps run in test_whole_run.py)."""
 
 import json
 import os
@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from graftline.config.jobs import FinetuneJob, PretrainJob, check_dag
-from graftline.pipelines.local import cache, outcome, runners
+from graftline.pipelines.local import cache, runners
 from graftline.pipelines.local.run import RunResult, run_local
+from graftline.pipelines.local.summary import summary_lines
 from graftline.runtime import code_version
 from graftline.runtime.cache_location import cache_home
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import identity
-from tests.pipelines.bench import STANDIN, Bench, config_of
+from tests.builders.stub_runs import STUB_STEPS, StubRuns, config_of
 
 CANDIDATES = ["one-full", "one-partial", "two-full", "two-partial", "control"]
 UNCACHED = {"fingerprint", "report", "release"}
@@ -97,45 +98,45 @@ def test_a_second_run_is_cached_but_for_what_never_is(two_runs):
     assert second.run["data"] == {"warnings": ["dull", "small"]}
 
 
-def test_new_data_of_one_source_leaves_the_other_cached(bench: Bench):
-    config = bench.config(sources=("one", "two"))
-    (bench.folder / "two").write_text("two has new data")
-    result = bench.run(config)
+def test_new_data_of_one_source_leaves_the_other_cached(stubs: StubRuns):
+    config = stubs.config(sources=("one", "two"))
+    (stubs.folder / "two").write_text("two has new data")
+    result = stubs.run(config)
     assert {"preprocess-target", "preprocess-one", "pretrain-one"} <= names(result, cached=True)
     assert {"preprocess-two", "pretrain-two", "plan", "finetune-one-full"} <= names(result, cached=False)
 
 
-def test_data_that_moved_but_did_not_change_is_not_trained_on_again(bench: Bench):
-    result = bench.run(config_of(bench.folder / "elsewhere"))
+def test_data_that_moved_but_did_not_change_is_not_trained_on_again(stubs: StubRuns):
+    result = stubs.run(config_of(stubs.folder / "elsewhere"))
     assert names(result, cached=False) == UNCACHED | {"preprocess-target", "preprocess-one"}
 
 
-def test_a_damaged_cached_artifact_is_made_again(bench: Bench):
-    config = bench.config(delta=0.02)
-    assert {"evaluate", "gate"} <= names(bench.run(config), cached=False)
+def test_a_damaged_cached_artifact_is_made_again(stubs: StubRuns):
+    config = stubs.config(delta=0.02)
+    assert {"evaluate", "gate"} <= names(stubs.run(config), cached=False)
     for harm in (
         lambda folder: (folder / "manifest.json").unlink(),
         lambda folder: (folder / "manifest.json").write_text("{"),
         lambda folder: (folder / "content.txt").unlink(),
         lambda folder: (folder / "content.txt").write_text("2 other bytes"),
     ):
-        harm(max((bench.folder / "cache" / "artifacts").glob("*/evaluate/metrics")))
-        result = bench.run(config)
+        harm(max((stubs.folder / "cache" / "artifacts").glob("*/evaluate/metrics")))
+        result = stubs.run(config)
         assert names(result, cached=False) == UNCACHED | {"evaluate"}
-        assert "made again" in (result.out / "logs" / "kfp.log").read_text()
+        assert "runs again" in (result.out / "logs" / "kfp.log").read_text()
 
 
-def test_a_model_that_is_held_is_not_released(bench: Bench):
-    result = bench.run(bench.config(gate={"require_positive_gain": True}))
+def test_a_model_that_is_held_is_not_released(stubs: StubRuns):
+    result = stubs.run(stubs.config(gate={"require_positive_gain": True}))
     assert (result.status, result.exit_code) == ("succeeded", 0)
     assert names(result, cached=False) == UNCACHED - {"release"} | {"gate"}
     assert not (result.out / "release").exists()
     assert (result.out / "report.html").is_file()
 
 
-def test_a_refused_step_ends_the_run_and_a_rerun_goes_on_from_there(bench: Bench):
-    config = bench.config(strategies=["feature"])
-    result = bench.run(config, fail="refused=select")
+def test_a_refused_step_ends_the_run_and_a_rerun_goes_on_from_there(stubs: StubRuns):
+    config = stubs.config(strategies=["feature"])
+    result = stubs.run(config, fail="refused=select")
     assert (result.status, result.exit_code) == ("refused", 2)
     assert result.message == "refused: select: refused as the test asked for"
     assert result.run["error"] == {
@@ -144,14 +145,14 @@ def test_a_refused_step_ends_the_run_and_a_rerun_goes_on_from_there(bench: Bench
         "message": "select: refused as the test asked for",
     }
     assert "finetune-one-feature" in names(result, cached=False)
-    again = bench.run(config)
+    again = stubs.run(config)
     assert again.status == "succeeded"
     assert names(again, cached=True) >= names(result) - {"fingerprint"}
     assert "select" in names(again, cached=False)
 
 
-def test_a_bug_keeps_its_traceback_and_further_steps_from_starting(bench: Bench):
-    result = bench.run(bench.config(strategies=["full", "staged", "zero"]), fail="bug=one-staged")
+def test_a_bug_keeps_its_traceback_and_further_steps_from_starting(stubs: StubRuns):
+    result = stubs.run(stubs.config(strategies=["full", "staged", "zero"]), fail="bug=one-staged")
     assert (result.status, result.exit_code) == ("failed", 1)
     assert "finetune-one-staged failed: ZeroDivisionError: a bug as the test asked for" in result.message
     assert "ZeroDivisionError" in (result.out / "logs" / "finetune-one-staged.log").read_text()
@@ -170,8 +171,8 @@ def test_a_bug_keeps_its_traceback_and_further_steps_from_starting(bench: Bench)
     assert max(begun.values()) < failed + 3
 
 
-def test_a_killed_step_is_told_from_a_bug(bench: Bench):
-    result = bench.run(bench.config(strategies=["structure"]), fail="kill=one-structure")
+def test_a_killed_step_is_told_from_a_bug(stubs: StubRuns):
+    result = stubs.run(stubs.config(strategies=["structure"]), fail="kill=one-structure")
     assert (result.exit_code, result.run["error"]["kind"]) == (1, "preempted")
     assert result.run["error"]["step"] == "finetune-one-structure"
 
@@ -182,17 +183,18 @@ def _as_from_a_terminal() -> None:
 
 def test_ctrl_c_stops_the_steps_and_says_how_to_go_on(tmp_path: Path):
     code = (
-        "import sys; sys.path[:0] = [sys.argv[1]]; from pathlib import Path; from bench import config_of\n"
+        "import sys; sys.path[:0] = [sys.argv[1]]; from pathlib import Path\n"
+        "from tests.builders.stub_runs import config_of\n"
         "from graftline.pipelines.local.run import run_local; folder = Path(sys.argv[2])\n"
         "sys.exit(run_local('transfer', config_of(folder), out=folder / 'run').exit_code)"
     )
     environment = os.environ | {
-        "PYTHONPATH": str(STANDIN),
+        "PYTHONPATH": str(STUB_STEPS),
         "GRAFTLINE_CACHE": str(tmp_path / "cache"),
-        "STANDIN_FAIL": "slow=pretrain-one",
+        "STUB_FAIL": "slow=pretrain-one",
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(STANDIN.parent), str(tmp_path)],
+        [sys.executable, "-c", code, str(STUB_STEPS.parents[2]), str(tmp_path)],
         text=True,
         stdout=subprocess.PIPE,
         env=environment,
@@ -206,7 +208,7 @@ def test_ctrl_c_stops_the_steps_and_says_how_to_go_on(tmp_path: Path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the steps as well
     said, _ = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert "stopped at pretrain-one: stopped from outside. The same command goes on from there." in said
+    assert "pretrain-one stopped: stopped from outside. Rerun the same command to resume." in said
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (run["status"], run["error"]["kind"]) == ("failed", "preempted")
     assert json.loads(events.read_text().splitlines()[-1])["event"] == "failed"
@@ -214,16 +216,16 @@ def test_ctrl_c_stops_the_steps_and_says_how_to_go_on(tmp_path: Path):
 
 def test_a_folder_with_files_of_others_is_refused(tmp_path: Path):
     (tmp_path / "run1" / "release").mkdir(parents=True)
-    bench = Bench(tmp_path)
-    with pytest.raises(RefusedError, match=r"holds release, but not from a run of graftline; name another folder"):
-        bench.run(bench.config())
+    stubs = StubRuns(tmp_path)
+    with pytest.raises(RefusedError, match=r"has release from another program; give another folder"):
+        stubs.run(stubs.config())
     assert (tmp_path / "run1" / "release").is_dir()
 
 
 def test_docker_without_its_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(runners, "find_spec", lambda name: None)
     with pytest.raises(RefusedError, match=r"package `docker` is not installed; install graftline\[docker\]"):
-        run_local("transfer", Bench(tmp_path).config(), out=tmp_path / "run", runner="docker")
+        run_local("transfer", StubRuns(tmp_path).config(), out=tmp_path / "run", runner="docker")
 
 
 def test_another_source_or_another_torch_is_another_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -258,7 +260,7 @@ def test_the_end_names_the_best_of_all(tmp_path: Path):
             "reasons": [],
         },
     }
-    assert outcome.lines(run, tmp_path) == [
+    assert summary_lines(run, tmp_path) == [
         "chosen   one / full, 90.0% on test; control 70.0%, majority 10.0%, forest 95.0%",
         "gain     +20.0 points [+10.0, +30.0] over 3 seeds: positive",
         "best     forest scores higher on test than the transfer",
@@ -279,9 +281,9 @@ def test_the_cache_stands_where_it_is_told_to(monkeypatch, tmp_path):
 
 
 def test_a_tournament_trains_rung_by_rung_and_is_found_in_the_cache(tmp_path: Path):
-    bench = Bench(tmp_path)
-    config = bench.config(strategies=["full", "staged", "feature"], budget=1000)
-    first, second = bench.run(config), bench.run(config)
+    stubs = StubRuns(tmp_path)
+    config = stubs.config(strategies=["full", "staged", "feature"], budget=1000)
+    first, second = stubs.run(config), stubs.run(config)
     assert first.status == "succeeded", first.message
     assert {name for name in names(first) if name.startswith(("rung", "halve"))} == {
         "rung1-one-full",

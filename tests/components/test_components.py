@@ -1,4 +1,4 @@
-"""The wall: a face is docstring, imports, one call, and holds nothing that would not reach a cluster."""
+"""A component is a docstring, imports and one call; nothing outside its body reaches a cluster."""
 
 import ast
 import inspect
@@ -10,15 +10,15 @@ import graftline.components
 from graftline.components import COMPONENTS
 
 FOLDER = Path(str(graftline.components.__file__)).parent
-FACES = sorted(path for path in FOLDER.glob("*.py") if path.stem not in {"__init__", "face"})
+FILES = sorted(path for path in FOLDER.glob("*.py") if path.stem not in {"__init__", "decorator", "step_names"})
 
 
-def test_each_face_is_in_the_table():
-    assert {path.stem.replace("_", "-") for path in FACES} == set(COMPONENTS)
+def test_each_component_is_in_the_table():
+    assert {path.stem.replace("_", "-") for path in FILES} == set(COMPONENTS)
 
 
-@pytest.mark.parametrize("path", FACES, ids=lambda path: path.stem)
-def test_a_face_is_short_and_imports_inside(path: Path):
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_component_is_short_and_imports_inside_its_body(path: Path):
     text = path.read_text()
     assert len(text.splitlines()) <= 35
     tree = ast.parse(text)
@@ -27,13 +27,13 @@ def test_a_face_is_short_and_imports_inside(path: Path):
     assert ast.get_docstring(functions[0])
     outside = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     used = {node.id for line in functions[0].body for node in ast.walk(line) if isinstance(node, ast.Name)}
-    assert not used & outside, "module names do not reach a component's body"
+    assert not used & outside, "module-level names do not reach a component's body"
     assert "annotations" not in outside
     assert not [node for node in tree.body if isinstance(node, (ast.Assign, ast.AnnAssign))]
 
 
-@pytest.mark.parametrize("path", FACES, ids=lambda path: path.stem)
-def test_a_face_wraps_one_call_of_its_own_step(path: Path):
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_component_calls_its_step_once(path: Path):
     function = next(node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef))
     block = next(node for node in function.body if isinstance(node, ast.With))
     called = [getattr(node.func, "id", "") for node in ast.walk(block) if isinstance(node, ast.Call)]
@@ -44,7 +44,7 @@ def test_a_face_wraps_one_call_of_its_own_step(path: Path):
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_a_face_hands_over_every_argument_of_its_step(name: str):
+def test_a_component_passes_every_required_argument_of_its_step(name: str):
     module = pytest.importorskip(f"graftline.steps.{name.replace('-', '_')}")
     step = getattr(module, name.replace("-", "_"))
     text = (FOLDER / f"{name.replace('-', '_')}.py").read_text()

@@ -1,4 +1,4 @@
-"""Runs the real DAG over stand-in steps."""
+"""Runs the real DAG with stub steps."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ from graftline.config import Config
 from graftline.pipelines.local import runners
 from graftline.pipelines.local.run import RunResult, run_local
 
-STANDIN = Path(__file__).parent / "standin"
+STUB_STEPS = Path(__file__).parent / "stub_steps"
 
 
 def config_of(folder: Path, *, sources: tuple[str, ...] = ("one",), **more: Any) -> Config:
-    """A small config over data files in `folder`, which are made where they are missing."""
+    """A small config with data files in `folder`, which are created if missing."""
     folder.mkdir(exist_ok=True)
     for name in ("target", *sources):
         if not (folder / name).exists():
@@ -29,8 +29,8 @@ def config_of(folder: Path, *, sources: tuple[str, ...] = ("one",), **more: Any)
     )
 
 
-class Bench:
-    """Runs the real DAG and faces over stand-in steps, with a cache of its own."""
+class StubRuns:
+    """Runs the real DAG and components with stub steps and its own cache."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,8 +43,8 @@ class Bench:
         self.runs += 1
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(runners, "library_digest", lambda: "the tests' own")  # sources may be edited meanwhile
-            patch.setenv("PYTHONPATH", str(STANDIN))
+            patch.setenv("PYTHONPATH", str(STUB_STEPS))
             patch.setenv("GRAFTLINE_CACHE", str(self.folder / "cache"))
-            patch.setenv("STANDIN_FAIL", fail)
-            patch.setenv("STANDIN_REAL", real)
+            patch.setenv("STUB_FAIL", fail)
+            patch.setenv("STUB_REAL", real)
             return run_local("transfer", config, out=self.folder / f"run{self.runs}")

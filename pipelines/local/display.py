@@ -1,4 +1,4 @@
-"""A run on the screen: finished steps as lines that scroll up, running ones below them, drawn over in place."""
+"""Progress of a run on the console: completed steps scroll up, running steps are updated in place below them."""
 
 import time
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ from rich.table import Table
 from rich.text import Text
 
 from graftline.pipelines.local.forecast import Forecast
-from graftline.pipelines.local.watch import StepState, Watch
+from graftline.pipelines.local.monitor import RunMonitor, StepState
 
 _STYLES = {"done": "green", "cached": "cyan", "failed": "bold red", "running": "yellow", "waiting": "dim"}
-_PLAIN_AFTER = 3.0  # seconds that a step runs before it gets a line of its own there
-_PLAIN_EVERY = 15.0  # seconds between two lines of a running step where the output is no terminal
+_PLAIN_EVERY = 15.0  # seconds between two lines of a running step, if the output is not a terminal
+_PLAIN_AFTER = 3.0  # seconds that a step runs before its first such line
 
 
-class Screen:
-    """Draws a watched run. On a terminal in place, elsewhere as plain lines."""
+class ProgressDisplay:
+    """Shows the progress of a run: updated in place on a terminal, as plain lines elsewhere."""
 
-    def __init__(self, console: Console, watch: Watch, forecast: Forecast | None = None) -> None:
-        self._console, self._watch, self._forecast = console, watch, forecast
-        self._said: set[tuple[str, str]] = set()
-        self._plain = 0.0
+    def __init__(self, console: Console, monitor: RunMonitor, forecast: Forecast | None = None) -> None:
+        self._console, self._monitor, self._forecast = console, monitor, forecast
+        self._printed: set[tuple[str, str]] = set()
+        self._last_plain = 0.0
         self._live = Live(
             console=console,
             auto_refresh=False,
@@ -48,75 +48,78 @@ class Screen:
             self._live.stop()
 
     def draw(self) -> None:
-        """Shows the state of the watch as it is now."""
-        for step in self._watch.of("done", "cached", "failed"):
-            self._once(step)
+        """Shows the current states of the steps."""
+        for step in self._monitor.in_state("done", "cached", "failed"):
+            self._print_once(step)
         if self._console.is_terminal:
-            self._live.update(self._now(), refresh=True)
+            self._live.update(self._render(), refresh=True)
         else:
-            self._lines()
+            self._print_lines()
 
-    def _once(self, step: StepState) -> None:
-        if (step.name, step.state) not in self._said:
-            self._said.add((step.name, step.state))
-            took = f"{step.seconds:6.1f} s" if step.state == "done" else " " * 8
-            self._line(step, took, step.error.splitlines()[0] if step.error else _told(step.numbers))
+    def _print_once(self, step: StepState) -> None:
+        if (step.name, step.state) not in self._printed:
+            self._printed.add((step.name, step.state))
+            duration = f"{step.seconds:6.1f} s" if step.state == "done" else " " * 8
+            self._print_line(
+                step, duration, step.error.splitlines()[0] if step.error else _format_numbers(step.numbers)
+            )
 
-    def _line(self, step: StepState, took: str, note: str) -> None:
+    def _print_line(self, step: StepState, duration: str, note: str) -> None:
         text = Text.assemble(
             (f"{step.state:8}", _STYLES[step.state]),
-            f" {_fit(step.name, 28):28} {took}  ",
+            f" {_shorten(step.name, 28):28} {duration}  ",
             (note, "" if step.error else "dim"),
         )
         if self._console.is_terminal and not step.error:
             text.truncate(self._console.width, overflow="ellipsis")
         self._console.print(text, soft_wrap=True, highlight=False)
 
-    def _lines(self) -> None:
+    def _print_lines(self) -> None:
         now = time.time()
-        again = now - self._plain >= _PLAIN_EVERY
-        self._plain = now if again else self._plain
-        for step in self._watch.of("running"):
+        again = now - self._last_plain >= _PLAIN_EVERY
+        self._last_plain = now if again else self._last_plain
+        for step in self._monitor.in_state("running"):
             if now - step.began < _PLAIN_AFTER:
                 continue
-            if again or (step.name, "running") not in self._said:
-                self._said.add((step.name, "running"))
+            if again or (step.name, "running") not in self._printed:
+                self._printed.add((step.name, "running"))
                 share = f"{step.done / step.total:4.0%}" if step.total else ""
-                self._line(step, f"{_clock(now - step.began):>8}", f"{share} {_told(step.numbers)}".strip())
-        if again and (left := self._left(now)):
+                self._print_line(
+                    step, f"{_clock(now - step.began):>8}", f"{share} {_format_numbers(step.numbers)}".strip()
+                )
+        if again and (left := self._time_left(now)):
             self._console.print(left, highlight=False)
 
-    def _now(self) -> RenderableType:
+    def _render(self) -> RenderableType:
         now = time.time()
         rows: list[RenderableType] = []
-        for step in self._watch.of("running"):
+        for step in self._monitor.in_state("running"):
             rows.append(self._bar(step, now))
-            if note := "  ".join(filter(None, [step.message, _told(step.numbers)])):
+            if note := "  ".join(filter(None, [step.message, _format_numbers(step.numbers)])):
                 rows.append(self._dim(" " * 9 + note))
-        if waiting := self._watch.of("waiting"):
+        if waiting := self._monitor.in_state("waiting"):
             rows.append(self._dim("waiting  " + ", ".join(step.name for step in waiting)))
-        if left := self._left(now):
+        if left := self._time_left(now):
             rows.append(Text(left, no_wrap=True))
         return Group(*rows)
 
-    def _left(self, now: float) -> str:
-        """Says how long all trainings will still take, listed or not."""
-        left = self._forecast.left(self._watch, now) if self._forecast else None
-        return f"in all   about {_clock(left)} of training left" if left is not None else ""
+    def _time_left(self, now: float) -> str:
+        left = self._forecast.seconds_left(self._monitor, now) if self._forecast else None
+        return f"total    about {_clock(left)} of training left" if left is not None else ""
 
     def _dim(self, line: str) -> Text:
         text = Text(line, style="dim", no_wrap=True)
-        text.truncate(self._console.width - 3, overflow="ellipsis")  # leaves room for the ^C that a terminal echoes
+        text.truncate(self._console.width - 3, overflow="ellipsis")  # a terminal echoes ^C there
         return text
 
     def _bar(self, step: StepState, now: float) -> Table:
-        left = step.left(now)
+        left = step.seconds_left(now)
         row = Table.grid(padding=(0, 1, 0, 0))
         for width in (8, 28, 8, 14, 4, 12):
             row.add_column(width=width, no_wrap=True)
         row.add_row(
             Text("running", style=_STYLES["running"]),
-            _fit(step.name, 28),
+            _shorten(step.name, 28),
             f"{_clock(now - step.began):>8}",
             ProgressBar(total=step.total, completed=step.done) if step.total else "",
             f"{step.done / step.total:4.0%}" if step.total else "",
@@ -125,16 +128,16 @@ class Screen:
         return row
 
 
-def _told(numbers: Mapping[str, float | str]) -> str:
-    """Writes figures in one line, accuracies first: where it is narrow, the rest is cut off."""
+def _format_numbers(numbers: Mapping[str, float | str]) -> str:
+    """Returns metrics in one line, accuracies first, because a narrow terminal cuts off the end."""
     return "  ".join(
         f"{name.replace('_', ' ')} {value if isinstance(value, str) else format(value, '.3g')}"
         for name, value in sorted(numbers.items(), key=lambda item: "accuracy" not in item[0])
     )
 
 
-def _fit(name: str, width: int) -> str:
-    """Shortens a name in its middle: both what it is and whose it is stay readable."""
+def _shorten(name: str, width: int) -> str:
+    """Removes the middle of a long name; the step and the strategy stay readable."""
     return name if len(name) <= width else f"{name[: width // 2 - 1]}..{name[-(width // 2 - 1) :]}"
 
 

@@ -1,8 +1,8 @@
-"""Small steps in place of the real ones, so that the DAG's mechanics can be tested in seconds and without torch.
+"""Stub steps that replace the real ones, so that a DAG can be tested in seconds and without torch.
 
-Python imports this file at its start where the tests put its folder on PYTHONPATH. STANDIN_FAIL makes steps fail:
-`refused=pretrain-clean,bug=plan`; `kill=...` ends the process without a word, `slow=...` makes a step take long.
-STANDIN_REAL=data leaves the steps that make datasets as they are.
+Python imports this file at its start if its folder is on PYTHONPATH. STUB_FAIL makes steps fail:
+`refused=pretrain-clean,bug=plan`; `kill=...` kills the process, `slow=...` makes a step take a minute.
+STUB_REAL=data keeps the real steps that make datasets.
 """
 
 import json
@@ -18,9 +18,7 @@ from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import NAME, Manifest, digest_file, digest_text, identity, write
 
 FAIL = {
-    name: kind
-    for pair in filter(None, os.environ.get("STANDIN_FAIL", "").split(","))
-    for kind, name in [pair.split("=")]
+    name: kind for pair in filter(None, os.environ.get("STUB_FAIL", "").split(",")) for kind, name in [pair.split("=")]
 }
 
 
@@ -205,7 +203,7 @@ def report(job, *, dataset, sources, selection, chosen, control, evaluation, onn
 
 
 _DATA = [fingerprint, preprocess, decode, merge, merge_sources]
-for _step in ([] if os.environ.get("STANDIN_REAL") == "data" else _DATA) + [
+for _step in ([] if os.environ.get("STUB_REAL") == "data" else _DATA) + [
     pretrain,
     plan,
     finetune,

@@ -1,4 +1,4 @@
-"""What kfp 2.17 compiles without a word and then gets wrong; each was tried. Reads a compiled DAG."""
+"""Finds in a compiled DAG what kfp 2.17 compiles without an error and then runs wrongly."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,32 +12,32 @@ NEVER_EMPTY = {
     ("halve", "Output"),
     ("halve-2", "Output"),
 }
-"""Lists that hold at least one item by their steps' contracts: sources or shards, candidates, later rungs,
+"""Outputs that contain at least one item by their steps' contracts: sources or shards, candidates, later rungs,
 confirmations."""
 
 
-def traps(spec: dict[str, Any]) -> list[str]:
-    """Returns each trap found in a compiled pipeline (its first YAML document), in words."""
+def find_problems(spec: dict[str, Any]) -> list[str]:
+    """Returns a description of each problem in a compiled pipeline (its first YAML document)."""
     components = spec["components"]
-    found = [
+    problems = [
         f"importer: {name}" for name, executor in spec["deploymentSpec"]["executors"].items() if "importer" in executor
     ]
-    for place, dag in _dags(spec):
+    for name_of_dag, dag in _dags(spec):
         tasks: Tasks = dag["tasks"]
-        looping = place.startswith("comp-for-loop")
+        looping = name_of_dag.startswith("comp-for-loop")
         for name, task in tasks.items():
             iterator = task.get("parameterIterator") or task.get("artifactIterator")
             if iterator:
-                found += _loop(name, task, tasks, looping)
-            found += _policy(name, task)
-            found += _inputs(name, task, tasks, iterator, looping)
-        found += [
-            f"OneOf on an artifact: {place}.{name}"
+                problems += _loop(name, task, tasks, looping)
+            problems += _policy(name, task)
+            problems += _inputs(name, task, tasks, iterator, looping)
+        problems += [
+            f"OneOf on an artifact: {name_of_dag}.{name}"
             for name, output in dag.get("outputs", {}).get("artifacts", {}).items()
             if len(output.get("artifactSelectors", [])) > 1
         ]
         assert all(task["componentRef"]["name"] in components for task in tasks.values())
-    return found
+    return problems
 
 
 def _dags(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,9 +1,10 @@
-"""What all faces share: the image they run in unless a DAG names another, and no pip at their start."""
+"""The decorator of all components: their default image, and no `pip install` when they start."""
 
 from functools import partial
 
 from kfp import dsl
 
 IMAGE = "graftline-python:cpu"
+"""Image of a component, unless a DAG sets another one."""
 
 component = partial(dsl.component, base_image=IMAGE, install_kfp_package=False)

@@ -1,4 +1,4 @@
-"""What a local run changes in its own process, and puts back."""
+"""What a local run changes in its own process, and restores at its end."""
 
 import builtins
 import logging
@@ -14,8 +14,8 @@ from graftline.runtime.events import RUN_DIR
 
 
 @contextmanager
-def quiet(path: Path) -> Iterator[None]:
-    """Keeps kfp.local's prints, logging and warnings in a file, and undoes what its threads leave patched."""
+def output_to(path: Path) -> Iterator[None]:
+    """Writes kfp.local's prints, log and warnings to a file, and restores what its threads leave patched."""
     root, own_print = logging.getLogger(), builtins.print
     level, handlers = root.level, root.handlers[:]
     with path.open("a", encoding="utf-8", buffering=1) as file, redirect_stdout(file), warnings.catch_warnings():
@@ -31,8 +31,8 @@ def quiet(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def run_dir(out: Path) -> Iterator[None]:
-    """Tells the steps, which inherit this process's environment, where the run's folder is."""
+def run_dir_variable(out: Path) -> Iterator[None]:
+    """Sets the environment variable, which steps inherit, to the run's folder."""
     before = os.environ.get(RUN_DIR)
     os.environ[RUN_DIR] = str(out)
     try:
@@ -44,8 +44,8 @@ def run_dir(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Makes SIGTERM what Ctrl-C is."""
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Makes SIGTERM raise KeyboardInterrupt, as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
