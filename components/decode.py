@@ -9,7 +9,7 @@ from graftline.components.decorator import component
 
 @component
 def decode(job: str, part: Output[Dataset]) -> NamedTuple("Outputs", [("digest", str)]):
-    """Decodes one shard of a task's raw data (a DecodeJob); `merge` makes a dataset of all shards."""
+    """Decodes one shard of a task's raw data (a DecodeJob); `merge` makes a dataset from all shards."""
     from pathlib import Path
 
     from graftline.config.jobs import DecodeJob

@@ -20,7 +20,8 @@ def evaluate(
     metrics: Output[Metrics],
     confusion: Output[ClassificationMetrics],
 ) -> NamedTuple("Outputs", [("digest", str)]):
-    """Measures the chosen model, the control and the baselines on test; `inputs` is select's digest."""
+    """Evaluates the chosen model, the control and the baselines on the test split; `inputs` is select's digest."""
+    import json
     from pathlib import Path
 
     from graftline.runtime import events
@@ -30,7 +31,7 @@ def evaluate(
         from graftline.runtime.manifest import canonical_json, digest_text, identity
         from graftline.steps.evaluate import evaluate
 
-        found = evaluate(
+        result = evaluate(
             EvaluateJob.model_validate_json(job),
             dataset=Path(dataset.path),
             sources=Path(sources.path),
@@ -39,9 +40,9 @@ def evaluate(
             confirmations=[Path(c.path) for c in confirmations],
             out=Path(metrics.path),
         )
-        for name, figure in found.test.items():
-            metrics.log_metric(name, figure.value)
-        if found.confusion:
-            confusion.log_confusion_matrix(found.classes, found.confusion)
-        Path(confusion.path).write_text(str(found.confusion))
+        for name, metric in result.test.items():
+            metrics.log_metric(name, metric.value)
+        if result.confusion:
+            confusion.log_confusion_matrix(result.classes, result.confusion)
+        Path(confusion.path).write_text(json.dumps(result.confusion))
         return (digest_text(canonical_json([inputs, *confirmation_digests, identity(Path(metrics.path))])),)

@@ -16,7 +16,7 @@ def export_onnx(
     evaluation: Input[Metrics],
     onnx: Output[Model],
 ) -> NamedTuple("Outputs", [("digest", str)]):
-    """Exports the chosen model to ONNX and proves it equal on test; `inputs` is evaluate's digest."""
+    """Exports the chosen model to ONNX and compares both on the test split; `inputs` is evaluate's digest."""
     from pathlib import Path
 
     from graftline.runtime import events

@@ -16,8 +16,8 @@ def finetune(
     checkpoint: Output[Model],
     earlier: Optional[Input[Model]] = None,  # noqa: UP045
 ) -> NamedTuple("Outputs", [("digest", str)]):
-    """Trains one candidate (JSON) on the target, from where it stands in `earlier` if it does; `phase` is for its logs:
-    `finetune`, `rung2` and so on in a tournament, or `confirm` for a further seed."""
+    """Trains one candidate (a FinetuneJob) on the target, resumed from its state in `earlier` if there is one; `phase`
+    is the prefix of the step's name: `finetune`, `rung2` in a tournament, or `confirm` for an additional seed."""
     from pathlib import Path
 
     from graftline.config.jobs import FinetuneJob

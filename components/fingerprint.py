@@ -21,8 +21,8 @@ def fingerprint(config: str, fan_out: bool = False, tournament: bool = False) ->
         ("report", str),
     ],
 ):
-    """Looks at the raw data and splits a run's config into one job a step (JSON). `Output` is the list of the DAG's
-    first loop: the sources' jobs, or with `fan_out` the DecodeJobs of the target and all sources."""
+    """Computes the fingerprints of the raw data and splits a run's config into one job per step (JSON). `Output` is the
+    list of the DAG's first loop: the sources' jobs, or with `fan_out` the DecodeJobs of the target and all sources."""
     from graftline.runtime import events
 
     with events.step("fingerprint", config=config):
@@ -30,10 +30,10 @@ def fingerprint(config: str, fan_out: bool = False, tournament: bool = False) ->
         from graftline.config.jobs import check_dag, decode_jobs
         from graftline.steps.fingerprint import fingerprint
 
-        whole = Config.model_validate_json(config)
-        jobs = fingerprint(whole)
-        check_dag(whole, tournament=tournament)
+        parsed = Config.model_validate_json(config)
+        jobs = fingerprint(parsed)
+        check_dag(parsed, tournament=tournament)
         others = (jobs.plan, jobs.select, jobs.evaluate, jobs.export_onnx, jobs.gate, jobs.release, jobs.report)
         sources = [job.to_json() for job in jobs.sources]
-        first = [job.to_json() for job in decode_jobs(jobs, whole.shards)] if fan_out else sources
+        first = [job.to_json() for job in decode_jobs(jobs, parsed.shards)] if fan_out else sources
         return (first, jobs.target.to_json(), sources, *[job.to_json() for job in others])

@@ -14,7 +14,7 @@ def gate(
     evaluation: Input[Metrics],
     judgement: Output[Artifact],
 ) -> str:
-    """Judges the file that ships: promote, hold or reject; `inputs` is export_onnx's digest."""
+    """Applies the release gate to the ONNX model: promote, hold or reject; `inputs` is export_onnx's digest."""
     from pathlib import Path
 
     from graftline.runtime import events

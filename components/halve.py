@@ -16,7 +16,7 @@ def halve(
     before: Optional[Input[Model]] = None,  # noqa: UP045
     before_digest: str = "",
 ) -> NamedTuple("Outputs", [("Output", list[str]), ("digest", str)]):
-    """Ranks a rung of the tournament (a RaceJob), hands on its survivors (`race`), lists the next rung (`Output`)."""
+    """Ranks the candidates of a rung (a RaceJob), keeps the best ones (`race`), lists the next rung (`Output`)."""
     from pathlib import Path
 
     from graftline.runtime import events

@@ -11,7 +11,7 @@ from graftline.components.decorator import component
 def merge(
     job: str, part_digests: list[str], parts: Input[list[Dataset]], dataset: Output[Dataset], page: Output[HTML]
 ) -> NamedTuple("Outputs", [("digest", str)]):
-    """Makes the target's dataset (a PreprocessJob) of its decoded shards; parts of other data are passed over."""
+    """Makes the target's dataset (a PreprocessJob) from its decoded shards; parts of other data are ignored."""
     from pathlib import Path
     from shutil import copyfile
 

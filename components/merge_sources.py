@@ -14,7 +14,7 @@ def merge_sources(
     parts: Input[list[Dataset]],
     dataset: Output[Dataset],
 ) -> list[str]:
-    """Makes the datasets of all sources (SourceJobs), one folder each, of their shards; returns their PretrainJobs."""
+    """Makes the datasets of all sources (SourceJobs) from their shards, one folder each; returns their PretrainJobs."""
     from pathlib import Path
 
     from graftline.runtime import events

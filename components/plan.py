@@ -16,8 +16,8 @@ def plan(
     dataset: Input[Dataset],
     sources: Output[Model],
 ) -> NamedTuple("Outputs", [("Output", list[str]), ("digest", str), ("race", str)]):
-    """Lists what to train on the target (`Output`), the control among them or, of a tournament, in the job of its later
-    rungs (`race`); gathers the sources in one artifact."""
+    """Lists the candidates to train on the target (`Output`) and gathers the sources in one artifact. The control is in
+    the list or, in a tournament, in the job of the later rungs (`race`)."""
     from pathlib import Path
 
     from graftline.runtime import events

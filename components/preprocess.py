@@ -14,8 +14,8 @@ def preprocess(
     page: Output[HTML],
     target: Optional[Input[Dataset]] = None,  # noqa: UP045
 ) -> NamedTuple("Outputs", [("digest", str), ("pretrain", str)]):
-    """Makes a dataset: the target's of a PreprocessJob; given that, a source's of a SourceJob, of which `pretrain` is
-    then the rest."""
+    """Makes a dataset: the target's from a PreprocessJob or, given the target's dataset, a source's from a SourceJob,
+    whose PretrainJob is then the output `pretrain`."""
     from pathlib import Path
     from shutil import copyfile
 

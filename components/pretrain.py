@@ -9,8 +9,8 @@ from graftline.components.decorator import component
 
 @component
 def pretrain(job: str, dataset: Input[Dataset], checkpoint: Output[Model]) -> NamedTuple("Outputs", [("digest", str)]):
-    """Makes a source's checkpoint (a PretrainJob): first weights, trained on the dataset where that is not empty. The
-    dataset is the artifact, or the folder of the source's label in it."""
+    """Makes a source's checkpoint (a PretrainJob): initial weights, trained on the dataset unless that is empty. The
+    dataset is the artifact, or the folder with the source's label in it."""
     from pathlib import Path
 
     from graftline.config.jobs import PretrainJob

@@ -17,7 +17,7 @@ def release(
     chosen: Input[Model],
     released: Output[Artifact],
 ) -> NamedTuple("Outputs", [("digest", str)]):
-    """Writes the release folder of a promoted model, and into the store where there is one; never cached."""
+    """Writes the release folder of a promoted model, and copies it to the store if there is one; never cached."""
     from pathlib import Path
 
     from graftline.runtime import events

@@ -19,7 +19,7 @@ def report(
     summary: Output[Artifact],
     page: Output[HTML],
 ) -> None:
-    """Writes the run as one HTML page and as `summary.json`; never cached."""
+    """Writes the run's results as an HTML page and as `summary.json`; never cached."""
     from pathlib import Path
     from shutil import copyfile
 

@@ -19,7 +19,8 @@ def select(
     race: Optional[Input[Model]] = None,  # noqa: UP045
     race_digest: str = "",
 ) -> NamedTuple("Outputs", [("Output", list[str]), ("digest", str)]):
-    """Picks the candidate that validation prefers and lists the further seeds (`Output`); `inputs` is plan's digest."""
+    """Chooses the candidate with the best validation score and lists its further seeds (`Output`); `inputs` is plan's
+    digest."""
     from pathlib import Path
 
     from graftline.runtime import events

@@ -226,7 +226,15 @@ def release(
 
     job = jobs_of(load_for_artifact(config, set_, data), {}).release
     run_step(
-        "release", step, job, dataset=data, onnx=onnx, evaluation=evaluation, gate=gate_result, chosen=checkpoint, out=out
+        "release",
+        step,
+        job,
+        dataset=data,
+        onnx=onnx,
+        evaluation=evaluation,
+        gate=gate_result,
+        chosen=checkpoint,
+        out=out,
     )
 
 

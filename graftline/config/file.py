@@ -1,4 +1,4 @@
-"""YAML and `--set KEY=VALUE` to a checked `Config`, with messages that name the key and what to write instead."""
+"""Reads a `Config` from YAML and `--set KEY=VALUE`; error messages name the key and the expected value."""
 
 import copy
 import difflib
@@ -10,14 +10,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from graftline.config import Config, Source
+from graftline.runtime.cache_location import NOWHERE
 from graftline.runtime.errors import RefusedError
 
 LARGEST = 1_000_000
-"""Bytes; a config is a page or two."""
+"""Maximum size of a config file in bytes; a config is a page or two."""
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML without the two things that make a config say other than it reads: repeated keys and aliases."""
+    """YAML without repeated keys and aliases, whose effect is easy to overlook in a config."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
@@ -29,7 +30,7 @@ class _StrictLoader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.YAMLError(f"line {node.start_mark.line + 1}: the key {key!r} stands there more than once")
+                raise yaml.YAMLError(f"line {node.start_mark.line + 1}: the key {key!r} occurs more than once")
         return super().construct_mapping(node, deep)
 
 
@@ -38,32 +39,32 @@ def load(path: Path | None, overrides: Sequence[str] = (), base: dict[str, Any] 
 
     Args:
         path: A YAML file; None starts from `base` alone.
-        overrides: `KEY=VALUE` texts; KEY is dotted (`finetune.epochs`, `source.0.init`), VALUE is YAML.
-        base: What stands there before the file is read.
+        overrides: `KEY=VALUE` strings; KEY is dotted (`finetune.epochs`, `source.0.init`), VALUE is YAML.
+        base: Values that the file and the overrides replace.
 
     Raises:
-        RefusedError: Not readable, an unknown key, a value out of its range; the message names each.
+        RefusedError: An unreadable file, unknown keys, or values out of range; the message lists each.
     """
     values = copy.deepcopy(base or {})
     if path is not None:
         values |= _read(path)
     if any(text.startswith("source.0") for text in overrides) and isinstance(values.get("source", {}), dict):
-        values["source"] = [values.get("source", {})]  # one source and a list of one mean the same
+        values["source"] = [values.get("source", {})]  # one source is equivalent to a list of one
     for text in overrides:
         _override(values, text)
     return check(values, where=str(path) if path else "config")
 
 
 def check(values: dict[str, Any], where: str) -> Config:
-    """Turns plain values into a `Config`, or says in one message all that is wrong with them."""
+    """Converts plain values to a `Config`; an error message lists everything that is wrong with them."""
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise RefusedError("\n".join(f"{where}: {_sentence(values, fault)}" for fault in error.errors())) from None
+        raise RefusedError("\n".join(f"{where}: {_describe(fault)}" for fault in error.errors())) from None
 
 
 def absolute(config: Config) -> Config:
-    """Makes local places absolute, so that a step finds them whatever folder it runs in."""
+    """Makes local paths absolute, because steps run in other working directories."""
     sources = [
         source.model_copy(
             update={"data": _absolute(source.data), "init": _absolute_init(source), "ledger": _absolute(source.ledger)}
@@ -73,13 +74,16 @@ def absolute(config: Config) -> Config:
     target = config.target.model_copy(
         update={"data": _absolute(config.target.data), "ledger": _absolute(config.target.ledger)}
     )
-    return config.model_copy(update={"source": sources, "target": target, "store": _absolute(config.store)})
+    states = config.checkpoint_uri if config.checkpoint_uri == NOWHERE else _absolute(config.checkpoint_uri)
+    return config.model_copy(
+        update={"source": sources, "target": target, "store": _absolute(config.store), "checkpoint_uri": states}
+    )
 
 
-def _absolute(place: str | None) -> str | None:
-    if place is None or "://" in place or place.startswith("builtin:"):
-        return place
-    return str(Path(place).expanduser().resolve())
+def _absolute(path: str | None) -> str | None:
+    if path is None or "://" in path or path.startswith("builtin:"):
+        return path
+    return str(Path(path).expanduser().resolve())
 
 
 def _absolute_init(source: Source) -> str | None:
@@ -129,42 +133,42 @@ def _enter(node: Any, part: str, text: str, empty: Any) -> Any:
         return node[_index(node, part, text)]
     child = node.setdefault(part, empty)
     if not isinstance(child, dict | list):
-        raise RefusedError(f"--set {text}: {part!r} holds {child!r}, which has no keys below it")
+        raise RefusedError(f"--set {text}: {part!r} is {child!r}, which has no keys")
     return child
 
 
 def _index(node: list[Any], part: str, text: str) -> int:
     if not part.isdigit() or int(part) >= len(node):
-        raise RefusedError(f"--set {text}: {part!r} is no place in a list of {len(node)}; count from 0")
+        raise RefusedError(f"--set {text}: {part!r} is not an index of a list of {len(node)}; indices start at 0")
     return int(part)
 
 
-def _sentence(values: dict[str, Any], fault: Any) -> str:
-    place = ".".join(str(part) for part in fault["loc"]) or "config"
+def _describe(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"]) or "config"
     if fault["type"] == "extra_forbidden":
-        known = _keys_beside(fault["loc"])
+        known = _sibling_keys(fault["loc"])
         close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known keys here: {', '.join(known)}"
-        return f"{place}: unknown key; {hint}"
+        return f"{key}: unknown key; {hint}"
     if fault["type"] == "missing":
-        return f"{place}: missing; it has no default"
+        return f"{key}: missing; it has no default"
     if fault["type"] == "union_tag_invalid":
-        return f"{place}: unknown name {fault['ctx']['tag']!r}; known: {fault['ctx']['expected_tags']}"
+        return f"{key}: unknown name {fault['ctx']['tag']!r}; known: {fault['ctx']['expected_tags']}"
     if fault["type"] == "value_error":
-        return f"{place}: {fault['ctx']['error']}".removeprefix("config: ")
+        return f"{key}: {fault['ctx']['error']}".removeprefix("config: ")
     if fault["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        return f"{place}: expected keys and values, found {fault['input']!r}"
-    found = "" if isinstance(fault["input"], dict) else f", found {fault['input']!r}"
-    return f"{place}: {fault['msg']}{found}"
+        return f"{key}: expected keys and values, found {fault['input']!r}"
+    value = "" if isinstance(fault["input"], dict) else f", found {fault['input']!r}"
+    return f"{key}: {fault['msg']}{value}"
 
 
-def _keys_beside(loc: Sequence[int | str]) -> list[str]:
+def _sibling_keys(loc: Sequence[int | str]) -> list[str]:
     models: list[type[BaseModel]] = [Config]
     for part in loc[:-1]:
         inner = [field.annotation for m in models for name, field in m.model_fields.items() if name == part]
-        found = [m for annotation in inner for m in _models_in(annotation)]
+        nested = [m for annotation in inner for m in _models_in(annotation)]
         named = [m for m in models if "name" in m.model_fields and m.model_fields["name"].default == part]
-        models = found or named or models
+        models = nested or named or models
     return sorted({name for m in models for name in m.model_fields})
 
 

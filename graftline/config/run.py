@@ -1,4 +1,4 @@
-"""The whole of a run's config."""
+"""The config of a run."""
 
 from typing import Annotated, Any
 
@@ -13,55 +13,57 @@ from graftline.config.training import Control, Head, Small, Training
 
 
 class Gate(Settings):
-    """Floors that the file that ships must hold on the test split; None is not judged."""
+    """Thresholds of the release gate on the test split; None is not checked."""
 
     min_accuracy: Fraction | None = None
-    """Floor of accuracy."""
+    """Minimum accuracy."""
     min_macro_f1: Fraction | None = None
-    """Floor of macro F1."""
+    """Minimum macro F1."""
     min_class_recall: Fraction | None = None
-    """Floor of every class's recall; of a multilabel task every label's, at 0.5."""
+    """Minimum recall of every class or, for multilabel tasks, of every label at the threshold 0.5."""
     max_rmse: NotNegative | None = None
-    """Ceiling of a regression's RMSE, in the output's own unit; of several outputs, of the mean of RMSE / deviation."""
+    """Maximum RMSE of a regression in the unit of its output; for several outputs, of their mean of RMSE / standard
+    deviation."""
     min_macro_ap: Fraction | None = None
-    """Floor of a multilabel task's macro average precision."""
+    """Minimum macro average precision of a multilabel task."""
     max_ece: Fraction | None = None
-    """Ceiling of the debiased expected calibration error."""
+    """Maximum debiased expected calibration error."""
     beat_baselines: bool = True
-    """Hold back a model not clearly better than the majority class (the mean; each label's share), or clearly worse
-    than the forest."""
+    """Hold a model that is not significantly better than predicting the majority class (the mean; each label's share),
+    or significantly worse than the random forest."""
     require_positive_gain: bool = False
-    """Hold back a model whose transfer gain is not positive."""
+    """Hold a model whose transfer gain is not positive."""
 
 
 class Config(Settings):
-    """A whole run."""
+    """The config of a run."""
 
     source: list[Source] = [Source(init="DEFAULT")]
-    """One source or a list of them: each is a candidate."""
+    """One source or a list of sources: each is fine-tuned by every strategy."""
     target: Target
     """The target task."""
     task: TaskName = "classification"
-    """What is predicted of an image: one class, numbers (regression), or each label by itself (multilabel)."""
+    """What is predicted for an image: one class, numbers (regression), or several labels (multilabel)."""
     backbone: str = "mobilenet_v2"
-    """Any torchvision classifier by name, `timm/NAME` (extra `timm`), or mlp, cnn, rnn."""
+    """Any torchvision classifier by name, `timm/NAME` (extra `timm`), mlp, cnn or rnn."""
     small: Small = Small()
     """Shape of mlp, cnn and rnn."""
     head: Head = Head()
     """The new head."""
     strategies: Annotated[list[Asked], Field(min_length=1)] = [Feature(), Staged(), Full()]
-    """Names, or one-key mappings with options: `[feature, {partial: {freeze: 8}}]`, or `auto`: a tournament of what
-    fits the sources; the control is always run."""
+    """Names, or mappings of one key with options: `[feature, {partial: {freeze: 8}}]`; or `auto`: a tournament of the
+    strategies that fit the sources. The control is always trained."""
     budget: Budget | None = None
-    """Makes a tournament of the strategies: each at a third of its learning rates, at them and at three times them, in
-    three rungs, the better third going on; a plain number means presentations."""
+    """Runs the strategies as a tournament of three rungs; the better third of each continues. Each strategy enters with
+    its learning rates, a third of them and three times them. A plain number is the number of examples seen."""
     image_size: Annotated[int, Field(ge=8, le=1024)] | None = None
-    """Side in pixels that images are resized to; by default their own up to 64 where all agree, else 224."""
+    """Side in pixels to which images are resized; by default their own size if all have the same one of at most 64,
+    else 224."""
     shards: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Pods (locally, processes) that decode each task's data side by side; the dataset is the same bit for bit. More
-    than one needs `image_size`."""
+    """Number of pods (locally, processes) that decode each task's data in parallel; the dataset is bitwise the same.
+    More than one needs `image_size`."""
     packed_above: NotNegative = 16.0
-    """Gigabytes of raw pixels (images x height x width x 3) above which a dataset stores JPEG instead of raw pixels."""
+    """Size of the raw pixels in gigabytes (images x height x width x 3) above which a dataset stores JPEG instead."""
     pretrain: Training = Training()
     """Training on the source's data."""
     finetune: Training = Training()
@@ -69,16 +71,16 @@ class Config(Settings):
     control: Control = Control()
     """The control."""
     confirm_seeds: Annotated[int, Field(ge=1, le=20)] = 3
-    """Seeds that the chosen candidate and the control are trained with, the first one included."""
+    """Number of seeds with which the chosen candidate and the control are trained, including the first."""
     delta: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
-    """Gain in accuracy that counts: verdicts and the gate leave this much room (0.01 is one point)."""
+    """Margin of the verdicts and the gate: smaller differences in accuracy are ignored (0.01 is one point)."""
     gate: Gate = Gate()
-    """Floors for the release."""
+    """Thresholds of the release gate."""
     store: str | None = None
-    """Folder or gs:// prefix where releases live; by default only the run's own folder."""
+    """Folder or gs:// prefix of the release store; by default releases are only in the run's folder."""
     checkpoint_uri: str | None = None
-    """Folder or gs:// prefix where trainings under way leave their state every minute, so that a killed one goes on
-    where it was; by default beside the local cache, on a cluster nowhere; `none`: nowhere."""
+    """Folder or gs:// prefix where running trainings save their state every minute, from which interrupted ones resume;
+    by default in the local cache, and on a cluster nowhere; `none`: nowhere."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Draws splits, weights, batches and bootstraps."""
 
@@ -105,9 +107,11 @@ class Config(Settings):
         if twice := {label for label in labels if labels.count(label) > 1}:
             raise ValueError(f"source: {sorted(twice)} name more than one source; set `name:` on each")
         if "target" in labels:
-            raise ValueError("source: 'target' is what the target's own steps are called; set another `name:` on it")
+            raise ValueError("source: the name 'target' is reserved for the steps of the target; set another `name:`")
         if self.shards > 1 and self.image_size is None:
-            raise ValueError(f"shards: {self.shards} need image_size: no shard sees all images, so none can choose it")
+            raise ValueError(
+                f"shards: {self.shards} shards need image_size, because no shard has all images to derive it from"
+            )
         return self
 
     @model_validator(mode="after")
@@ -117,9 +121,9 @@ class Config(Settings):
 
     @property
     def races(self) -> bool:
-        """Whether candidates go through the rungs of a tournament."""
+        """Whether candidates train in the rungs of a tournament."""
         return self.budget is not None or any(isinstance(each, Auto) for each in self.strategies)
 
     def task_of(self, data: Data) -> TaskName:
-        """Returns what the labels of the target or of a source are: a source may have a task of its own."""
+        """Returns the task of the target or of a source, which may have its own."""
         return (data.task if isinstance(data, Source) else None) or self.task

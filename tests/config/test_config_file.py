@@ -98,7 +98,7 @@ MESSAGES = {
     "nothing": ("", "FILE: empty, expected keys and values such as 'target:'"),
     "repeated key": (
         "target: {data: x}\ntarget: {data: y}",
-        "FILE: not YAML: line 1: the key 'target' stands there more than once",
+        "FILE: not YAML: line 1: the key 'target' occurs more than once",
     ),
     "alias": ("a: &x 1\nb: *x", "FILE: not YAML: line 2: aliases (*name) are not allowed"),
     "object tag": ("a: !!python/object/apply:os.system ['true']", "FILE: not YAML: could not determine a constructor"),
@@ -128,8 +128,8 @@ def test_a_file_that_is_no_config(tmp_path: Path) -> None:
     ("override", "expected"),
     [
         ("finetune.epochs", "expected KEY=VALUE"),
-        ("target.data.deep=1", "'data' holds 'flowers', which has no keys below it"),
-        ("strategies.7=full", "'7' is no place in a list of 1; count from 0"),
+        ("target.data.deep=1", "'data' is 'flowers', which has no keys"),
+        ("strategies.7=full", "'7' is not an index of a list of 1; indices start at 0"),
         ("seed={", "the value '{' is not YAML; quote it"),
     ],
 )
@@ -167,7 +167,7 @@ def test_short_and_long_strategies_are_the_same() -> None:
     assert check({**LEAST, "strategies": ["feature"]}, "x").strategies == [Feature()]
 
 
-def test_places_become_absolute() -> None:
+def test_local_paths_become_absolute() -> None:
     config = absolute(
         check(
             {
@@ -180,6 +180,13 @@ def test_places_become_absolute() -> None:
     assert config.source[0].init == str(Path.cwd() / "w.pth")
     assert (config.source[0].data, config.source[1].init) == ("gs://b/s", "DEFAULT")
     assert config.target.data == "builtin:digits/clean"
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"), [("states", str(Path.cwd() / "states")), ("gs://b/s", "gs://b/s"), ("none", "none")]
+)
+def test_a_local_checkpoint_uri_becomes_absolute(uri: str, expected: str) -> None:
+    assert absolute(check({**LEAST, "checkpoint_uri": uri}, "x")).checkpoint_uri == expected
 
 
 def test_a_config_written_and_read_again_is_the_same(tmp_path: Path) -> None:

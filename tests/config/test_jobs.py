@@ -30,5 +30,5 @@ def test_a_source_of_the_targets_own_data_shares_its_shards() -> None:
 
 
 def test_without_image_size_nothing_is_fanned_out() -> None:
-    with pytest.raises(RefusedError, match="image_size: missing; no shard sees all images, so none can choose it"):
+    with pytest.raises(RefusedError, match="image_size: missing, and no shard has all images to derive it from"):
         decode_jobs(jobs_of(config(image_size=None), {}), 1)

@@ -1,12 +1,12 @@
-"""What all jobs share."""
+"""The base class of all jobs."""
 
 from graftline.config import Settings
 from graftline.runtime.manifest import canonical_json
 
 
 class Job(Settings):
-    """Base of all jobs."""
+    """Input of one step: the part of the config that it needs."""
 
     def to_json(self) -> str:
-        """The job as canonical JSON: equal jobs are equal strings."""
+        """Returns the job as canonical JSON: equal jobs give equal strings."""
         return canonical_json(self.model_dump(mode="json"))

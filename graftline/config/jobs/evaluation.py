@@ -1,39 +1,39 @@
-"""What the steps that judge, export and report are told."""
+"""Jobs of the steps that evaluate, export, release and report."""
 
 from graftline.config import Config, Gate
 from graftline.config.jobs.base import Job
 
 
 class EvaluateJob(Job):
-    """The chosen candidate and the control on the test split."""
+    """Job of `evaluate`: scores of the chosen candidate and the control on the test split."""
 
     delta: float
     seed: int
 
 
 class ExportJob(Job):
-    """The chosen checkpoint to ONNX, with parity on the whole test split."""
+    """Job of `export_onnx`: ONNX export of the chosen checkpoint, compared with it on the full test split."""
 
     batch_sizes: list[int] = [1, 2, 7]
     atol: float = 1e-4
 
 
 class GateJob(Job):
-    """The exported file against the floors."""
+    """Job of `gate`: the exported model compared with the thresholds."""
 
     gate: Gate
     delta: float
 
 
 class ReleaseJob(Job):
-    """A promoted file to a release folder, and into the store where there is one."""
+    """Job of `release`: the release folder of a promoted model, copied to the store if there is one."""
 
     store: str | None
     delta: float
-    """Difference in accuracy that counts, for the model card's words."""
+    """Margin of accuracy, for the text of the model card."""
 
 
 class ReportJob(Job):
-    """The whole run as one page."""
+    """Job of `report`: the results of the run as one page."""
 
     config: Config

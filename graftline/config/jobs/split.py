@@ -1,4 +1,4 @@
-"""A config, split into the steps' jobs."""
+"""Splits a config into the jobs of the steps."""
 
 from graftline.config import Budget, Config, Data, Source
 from graftline.config.jobs.base import Job
@@ -10,7 +10,7 @@ from graftline.runtime.manifest import digest_text
 
 
 class Jobs(Job):
-    """All steps' jobs of one run."""
+    """The jobs of one run."""
 
     target: PreprocessJob
     sources: list[SourceJob]
@@ -27,8 +27,8 @@ def jobs_of(config: Config, fingerprints: dict[str, str]) -> Jobs:
     """Splits a config into the steps' jobs.
 
     Args:
-        config: The whole run.
-        fingerprints: Place of raw data (`Data.data`) or weights (`Source.init`) to its fingerprint.
+        config: The config of the run.
+        fingerprints: Fingerprints of raw data by `Data.data` and of weights by `Source.init`.
     """
     target = _preprocess(config, config.target, config.target.label, fingerprints)
     return Jobs(
@@ -60,40 +60,39 @@ def jobs_of(config: Config, fingerprints: dict[str, str]) -> Jobs:
 
 
 def check_dag(config: Config, *, tournament: bool) -> None:
-    """Refuses a run in a DAG that cannot express it.
+    """Refuses a config that the DAG cannot run.
 
     Args:
-        config: The whole run.
-        tournament: Whether the DAG has the rungs of a tournament; where nothing races, such a DAG will do as well.
+        config: The config of the run.
+        tournament: Whether the DAG has the rungs of a tournament; such a DAG also runs configs without one.
 
     Raises:
-        RefusedError: The config asks for rungs that the DAG does not have.
+        RefusedError: The config needs rungs that the DAG does not have.
     """
     if config.races and not tournament:
-        asked = "a budget" if config.budget else "strategies: auto"
+        key = "budget" if config.budget else "strategies: auto"
         raise RefusedError(
-            f"{asked}: asks for a tournament, and this DAG has no rungs; submit "
-            "transfer-tournament.yaml, which `graftline compile` writes beside transfer.yaml"
+            f"{key}: needs a tournament, but this DAG has no rungs; submit the pipeline's "
+            "-tournament.yaml file, which `graftline compile` also writes"
         )
 
 
 def decode_jobs(jobs: Jobs, shards: int) -> list[DecodeJob]:
-    """Lists all shards of the target and of each source that brings data.
+    """Lists the shards of the target and of each source that has data.
 
     Args:
-        jobs: Of the whole run.
-        shards: Of each task, at least 1.
+        jobs: The jobs of the run.
+        shards: Number of shards per task, at least 1.
 
     Returns:
-        Never empty. A source of the very same job as another task shares its shards.
+        At least one job. A source whose job equals that of another task shares its shards.
 
     Raises:
-        RefusedError: No `image_size` that every shard could take.
+        RefusedError: The config has no `image_size`.
     """
     if jobs.target.image_size is None:
         raise RefusedError(
-            "image_size: missing; no shard sees all images, so none can choose it. Give it, or take the "
-            "DAG that is not fanned out"
+            "image_size: missing, and no shard has all images to derive it from; set it, or use the DAG without fan-out"
         )
     tasks = {jobs.target.to_json(): ("target", jobs.target)}
     for source in jobs.sources:

@@ -313,7 +313,9 @@ def test_a_tournament_trains_rung_by_rung_and_is_found_in_the_cache(tmp_path: Pa
 
 def test_a_race_in_a_dag_without_rungs_is_refused(tmp_path: Path):
     config = config_of(tmp_path, budget=1000)
-    with pytest.raises(RefusedError, match=r"a budget: asks for a tournament, .*; submit transfer-tournament.yaml"):
+    with pytest.raises(
+        RefusedError, match=r"budget: needs a tournament, .*; submit the pipeline's -tournament.yaml file"
+    ):
         check_dag(config, tournament=False)
     check_dag(config, tournament=True)
     check_dag(config_of(tmp_path), tournament=True)

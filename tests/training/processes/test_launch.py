@@ -134,7 +134,7 @@ def test_torchrun_trains_by_the_command_line(name: str, folders: Path, tmp_path:
         command, env=env | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("presentations in") == 1
+    assert done.stdout.count("examples seen in") == 1
     assert checkpoint.load(tmp_path / "out")[1].row.examples_seen == 2 * 18
 
 
