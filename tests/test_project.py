@@ -24,7 +24,7 @@ def test_the_wheel_has_every_package() -> None:
     assert found == set(PROJECT["tool"]["setuptools"]["packages"])
 
 
-def test_the_version_stands_once() -> None:
+def test_the_version_is_that_of_pyproject_and_changelog() -> None:
     import graftline
 
     assert graftline.__version__ == PROJECT["project"]["version"]
@@ -35,7 +35,7 @@ def test_the_version_stands_once() -> None:
     "lock",
     ["requirements.lock", "requirements-install.lock", "images/requirements.lock", "benchmarks/requirements.lock"],
 )
-def test_a_lock_pins_by_hash_and_holds_no_address(lock: str) -> None:
+def test_lock_files_pin_by_hash_and_contain_no_address(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert "://" not in text
     assert "--hash=sha256:" in text

@@ -37,8 +37,8 @@ def _print_error(error: Exception, status: int) -> int:
     return status
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"graftline {graftline.__version__}")
         raise typer.Exit
 
@@ -46,10 +46,10 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Holds --version."""
+    """Defines the option --version."""
 
 
 # The pipelines
@@ -160,11 +160,11 @@ def predict(
 
     from graftline.release.serving.predict import predict as predictions
 
-    unread = 0
+    n_unread = 0
     for prediction in predictions(_release_in(model), images):
         print(json_text.dumps(prediction.as_dict()) if json else prediction.as_line())
-        unread += bool(prediction.error)
-    raise typer.Exit(1 if unread else 0)
+        n_unread += bool(prediction.error)
+    raise typer.Exit(1 if n_unread else 0)
 
 
 @app.command()
@@ -199,11 +199,11 @@ def doctor() -> None:
     """Check what is installed, reachable and missing."""
     from graftline.cli.doctor import checks
 
-    faults = 0
+    n_missing = 0
     for check in checks():
-        print(f"{check.state:<8} {check.what}: {check.found}")
-        faults += check.state == "missing"
-    raise typer.Exit(1 if faults else 0)
+        print(f"{check.state:<8} {check.subject}: {check.result}")
+        n_missing += check.state == "missing"
+    raise typer.Exit(1 if n_missing else 0)
 
 
 def _release_in(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What is installed, what is reachable, what is missing; each line says what to do."""
+"""Checks what is installed and reachable; the result of a failed check says what to do."""
 
 import importlib.metadata
 import os
@@ -22,20 +22,20 @@ PACKAGES = (
     "scikit-learn",
 )
 EXTRAS = {"timm": "backbones timm/NAME", "peft": "the strategy lora", "pyarrow": "Parquet tables"}
-"""Packages that an extra brings, and what needs them; the extra of peft is `lora`, of pyarrow `parquet`."""
+"""Packages of the extras and the features that need them. The extra of peft is `lora`, that of pyarrow `parquet`."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     state: Literal["ok", "missing", "optional"]
-    what: str
-    found: str
+    subject: str
+    result: str
 
 
 def checks() -> Iterator[Check]:
-    """Looks at the machine; nothing is changed and no network beyond the storage emulator is asked."""
+    """Checks this machine without changing anything or accessing the network."""
     yield Check("ok" if sys.version_info >= (3, 11) else "missing", "Python", sys.version.split()[0])
     yield from map(_package, PACKAGES)
     yield from (_package(name, needed) for name, needed in EXTRAS.items())
@@ -51,7 +51,7 @@ def _package(name: str, needed: str = "") -> Check:
         return Check("ok", name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         if needed:
-            return Check("optional", name, f"not installed; only {needed} need it: run `pip install {name}`")
+            return Check("optional", name, f"not installed; only needed for {needed}; run `pip install {name}`")
         return Check("missing", name, "not installed; run `make install`")
 
 
@@ -59,22 +59,22 @@ def _accelerator() -> Check:
     import torch
 
     if not torch.cuda.is_available():
-        return Check("optional", "GPU", f"none seen; {torch.get_num_threads()} CPU threads are used")
+        return Check("optional", "GPU", f"none found; {torch.get_num_threads()} CPU threads are used")
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return Check("ok", "GPU", ", ".join(names))
 
 
 def _shared_memory() -> Check:
-    place = Path("/dev/shm")
-    if not place.is_dir():
+    folder = Path("/dev/shm")
+    if not folder.is_dir():
         return Check("optional", "/dev/shm", "not on this system")
-    size = shutil.disk_usage(place).total / 2**20
+    size = shutil.disk_usage(folder).total / 2**20
     return Check("ok" if size > 64 else "optional", "/dev/shm", f"{size:,.0f} MiB")
 
 
 def _docker() -> Check:
-    found = shutil.which("docker")
-    return Check("ok" if found else "optional", "docker", found or "not found; only `run --runner docker` needs it")
+    path = shutil.which("docker")
+    return Check("ok" if path else "optional", "docker", path or "not found; only needed for `run --runner docker`")
 
 
 def _credentials() -> Check:
@@ -83,7 +83,7 @@ def _credentials() -> Check:
     key = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
     default = Path("~/.config/gcloud/application_default_credentials.json").expanduser()
     if key and not Path(key).is_file():
-        return Check("missing", "gs://", f"GOOGLE_APPLICATION_CREDENTIALS names {key}, which is not there")
+        return Check("missing", "gs://", f"GOOGLE_APPLICATION_CREDENTIALS is {key}, which does not exist")
     if key or default.is_file():
         return Check("ok", "gs://", f"credentials in {key or default}")
     return Check("optional", "gs://", "no credentials; run `gcloud auth application-default login` to use buckets")
@@ -91,4 +91,4 @@ def _credentials() -> Check:
 
 def _disk() -> Check:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
-    return Check("ok" if free > 5 else "missing", "disk", f"{free:,.0f} GiB free here")
+    return Check("ok" if free > 5 else "missing", "disk", f"{free:,.0f} GiB free")

@@ -1,6 +1,6 @@
-"""Every knob of a run: its default, its unit and its check stand here once.
+"""The config: every setting of a run with its default, unit and check.
 
-The steps, the DAGs, the command line and `docs/config.md` all read this folder. It imports no torch and no kfp.
+The steps, the DAGs, the command line and `docs/config.md` all use this package. It imports neither torch nor kfp.
 """
 
 from graftline.config.base import Count, Fraction, Kernel, NotNegative, Positive, Settings

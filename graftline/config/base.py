@@ -1,4 +1,4 @@
-"""What all sections of the config share: the base class and the checks of single values."""
+"""The base class of all config sections, and types of checked values."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ Count = Annotated[int, Field(ge=1)]
 
 def _odd(value: int) -> int:
     if value % 2 == 0:
-        raise ValueError(f"{value} is even; a kernel needs a middle, expected an odd number of pixels")
+        raise ValueError(f"{value} is even; expected an odd number of pixels, so that the kernel has a center")
     return value
 
 
@@ -20,6 +20,6 @@ Kernel = Annotated[int, Field(ge=1, le=11), AfterValidator(_odd)]
 
 
 class Settings(BaseModel):
-    """Base of all config sections: an unknown key is refused, a value never changes after its check."""
+    """Base class of all config sections: refuses unknown keys, and is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

@@ -38,7 +38,7 @@ def test_each_command_has_a_help() -> None:
         assert "Usage" in cli(name, "--help")
 
 
-def test_profiles_one_a_line() -> None:
+def test_list_profiles_prints_one_name_per_line() -> None:
     assert cli("compile", "--list-profiles").split()[:2] == ["none", "gpu"]
 
 
@@ -47,7 +47,7 @@ def test_compile_writes_pipelines_and_components(tmp_path: Path) -> None:
     assert {"transfer.yaml", "finetune.yaml", "export-onnx.yaml"} <= names
 
 
-def test_a_dry_run_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_prints_the_plan_and_runs_nothing(tmp_path: Path) -> None:
     said = cli("run", "transfer", "--dry-run", "--out", tmp_path / "run")
     assert "candidates: clean-zero, clean-feature, clean-staged, clean-full and the control" in said
     assert not (tmp_path / "run").exists()
@@ -65,7 +65,7 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
         (["predict", "nowhere", "x.png"], "x.png: no such file or folder"),
     ],
 )
-def test_refusals_exit_2_with_one_message(
+def test_refusals_exit_with_status_2_and_one_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     error = refused(monkeypatch, capsys, *arguments)
@@ -74,7 +74,7 @@ def test_refusals_exit_2_with_one_message(
     assert len(error.splitlines()) == 1
 
 
-def test_a_refused_config_leaves_a_run_json_and_what_was_there(
+def test_a_refused_config_writes_run_json_and_keeps_earlier_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     earlier = tmp_path / "run"
@@ -88,12 +88,12 @@ def test_a_refused_config_leaves_a_run_json_and_what_was_there(
     assert (earlier / "report.html").read_text() == "earlier"
 
 
-def test_tables_are_listed() -> None:
+def test_formats_and_backbones_are_listed() -> None:
     assert [line.split()[0] for line in cli("formats").splitlines()][-1] == "unlabelled"
     assert {"cnn", "vgg16", "mobilenet_v2"} <= set(cli("backbones").split())
 
 
-def test_a_step_does_not_write_over_another_artifact(
+def test_a_step_does_not_overwrite_an_artifact(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine").write_text("kept")
@@ -102,7 +102,7 @@ def test_a_step_does_not_write_over_another_artifact(
     assert (tmp_path / "mine").read_text() == "kept"
 
 
-def test_an_out_that_cannot_be_is_refused(
+def test_an_out_that_cannot_be_created_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("kept")

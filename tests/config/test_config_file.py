@@ -92,7 +92,7 @@ MESSAGES = {
     ),
     "an even kernel": (
         "target: {data: x}\nsmall: {kernel: 4}",
-        "FILE: small.kernel: 4 is even; a kernel needs a middle, expected an odd number of pixels",
+        "FILE: small.kernel: 4 is even; expected an odd number of pixels, so that the kernel has a center",
     ),
     "a section without keys": ("target: {data: x}\nfinetune: 3", "FILE: finetune: expected keys and values, found 3"),
     "nothing": ("", "FILE: empty, expected keys and values such as 'target:'"),
@@ -107,20 +107,20 @@ MESSAGES = {
 
 
 @pytest.mark.parametrize(("text", "expected"), MESSAGES.values(), ids=list(MESSAGES))
-def test_message(tmp_path: Path, text: str, expected: str) -> None:
+def test_refusal_message(tmp_path: Path, text: str, expected: str) -> None:
     assert refusal(tmp_path, text).startswith(expected)
 
 
-def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
+def test_all_errors_are_in_one_message(tmp_path: Path) -> None:
     assert len(refusal(tmp_path, "target: {data: x, blah: 1}\nseed: -1\ndelta: x").splitlines()) == 3
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match=r"nowhere\.yaml: cannot be read \(No such file or directory\)"):
         load(tmp_path / "nowhere.yaml")
 
 
-def test_a_file_that_is_no_config(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
     assert "is it the right file?" in refusal(tmp_path, "x" * 1_000_001)
 
 
@@ -133,7 +133,7 @@ def test_a_file_that_is_no_config(tmp_path: Path) -> None:
         ("seed={", "the value '{' is not YAML; quote it"),
     ],
 )
-def test_override_message(tmp_path: Path, override: str, expected: str) -> None:
+def test_invalid_override_message(tmp_path: Path, override: str, expected: str) -> None:
     assert expected in refusal(tmp_path, "target: {data: flowers}\nstrategies: [full]", override)
 
 
@@ -154,13 +154,13 @@ def test_overrides() -> None:
     assert config.strategies == [Partial(freeze=2)]
 
 
-def test_one_source_and_a_list_of_one_mean_the_same() -> None:
+def test_one_source_is_equivalent_to_a_list_of_one() -> None:
     base = {**LEAST, "source": {"init": "random"}}
     assert load(None, ["source.0.data=a"], base) == load(None, ["source.data=a"], base)
     assert check({**LEAST, "strategies": "full"}, "x") == check({**LEAST, "strategies": ["full"]}, "x")
 
 
-def test_short_and_long_strategies_are_the_same() -> None:
+def test_short_and_long_forms_of_strategies_are_equal() -> None:
     assert check({**LEAST, "strategies": ["feature", {"partial": {"freeze": 1}}]}, "x") == check(
         {**LEAST, "strategies": [{"name": "feature"}, {"name": "partial", "freeze": 1}]}, "x"
     )
@@ -189,7 +189,7 @@ def test_a_local_checkpoint_uri_becomes_absolute(uri: str, expected: str) -> Non
     assert absolute(check({**LEAST, "checkpoint_uri": uri}, "x")).checkpoint_uri == expected
 
 
-def test_a_config_written_and_read_again_is_the_same(tmp_path: Path) -> None:
+def test_a_config_is_equal_after_writing_and_reading(tmp_path: Path) -> None:
     config = check({**LEAST, "strategies": ["zero", {"partial": {"carry": "features.3"}}], "seed": 7}, "x")
     path = tmp_path / "again.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
@@ -204,7 +204,7 @@ def test_any_text_is_a_config_or_refused(tmp_path_factory: pytest.TempPathFactor
         assert isinstance(load(path, base=LEAST), Config)
 
 
-def test_a_plain_budget_means_presentations_and_auto_needs_none(tmp_path: Path) -> None:
+def test_a_number_as_budget_means_examples_seen_and_auto_has_a_default_budget(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("target: {data: x}\nstrategies: auto")
     config = load(path)

@@ -23,12 +23,12 @@ def test_every_shard_of_the_target_and_of_sources_with_data_is_listed_once() -> 
     assert [job.data for job in found] == [jobs.target] * 2 + [jobs.sources[0].preprocess] * 2
 
 
-def test_a_source_of_the_targets_own_data_shares_its_shards() -> None:
+def test_a_source_with_the_targets_data_shares_its_shards() -> None:
     jobs = jobs_of(config(source={"data": "pets"}), {})
     assert jobs.sources[0].preprocess == jobs.target
     assert [job.name for job in decode_jobs(jobs, 2)] == ["target-1of2", "target-2of2"]
 
 
-def test_without_image_size_nothing_is_fanned_out() -> None:
+def test_decode_jobs_without_image_size_are_refused() -> None:
     with pytest.raises(RefusedError, match="image_size: missing, and no shard has all images to derive it from"):
         decode_jobs(jobs_of(config(image_size=None), {}), 1)

@@ -103,7 +103,7 @@ def test_a_small_stem_of_resnet_is_the_one_for_cifar() -> None:
         ("vit_b_16", {"stem": "small"}, r"vit_b_16 cannot change its stem .*; it can change nothing"),
         ("mobilenet_v2", {"depth": 2}, r"mobilenet_v2 cannot change its depth .*; it can change width and stem"),
         ("rnn", {"kernel": 3}, r"rnn cannot change its kernel .*; it can change width and depth"),
-        ("cnn", {"kernel": 4}, r"structure: kernel: 4 is even; a kernel needs a middle"),
+        ("cnn", {"kernel": 4}, r"structure: kernel: 4 is even; expected an odd number"),
         ("cnn", {"depth": 10**9}, r"structure: depth: Input should be less than or equal to 8"),
         ("mlp", {"width": 0.0}, r"structure: width: Input should be greater than 0"),
         (

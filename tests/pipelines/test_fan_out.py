@@ -68,7 +68,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunResult]:
     ]
 
 
-def test_any_number_of_shards_makes_the_same_datasets_bit_for_bit(runs: list[RunResult]):
+def test_datasets_are_bitwise_equal_for_any_number_of_shards(runs: list[RunResult]):
     plain, sharded, _ = runs
     one = datasets(plain, "preprocess", "preprocess-2")
     assert one.keys() == {"target", "source", "nothing"}
@@ -87,7 +87,7 @@ def test_any_number_of_shards_makes_the_same_datasets_bit_for_bit(runs: list[Run
     assert told["source"]["leaked"]
 
 
-def test_pretraining_is_found_in_the_cache_of_the_other_shape(runs: list[RunResult]):
+def test_pretraining_is_read_from_the_cache_of_the_other_variant(runs: list[RunResult]):
     _, sharded, _ = runs
     assert names(sharded, cached=False) == {"fingerprint", *DECODED, "merge-target", "merge-sources"}
     assert names(sharded, cached=True) == {"pretrain-source", "pretrain-nothing"}
@@ -99,7 +99,7 @@ def test_a_second_run_decodes_nothing(runs: list[RunResult]):
     assert names(again, cached=True) >= DECODED
 
 
-def test_the_targets_data_page_lies_in_the_runs_folder(runs: list[RunResult]):
+def test_the_targets_data_page_is_copied_to_the_runs_folder(runs: list[RunResult]):
     for run in runs:
         made = datasets(runs[0], "preprocess", "preprocess-2")["target"]
         assert (run.out / "data.html").read_bytes() == made["page.html"]
@@ -107,7 +107,7 @@ def test_the_targets_data_page_lies_in_the_runs_folder(runs: list[RunResult]):
         assert run.run["data"]["warnings"] == json.loads(made["manifest.json"])["warnings"]
 
 
-def test_after_a_killed_shard_only_that_one_is_decoded_again(tmp_path: Path):
+def test_after_a_killed_shard_only_that_shard_is_decoded_again(tmp_path: Path):
     stubs = StubRuns(tmp_path)
     asked = stubs.config(image_size=8, shards=2)
     killed = stubs.run(asked, fail="kill=decode-one-1of2")

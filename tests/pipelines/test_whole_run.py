@@ -13,7 +13,7 @@ from graftline.pipelines.local.run import run_local
 pytestmark = pytest.mark.slow
 
 
-def test_digits_from_raw_data_to_release_and_again_from_the_cache_even_in_shards(
+def test_digits_from_raw_data_to_release_then_from_the_cache_then_in_shards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("GRAFTLINE_CACHE", str(tmp_path / "cache"))
@@ -74,7 +74,7 @@ def test_digits_from_raw_data_to_release_and_again_from_the_cache_even_in_shards
     assert {key: third.run[key] for key in same} == {key: first.run[key] for key in same}
 
 
-def test_a_tournament_on_digits_goes_on_from_rung_to_rung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_tournament_on_digits_resumes_training_from_rung_to_rung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GRAFTLINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(runners, "library_digest", lambda: "the tests' own")
     config = Config.model_validate(

@@ -1,4 +1,4 @@
-"""What each step is told: only its own knobs, as one canonical JSON string, so that a cache key holds nothing else."""
+"""The jobs: the settings that each step needs, as canonical JSON, so that its cache key depends on nothing else."""
 
 from graftline.config.jobs.base import Job
 from graftline.config.jobs.data import DecodeJob, PreprocessJob

@@ -33,7 +33,7 @@ def received(result: RunResult, step: str) -> dict[str, str]:
     return json.loads(first)["received"]
 
 
-def test_a_run_leaves_its_folder(two_runs):
+def test_a_run_writes_run_json_report_and_data_page(two_runs):
     result, _ = two_runs
     assert (result.status, result.exit_code, result.message) == ("succeeded", 0, "")
     assert names(result) == {
@@ -89,7 +89,7 @@ def test_every_step_received_the_digests_of_what_it_reads(two_runs):
     assert len(received(result, "select")["candidates"].split(",")) == len(CANDIDATES)
 
 
-def test_a_second_run_is_cached_but_for_what_never_is(two_runs):
+def test_a_second_run_reads_all_cacheable_steps_from_the_cache(two_runs):
     first, second = two_runs
     assert names(second, cached=False) == UNCACHED
     assert names(second) == names(first)
@@ -98,7 +98,7 @@ def test_a_second_run_is_cached_but_for_what_never_is(two_runs):
     assert second.run["data"] == {"warnings": ["dull", "small"]}
 
 
-def test_new_data_of_one_source_leaves_the_other_cached(stubs: StubRuns):
+def test_new_data_of_one_source_keeps_the_other_source_cached(stubs: StubRuns):
     config = stubs.config(sources=("one", "two"))
     (stubs.folder / "two").write_text("two has new data")
     result = stubs.run(config)
@@ -106,12 +106,12 @@ def test_new_data_of_one_source_leaves_the_other_cached(stubs: StubRuns):
     assert {"preprocess-two", "pretrain-two", "plan", "finetune-one-full"} <= names(result, cached=False)
 
 
-def test_data_that_moved_but_did_not_change_is_not_trained_on_again(stubs: StubRuns):
+def test_moved_but_unchanged_data_is_not_trained_on_again(stubs: StubRuns):
     result = stubs.run(config_of(stubs.folder / "elsewhere"))
     assert names(result, cached=False) == UNCACHED | {"preprocess-target", "preprocess-one"}
 
 
-def test_a_damaged_cached_artifact_is_made_again(stubs: StubRuns):
+def test_a_step_with_a_damaged_cached_artifact_runs_again(stubs: StubRuns):
     config = stubs.config(delta=0.02)
     assert {"evaluate", "gate"} <= names(stubs.run(config), cached=False)
     for harm in (
@@ -126,7 +126,7 @@ def test_a_damaged_cached_artifact_is_made_again(stubs: StubRuns):
         assert "runs again" in (result.out / "logs" / "kfp.log").read_text()
 
 
-def test_a_model_that_is_held_is_not_released(stubs: StubRuns):
+def test_a_held_model_is_not_released(stubs: StubRuns):
     result = stubs.run(stubs.config(gate={"require_positive_gain": True}))
     assert (result.status, result.exit_code) == ("succeeded", 0)
     assert names(result, cached=False) == UNCACHED - {"release"} | {"gate"}
@@ -134,7 +134,7 @@ def test_a_model_that_is_held_is_not_released(stubs: StubRuns):
     assert (result.out / "report.html").is_file()
 
 
-def test_a_refused_step_ends_the_run_and_a_rerun_goes_on_from_there(stubs: StubRuns):
+def test_a_refused_step_ends_the_run_and_a_rerun_repeats_only_that_step(stubs: StubRuns):
     config = stubs.config(strategies=["feature"])
     result = stubs.run(config, fail="refused=select")
     assert (result.status, result.exit_code) == ("refused", 2)
@@ -151,7 +151,7 @@ def test_a_refused_step_ends_the_run_and_a_rerun_goes_on_from_there(stubs: StubR
     assert "select" in names(again, cached=False)
 
 
-def test_a_bug_keeps_its_traceback_and_further_steps_from_starting(stubs: StubRuns):
+def test_after_a_bug_no_further_step_starts_and_its_traceback_is_logged(stubs: StubRuns):
     result = stubs.run(stubs.config(strategies=["full", "staged", "zero"]), fail="bug=one-staged")
     assert (result.status, result.exit_code) == ("failed", 1)
     assert "finetune-one-staged failed: ZeroDivisionError: a bug as the test asked for" in result.message
@@ -171,7 +171,7 @@ def test_a_bug_keeps_its_traceback_and_further_steps_from_starting(stubs: StubRu
     assert max(begun.values()) < failed + 3
 
 
-def test_a_killed_step_is_told_from_a_bug(stubs: StubRuns):
+def test_a_killed_step_counts_as_preempted(stubs: StubRuns):
     result = stubs.run(stubs.config(strategies=["structure"]), fail="kill=one-structure")
     assert (result.exit_code, result.run["error"]["kind"]) == (1, "preempted")
     assert result.run["error"]["step"] == "finetune-one-structure"
@@ -181,7 +181,7 @@ def _as_from_a_terminal() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores it, and its children would
 
 
-def test_ctrl_c_stops_the_steps_and_says_how_to_go_on(tmp_path: Path):
+def test_ctrl_c_stops_the_steps_and_prints_how_to_resume(tmp_path: Path):
     code = (
         "import sys; sys.path[:0] = [sys.argv[1]]; from pathlib import Path\n"
         "from tests.builders.stub_runs import config_of\n"
@@ -214,7 +214,7 @@ def test_ctrl_c_stops_the_steps_and_says_how_to_go_on(tmp_path: Path):
     assert json.loads(events.read_text().splitlines()[-1])["event"] == "failed"
 
 
-def test_a_folder_with_files_of_others_is_refused(tmp_path: Path):
+def test_a_folder_with_files_of_other_programs_is_refused(tmp_path: Path):
     (tmp_path / "run1" / "release").mkdir(parents=True)
     stubs = StubRuns(tmp_path)
     with pytest.raises(RefusedError, match=r"has release from another program; give another folder"):
@@ -222,13 +222,13 @@ def test_a_folder_with_files_of_others_is_refused(tmp_path: Path):
     assert (tmp_path / "run1" / "release").is_dir()
 
 
-def test_docker_without_its_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_docker_runner_without_its_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(runners, "find_spec", lambda name: None)
     with pytest.raises(RefusedError, match=r"package `docker` is not installed; install graftline\[docker\]"):
         run_local("transfer", StubRuns(tmp_path).config(), out=tmp_path / "run", runner="docker")
 
 
-def test_another_source_or_another_torch_is_another_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_library_digest_changes_with_source_files_and_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     before = cache.library_digest()
     monkeypatch.setattr(code_version, "version", lambda name: "0")
     assert cache.library_digest() != before
@@ -242,7 +242,7 @@ def test_another_source_or_another_torch_is_another_library(tmp_path: Path, monk
     assert len({before, other, cache.library_digest()}) == 3
 
 
-def test_the_end_names_the_best_of_all(tmp_path: Path):
+def test_the_summary_names_a_baseline_that_scores_higher(tmp_path: Path):
     run = {
         "selected": {"source": "one", "strategy": "full"},
         "test": {"accuracy": 0.9},
@@ -269,7 +269,7 @@ def test_the_end_names_the_best_of_all(tmp_path: Path):
     ]
 
 
-def test_the_cache_stands_where_it_is_told_to(monkeypatch, tmp_path):
+def test_the_cache_folder_follows_the_environment_variables(monkeypatch, tmp_path):
     monkeypatch.setenv("GRAFTLINE_CACHE", str(tmp_path))
     assert cache_home() == tmp_path
     monkeypatch.delenv("GRAFTLINE_CACHE")
@@ -280,7 +280,7 @@ def test_the_cache_stands_where_it_is_told_to(monkeypatch, tmp_path):
     assert cache_home() == tmp_path / ".cache" / "graftline"
 
 
-def test_a_tournament_trains_rung_by_rung_and_is_found_in_the_cache(tmp_path: Path):
+def test_a_tournament_trains_in_rungs_and_is_cached(tmp_path: Path):
     stubs = StubRuns(tmp_path)
     config = stubs.config(strategies=["full", "staged", "feature"], budget=1000)
     first, second = stubs.run(config), stubs.run(config)
@@ -311,7 +311,7 @@ def test_a_tournament_trains_rung_by_rung_and_is_found_in_the_cache(tmp_path: Pa
     assert names(second, cached=False) == UNCACHED
 
 
-def test_a_race_in_a_dag_without_rungs_is_refused(tmp_path: Path):
+def test_a_tournament_in_a_dag_without_rungs_is_refused(tmp_path: Path):
     config = config_of(tmp_path, budget=1000)
     with pytest.raises(
         RefusedError, match=r"budget: needs a tournament, .*; submit the pipeline's -tournament.yaml file"
