@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 from kfp import dsl, local
@@ -26,11 +27,13 @@ from kfp.local.config import LocalExecutionConfig
 from rich.console import Console
 from rich.table import Table
 
-from graftline.components.face import component
+from graftline.components.decorator import component
 from graftline.config import Config
 from graftline.pipelines import PIPELINES
 from graftline.pipelines.local.run import run_local
 from graftline.pipelines.placement import Placement
+from graftline.pipelines.record import Variant
+from graftline.pipelines.transfer import TRANSFER
 
 STEPS = 6
 GOAL = 0.5  # seconds a step
@@ -62,14 +65,15 @@ def bare(number: int, made: Output[Artifact], before: str = "") -> str:
     return str(number)
 
 
-def idling(placement: Placement, fan_out: bool = False) -> dsl.graph_component.GraphComponent:
+def idling(placement: Placement, variant: Variant) -> dsl.graph_component.GraphComponent:
     """A chain of steps that do nothing."""
 
     @dsl.pipeline(name="idling")
     def pipeline(config: str) -> None:
         before = ""
         for number in range(STEPS):
-            before = placement.anywhere(idle(number=number, before=before)).outputs["Output"]
+            task = placement.any_node(idle(number=number, before=before), f"idle {number}")
+            before = task.outputs["Output"]
 
     return pipeline
 
@@ -108,7 +112,9 @@ def importing(code: str) -> float:
 
 
 def measure(rounds: int) -> list[dict[str, object]]:
-    PIPELINES["idling"] = idling
+    PIPELINES["idling"] = replace(
+        TRANSFER, name="idling", build=idling, expected_steps=lambda config: [], phases=lambda variant: []
+    )
     found: dict[str, list[float]] = {"ours": [], "bare": [], "imports": []}
     for _ in range(rounds):
         for side, run in (("ours", ours), ("bare", peer)):

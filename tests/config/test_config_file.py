@@ -88,7 +88,7 @@ MESSAGES = {
     ),
     "a budget of nothing": (
         "target: {data: x}\nbudget: 0",
-        "FILE: budget.presentations: Input should be greater than or equal to 1",
+        "FILE: budget.examples_seen: Input should be greater than or equal to 1",
     ),
     "an even kernel": (
         "target: {data: x}\nsmall: {kernel: 4}",

@@ -159,16 +159,16 @@ def test_after_a_bug_no_further_step_starts_and_its_traceback_is_logged(stubs: S
     marker = json.loads((result.out / "logs" / "finetune-one-staged.error.json").read_text())
     assert (marker["kind"], marker["step"]) == ("bug", "finetune-one-staged")
     assert "_work" in marker["traceback"]
-    told = [
+    written = [
         json.loads(line)
         for path in (result.out / "logs").glob("*.events.jsonl")
         for line in path.read_text().splitlines()
     ]
-    failed = next(event["time"] for event in told if event["event"] == "failed")
-    begun = {event["step"]: event["time"] for event in told if event["event"] == "started"}
+    failed = next(event["time"] for event in written if event["event"] == "failed")
+    begun = {event["step"]: event["time"] for event in written if event["event"] == "started"}
     assert "select" not in begun
-    # The loop's other lane may have a step on its way while this one fails: a start takes a second on a busy machine.
-    assert max(begun.values()) < failed + 3
+    # kfp.local runs two steps of a loop at once, so one step may be starting while the other fails.
+    assert sum(time > failed for time in begun.values()) <= 1
 
 
 def test_a_killed_step_counts_as_preempted(stubs: StubRuns):
@@ -206,9 +206,9 @@ def test_ctrl_c_stops_the_steps_and_prints_how_to_resume(tmp_path: Path):
     while not (events.exists() and '"progress"' in events.read_text()) and time.time() < until:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the steps as well
-    said, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert "pretrain-one stopped: stopped from outside. Rerun the same command to resume." in said
+    assert "pretrain-one stopped: stopped from outside. Rerun the same command to resume." in output
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (run["status"], run["error"]["kind"]) == ("failed", "preempted")
     assert json.loads(events.read_text().splitlines()[-1])["event"] == "failed"
