@@ -122,7 +122,7 @@ class Config(Settings):
     @property
     def races(self) -> bool:
         """Whether candidates train in the rungs of a tournament."""
-        return self.budget is not None or any(isinstance(each, Auto) for each in self.strategies)
+        return self.budget is not None or any(isinstance(strategy, Auto) for strategy in self.strategies)
 
     def task_of(self, data: Data) -> TaskName:
         """Returns the task of the target or of a source, which may have its own."""

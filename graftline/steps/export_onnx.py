@@ -61,7 +61,7 @@ def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path
         reference,
         shipped_logits(evaluation)[1],
         batch_sizes=job.batch_sizes,
-        relative=job.atol,
+        relative=job.rtol,
         progress=lambda done, total: events.progress(done, total, "onnxruntime against PyTorch"),
     )
     events.progress(1, 1, "timing")

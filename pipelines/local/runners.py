@@ -96,7 +96,7 @@ class DockerRunner(Runner):
 
         try:
             containers: list[Any] = docker.from_env().containers.list(filters={"label": f"{_LABEL}={self.out}"})
-        except docker.errors.DockerException:  # listed anew at the next call
+        except docker.errors.DockerException:  # the next call lists them again
             return []
         return containers
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from graftline.config import Config
-from graftline.config.jobs import decode_jobs, jobs_of
+from graftline.config.jobs import ExportJob, decode_jobs, jobs_of
 from graftline.runtime.errors import RefusedError
 
 
@@ -32,3 +32,7 @@ def test_a_source_with_the_targets_data_shares_its_shards() -> None:
 def test_decode_jobs_without_image_size_are_refused() -> None:
     with pytest.raises(RefusedError, match="image_size: missing, and no shard has all images to derive it from"):
         decode_jobs(jobs_of(config(image_size=None), {}), 1)
+
+
+def test_the_relative_tolerance_of_the_export_is_also_read_under_its_earlier_name() -> None:
+    assert ExportJob.model_validate({"atol": 0.5}) == ExportJob(rtol=0.5)

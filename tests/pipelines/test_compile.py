@@ -112,7 +112,7 @@ def test_a_tournament_has_three_rungs_and_two_cuts(tmp_path: Path):
     assert not earlier["confirm"]
     assert all(list(earlier[name]) == ["componentInputArtifact"] for name in ("rung 2", "rung 3"))
     executors, _ = documents("gke-t4", tmp_path, variant=Variant(tournament=True))
-    assert {name for name, each in executors.items() if each["container"].get("resources")} == {
+    assert {name for name, executor in executors.items() if executor["container"].get("resources")} == {
         "exec-pretrain",
         "exec-finetune",
         *(f"exec-finetune-{number}" for number in (2, 3, 4)),

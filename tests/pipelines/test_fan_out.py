@@ -48,12 +48,12 @@ def names(result: RunResult, *, cached: bool) -> set[str]:
 
 def datasets(result: RunResult, *folders: str) -> dict[str, dict[str, bytes]]:
     """Files of the dataset artifacts that steps of these names left in the cache, by label."""
-    found = {}
+    files = {}
     for name in folders:
         for path in (result.out.parent / "cache" / "artifacts").rglob(f"{name}/dataset/**/manifest.json"):
             label = json.loads(path.read_bytes())["label"]
-            found[label] = {file.name: file.read_bytes() for file in path.parent.iterdir()}
-    return found
+            files[label] = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    return files
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +77,14 @@ def test_datasets_are_bitwise_equal_for_any_number_of_shards(runs: list[RunResul
         for files in one.values()
     )
     assert datasets(sharded, "merge", "merge-sources") == one
-    told = {label: json.loads(files["manifest.json"]) for label, files in one.items()}
-    assert [told[label]["image_shape"] for label in one] == [[3, 16, 16]] * 3
-    assert {label: len(manifest["dropped"]) for label, manifest in told.items()} == {
+    manifests = {label: json.loads(files["manifest.json"]) for label, files in one.items()}
+    assert [manifests[label]["image_shape"] for label in one] == [[3, 16, 16]] * 3
+    assert {label: len(manifest["dropped"]) for label, manifest in manifests.items()} == {
         "target": 1,
         "source": 1,
         "nothing": 0,
     }
-    assert told["source"]["leaked"]
+    assert manifests["source"]["leaked"]
 
 
 def test_pretraining_is_read_from_the_cache_of_the_other_variant(runs: list[RunResult]):

@@ -94,18 +94,18 @@ def test_a_tournament_on_digits_resumes_training_from_rung_to_rung(tmp_path: Pat
     assert result.status == "succeeded", result.message
     run = result.run
     assert [rung["examples_seen"] for rung in run["rungs"]] == [50, 200, 650]
-    assert [each["name"] for each in run["rungs"][0]["candidates"]] == [
+    assert [candidate["name"] for candidate in run["rungs"][0]["candidates"]] == [
         "clean-feature",
         "clean-full",
         "clean-full-lr3",
         "clean-full-lr0.33",
     ]
-    assert len({each["name"] for each in run["candidates"]}) == len(run["candidates"]) == 5
-    finalists = [each for each in run["rungs"][2]["candidates"] if each["status"] == "ok"]
+    assert len({candidate["name"] for candidate in run["candidates"]}) == len(run["candidates"]) == 5
+    finalists = [candidate for candidate in run["rungs"][2]["candidates"] if candidate["status"] == "ok"]
     assert finalists
-    for each in finalists:
-        assert each["examples_seen"] == 650 or each["over"]
-        before = next(e for e in run["rungs"][1]["candidates"] if e["name"] == each["name"])
+    for candidate in finalists:
+        assert candidate["examples_seen"] == 650 or candidate["over"]
+        before = next(e for e in run["rungs"][1]["candidates"] if e["name"] == candidate["name"])
         assert before["examples_seen"] == 200 or before["over"]
     assert 'id="race"' in (tmp_path / "run" / "report.html").read_text()
-    assert run["control"]["examples_seen"] >= max(each["examples_seen"] for each in finalists)
+    assert run["control"]["examples_seen"] >= max(candidate["examples_seen"] for candidate in finalists)

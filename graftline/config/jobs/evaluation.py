@@ -1,5 +1,7 @@
 """Jobs of the steps that evaluate, export, release and report."""
 
+from pydantic import AliasChoices, Field
+
 from graftline.config import Config, Gate
 from graftline.config.jobs.base import Job
 
@@ -15,7 +17,9 @@ class ExportJob(Job):
     """Job of `export_onnx`: ONNX export of the chosen checkpoint, compared with it on the full test split."""
 
     batch_sizes: list[int] = [1, 2, 7]
-    atol: float = 1e-4
+    rtol: float = Field(1e-4, validation_alias=AliasChoices("rtol", "atol"))
+    """Maximum difference between ONNX and PyTorch, relative to the largest logit; for regression, in standard
+    deviations of the training labels."""
 
 
 class GateJob(Job):

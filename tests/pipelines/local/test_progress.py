@@ -113,7 +113,7 @@ def list_jobs(workload: TransferWorkload, step: str, jobs: list[FinetuneJob], ra
 
 
 def test_the_time_left_counts_rungs_that_are_not_listed_yet(tmp_path: Path):
-    """Two of six candidates have shown 100 images each in 10 s; 400 are left in this rung, 600 and 2850 after it."""
+    """Two of six candidates have trained on 100 images in 10 s; 400 remain in this rung, 600 and 2850 after it."""
     now = time.time()
     monitor, workload = RunMonitor(tmp_path, ["plan", "select"]), TransferWorkload(config(budget=1000))
     forecast = Forecast(workload)

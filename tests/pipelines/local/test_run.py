@@ -302,12 +302,12 @@ def test_a_tournament_trains_in_rungs_and_is_cached(tmp_path: Path):
     }
     assert list(until.values()) == [10, 30, None]
     artifacts = min((tmp_path / "cache" / "artifacts").iterdir())
-    shown = {
+    examples_seen = {
         path.read_text().splitlines()[1]
         for path in artifacts.rglob("content.txt")
         if path.read_text().startswith("{") and '"name":"one-full"' in path.read_text()
     }
-    assert shown >= {"10", "10 30", "10 30 end"}
+    assert examples_seen >= {"10", "10 30", "10 30 end"}
     assert names(second, cached=False) == UNCACHED
 
 
