@@ -4,13 +4,14 @@ The steps, the DAGs, the command line and `docs/config.md` all use this package.
 """
 
 from graftline.config.base import Count, Fraction, Kernel, NotNegative, Positive, Settings
-from graftline.config.data import Columns, Data, Source, Target, TaskName
+from graftline.config.data import DEFAULT_TASK, Columns, Data, Source, Target, TaskName
 from graftline.config.run import Config, Gate
 from graftline.config.strategies import Feature, Full, Partial, Staged, Strategy, Structure, Zero
 from graftline.config.tournament import Asked, Auto, Budget, named
 from graftline.config.training import Augmentation, Control, Head, Loss, Optimizer, Small, Training
 
 __all__ = [
+    "DEFAULT_TASK",
     "Asked",
     "Augmentation",
     "Auto",

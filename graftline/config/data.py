@@ -44,6 +44,7 @@ class Columns(Settings):
 
 
 TaskName = Literal["classification", "regression", "multilabel"]
+DEFAULT_TASK: TaskName = "classification"
 
 
 class Data(Settings):

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from graftline.config.base import Fraction, NotNegative, Settings
-from graftline.config.data import Data, Source, Target, TaskName
+from graftline.config.data import DEFAULT_TASK, Data, Source, Target, TaskName
 from graftline.config.strategies import Feature, Full, Staged, long_strategy
 from graftline.config.tasks import check_tasks
 from graftline.config.tournament import Asked, Auto, Budget, long_budget, named
@@ -42,7 +42,7 @@ class Config(Settings):
     """One source or a list of sources: each is fine-tuned by every strategy."""
     target: Target
     """The target task."""
-    task: TaskName = "classification"
+    task: TaskName = DEFAULT_TASK
     """What is predicted for an image: one class, numbers (regression), or several labels (multilabel)."""
     backbone: str = "mobilenet_v2"
     """Any torchvision classifier by name, `timm/NAME` (extra `timm`), mlp, cnn or rnn."""

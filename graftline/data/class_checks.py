@@ -5,7 +5,9 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from graftline.config import DEFAULT_TASK
 from graftline.data.dataset import SplitName
+from graftline.data.labels import LABEL_TYPES
 
 FEW = 10
 """A class with fewer training images is named."""
@@ -22,7 +24,7 @@ _UNKNOWN = {"val": "choosing and stopping do not see it", "test": "how well it i
 
 
 def warnings(
-    counts: Mapping[str, Mapping[SplitName, int]], classes: Sequence[str], task: str = "classification"
+    counts: Mapping[str, Mapping[SplitName, int]], classes: Sequence[str], task: str = DEFAULT_TASK
 ) -> list[str]:
     """Says what looks wrong with the classes, one sentence each.
 
@@ -38,7 +40,7 @@ def warnings(
     return [
         *_alike(classes),
         *_few(trained),
-        *(_imbalance(trained) if task == "classification" else []),
+        *(_imbalance(trained) if LABEL_TYPES[task].is_class else []),
         *_absent(counts, classes),
     ]
 

@@ -10,7 +10,7 @@ called.
 A sample's digest is the sha256 of `C,H,W` and a newline in ASCII, then the pixels at the stored size, before any JPEG,
 one channel where all are equal (the same in a grey and in a coloured set). The dataset's digest is the sha256 of all
 stored samples' lines `["<sample digest>",<label>]` and a newline, sorted: no split, name, place, order. The label is
-the class as a JSON string, or the JSON of numbers or names that `graftline.data.labels` writes.
+the class as a JSON string, or the JSON of numbers or names that `graftline.data.labels.text` writes.
 """
 
 import hashlib
@@ -23,11 +23,12 @@ from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
+from graftline.config import DEFAULT_TASK
 from graftline.data.images import stored_images
 from graftline.data.images.stored_images import ImageLayout, Images, is_grey
-from graftline.data.labels import to_array, wrong_with
+from graftline.data.labels import LABEL_TYPES, known_task
 from graftline.runtime import manifest as manifests
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import Manifest, canonical_json, digest_text, json_line
@@ -35,7 +36,6 @@ from graftline.runtime.manifest import Manifest, canonical_json, digest_text, js
 SplitName = Literal["train", "val", "test"]
 SPLIT_NAMES: tuple[SplitName, ...] = get_args(SplitName)
 LABELS, SAMPLES, LEDGER, PAGE = "labels.npy", "samples.jsonl", "ledger.json", "page.html"
-UNLABELLED = "unlabelled"
 
 
 def _speakable(text: str) -> str:
@@ -56,8 +56,8 @@ class DatasetManifest(Manifest):
     """What a dataset artifact says of itself."""
 
     label: str
-    task: Literal["classification", "regression", "multilabel", "unlabelled"] = "classification"
-    """`unlabelled` where there are no labels, and no classes."""
+    task: Annotated[str, AfterValidator(known_task)] = DEFAULT_TASK
+    """A key of `LABEL_TYPES`; `unlabelled` where there are no labels, and no classes."""
     format: str
     classes: list[str]
     """For regression the names of its outputs, for multilabel those of its labels."""
@@ -134,7 +134,7 @@ class StoredSample:
     key: str
     """Where it came from, for people."""
     label: str
-    """Its class, or the text of its label as `graftline.data.labels` writes it."""
+    """Its class, or the text of its label as `graftline.data.labels.text` writes it."""
     split: SplitName
     sha256: str
     """The sample's digest, hexadecimal."""
@@ -155,12 +155,12 @@ def sample_digest(image: NDArray[np.uint8]) -> str:
     return found.hexdigest()
 
 
-def content_digest(samples: Iterable[StoredSample], task: str = "classification") -> str:
+def content_digest(samples: Iterable[StoredSample], task: str = DEFAULT_TASK) -> str:
     """`sha256:...` of decoded samples and labels, independent of order, split, name, time and place."""
     found = hashlib.sha256()
     pairs = list(samples)
-    whole = task in ("regression", "multilabel")  # these labels are canonical JSON already
-    quoted = {label: label if whole else canonical_json(label) for label in {sample.label for sample in pairs}}
+    is_text = LABEL_TYPES[task].is_class  # other labels are canonical JSON already
+    quoted = {label: canonical_json(label) if is_text else label for label in {sample.label for sample in pairs}}
     lines = sorted(f'["{sample.sha256}",{quoted[sample.label]}]\n' for sample in pairs)
     found.update("".join(lines).encode())
     return "sha256:" + found.hexdigest()
@@ -205,7 +205,9 @@ def write(
 def _write_rest(
     folder: Path, manifest: DatasetManifest, samples: Sequence[StoredSample], ledger: str, page: Page
 ) -> None:
-    np.save(folder / LABELS, to_array([sample.label for sample in samples], manifest.task, manifest.classes))
+    np.save(
+        folder / LABELS, LABEL_TYPES[manifest.task].to_array([sample.label for sample in samples], manifest.classes)
+    )
     with (folder / SAMPLES).open("w", encoding="ascii") as file:
         file.writelines(json_line(sample) for sample in samples)
     manifests.write_text(folder / LEDGER, ledger)
@@ -226,14 +228,14 @@ def read(folder: Path) -> Dataset:
     count = sum(manifest.sizes.values())
     images = stored_images.read(folder, manifest.layout, count, manifest.image_shape)
     labels = stored_images.load_array(folder / LABELS, mapped=False)
-    several = manifest.task in ("regression", "multilabel")
+    label_type = LABEL_TYPES[manifest.task]
     stored_images.check(
         folder / LABELS,
         labels,
-        "float32" if several else "int64",
-        (count, len(manifest.classes)) if several else (count,),
+        "int64" if label_type.is_class else "float32",
+        (count,) if label_type.is_class else (count, len(manifest.classes)),
     )
-    if why := wrong_with(labels, manifest.task, manifest.classes):
+    if why := label_type.find_fault(labels, manifest.classes):
         raise RefusedError(f"{folder / LABELS}: {why}; preprocess again")
     splits, start = {}, 0
     for name in SPLIT_NAMES:

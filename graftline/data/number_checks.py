@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graftline.data.dataset import DatasetManifest, StoredSample
-from graftline.data.labels import to_array
+from graftline.data.labels import NUMERIC
 
 FAR = 10
 """Deviations from the mean, from which on a number is named."""
@@ -42,7 +42,7 @@ def warnings(
     Returns:
         Sentences without a capital or a full stop; none where nothing looks wrong.
     """
-    values = to_array([sample.label for sample in samples], "regression", outputs)
+    values = NUMERIC.to_array([sample.label for sample in samples], outputs)
     apart = np.abs(values - np.array(mean)) / np.array(std)
     found = []
     for column, name in enumerate(outputs):
@@ -59,7 +59,7 @@ def warnings(
 
 def spreads(manifest: DatasetManifest, samples: Sequence[StoredSample]) -> list[Spread]:
     """Returns the spread of the first outputs over the training split."""
-    values = to_array([sample.label for sample in samples if sample.split == "train"], "regression", manifest.classes)
+    values = NUMERIC.to_array([sample.label for sample in samples if sample.split == "train"], manifest.classes)
     found = []
     for column, output in enumerate(manifest.classes[:_OUTPUTS]):
         own = values[:, column].astype(np.float64)
@@ -90,7 +90,7 @@ def spreads(manifest: DatasetManifest, samples: Sequence[StoredSample]) -> list[
 def rows_by_value(manifest: DatasetManifest, samples: Sequence[StoredSample], most: int) -> list[int]:
     """Returns rows of training images, in equal steps from the smallest to the largest value of the first output."""
     rows = [row for row, sample in enumerate(samples) if sample.split == "train"]
-    values = to_array([samples[row].label for row in rows], "regression", manifest.classes)[:, 0]
+    values = NUMERIC.to_array([samples[row].label for row in rows], manifest.classes)[:, 0]
     order = np.argsort(values, kind="stable")
     steps = np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int)
     return [rows[place] for place in order[steps]]

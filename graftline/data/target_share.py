@@ -11,6 +11,7 @@ from graftline.config.jobs import PreprocessJob
 from graftline.data import dataset
 from graftline.data.dataset import DatasetManifest, StoredSample
 from graftline.data.images import stored_images
+from graftline.data.labels import LABEL_TYPES
 from graftline.data.shards.decoding import sums
 from graftline.data.shards.part import PIXELS, PartManifest, Record, write_records
 from graftline.data.splits.ledger import rank
@@ -35,7 +36,7 @@ def share_part(job: PreprocessJob, *, target: Path, out: Path) -> PartManifest:
     whole, samples = opened.manifest, dataset.read_samples(target)
     train = samples[: len(opened.train)]
     _apart(samples, str(target))
-    rows = drawn(train, share, job.seed, by_class=whole.task == "classification")
+    rows = drawn(train, share, job.seed, by_class=LABEL_TYPES[whole.task].is_class and bool(whole.classes))
     with (out / PIXELS).open("wb") as file:
         records = []
         for done, row in enumerate(rows, start=1):

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from graftline.config import Head, Small, TaskName
+from graftline.config import DEFAULT_TASK, Head, Small
 from graftline.models import structure
 from graftline.models.checkpoint import InputContract
 from graftline.models.head import Scale, new_head
@@ -26,9 +26,7 @@ class Network(nn.Module):
         task: What the outputs are.
     """
 
-    def __init__(
-        self, backbone: nn.Module, head: nn.Module, feature_size: int, task: TaskName = "classification"
-    ) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Module, feature_size: int, task: str = DEFAULT_TASK) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graftline.config import TaskName
+from graftline.config import DEFAULT_TASK
 from graftline.data.dataset import DatasetManifest
 
 
@@ -12,7 +12,7 @@ from graftline.data.dataset import DatasetManifest
 class Objective:
     """A task, and for regression the scale of its outputs."""
 
-    task: TaskName = "classification"
+    task: str = DEFAULT_TASK
     mean: tuple[float, ...] = ()
     """Of each of a regression's outputs over the training split, in its own unit."""
     deviation: tuple[float, ...] = ()
@@ -26,7 +26,7 @@ class Objective:
         return cls("multilabel" if data.task == "multilabel" else "classification")
 
     @classmethod
-    def unfilled(cls, task: TaskName, outputs: int) -> "Objective":
+    def unfilled(cls, task: str, outputs: int) -> "Objective":
         """Returns one that stands in until a network's own numbers are read."""
         return cls(task, (0.0,) * outputs, (1.0,) * outputs) if task == "regression" else cls(task)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from graftline.config import Config, Data, TaskName
+from graftline.config import DEFAULT_TASK, Config, Data
 from graftline.config.jobs import Jobs, jobs_of
 from graftline.data.formats import FORMATS, check_name, choose
 from graftline.data.formats.digits import PLACES, VERSION
@@ -63,7 +63,7 @@ def of_place(place: str) -> str:
     return of_data(Data(data=place), looks=False)
 
 
-def of_data(data: Data, *, looks: bool = True, task: TaskName = "classification") -> str:
+def of_data(data: Data, *, looks: bool = True, task: str = DEFAULT_TASK) -> str:
     """Fingerprints raw data, with the files that a table's rows name.
 
     Args:
@@ -87,7 +87,7 @@ def of_data(data: Data, *, looks: bool = True, task: TaskName = "classification"
     return digest_text(canonical_json([[entry.name, entry.size, entry.crc32c] for entry in entries]))
 
 
-def _named(data: Data, entries: list[FileInfo], task: TaskName) -> list[FileInfo]:
+def _named(data: Data, entries: list[FileInfo], task: str) -> list[FileInfo]:
     """What rows of a table name outside of the place itself."""
     place = str(data.data)
     if data.format == "auto" and not any(entry.name.lower().endswith(_TABLES) for entry in entries):

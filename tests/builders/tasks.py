@@ -14,7 +14,7 @@ from graftline.config import Config, Gate, Head, Small, Source, Target
 from graftline.config.jobs import EvaluateJob, ExportJob, GateJob
 from graftline.data import dataset
 from graftline.data.dataset import DatasetManifest, StoredSample, content_digest, sample_digest
-from graftline.data.labels import text_of_names, text_of_numbers
+from graftline.data.labels.text import text_of_names, text_of_numbers
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord, InputContract
 from graftline.models.inputs.preprocessing import prepare

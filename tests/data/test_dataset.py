@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graftline.data import dataset
-from graftline.data.dataset import UNLABELLED, DatasetManifest, StoredSample, content_digest, sample_digest
+from graftline.data.dataset import DatasetManifest, StoredSample, content_digest, sample_digest
 from graftline.data.images.stored_images import ImageLayout, encoded
+from graftline.data.labels import UNLABELED
 from graftline.runtime.errors import RefusedError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (9, 3, 5, 4), dtype=np.uint8)
@@ -75,7 +76,7 @@ def test_reads_jpeg_as_it_reads_raw_pixels(tmp_path: Path) -> None:
 
 def test_labels_of_an_unlabelled_dataset_are_all_minus_one(tmp_path: Path) -> None:
     manifest = written(tmp_path)
-    unlabelled = manifest.model_copy(update={"task": UNLABELLED, "classes": [], "files": {}})
+    unlabelled = manifest.model_copy(update={"task": UNLABELED, "classes": [], "files": {}})
     dataset.manifests.write(tmp_path, unlabelled)
     with pytest.raises(RefusedError, match="labels outside of the manifest's 0 classes; preprocess again"):
         dataset.read(tmp_path)

@@ -12,7 +12,7 @@ from graftline.config import Data, TaskName
 from graftline.config.jobs import PreprocessJob
 from graftline.data import dataset
 from graftline.data.dataset import StoredSample, content_digest
-from graftline.data.labels import numbers_of
+from graftline.data.labels.text import numbers_of
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import digest_text
 from graftline.steps.preprocess import preprocess

@@ -1,6 +1,6 @@
 """What the steps that read raw data are told."""
 
-from graftline.config import Data, TaskName
+from graftline.config import DEFAULT_TASK, Data, TaskName
 from graftline.config.jobs.base import Job
 
 
@@ -20,7 +20,7 @@ class PreprocessJob(Job):
     """Whether data without labels are refused."""
     target_share: float | None = None
     """A source's: this share of the target's training split instead of data of its own."""
-    task: TaskName = "classification"
+    task: TaskName = DEFAULT_TASK
     """What the labels are."""
 
 

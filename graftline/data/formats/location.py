@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from graftline.config import Columns, TaskName
+from graftline.config import DEFAULT_TASK, Columns
 from graftline.runtime.errors import RefusedError
 from graftline.storage import access
 from graftline.storage.access import FileInfo
@@ -27,7 +27,7 @@ class DataLocation:
     columns: Columns = field(default_factory=Columns)
     scratch: Path | None = None
     """Folder for what rows of a table name by their own URIs; None where nothing may be fetched."""
-    task: TaskName = "classification"
+    task: str = DEFAULT_TASK
     """What labels are to be read as, by the formats that can hold others than classes."""
 
     def __str__(self) -> str:
@@ -82,7 +82,7 @@ def data_location(
     scratch: Path | None,
     columns: Columns | None = None,
     entries: list[FileInfo] | None = None,
-    task: TaskName = "classification",
+    task: str = DEFAULT_TASK,
 ) -> DataLocation:
     """Looks at a place; a bucket's prefix costs a listing, a single object is fetched.
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from graftline.config import TaskName
+from graftline.config import DEFAULT_TASK
 from graftline.data.dataset import Dropped, SplitName
 from graftline.data.formats.location import DataLocation
 
@@ -49,7 +49,7 @@ class RawDataset:
     """What may well be wrong: read in another way than meant."""
     fetch: Callable[[list[RawSample]], None] = _here
     """Brings the files of these samples here in one go, before their `load` is called. Raises RefusedError."""
-    task: TaskName = "classification"
+    task: str = DEFAULT_TASK
     """What the samples' labels are: most formats hold classes alone."""
 
 

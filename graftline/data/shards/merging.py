@@ -14,8 +14,8 @@ import numpy as np
 
 from graftline.config.jobs import PreprocessJob
 from graftline.data import class_checks, dataset, number_checks
-from graftline.data.dataset import SPLIT_NAMES, UNLABELLED, DatasetManifest, Dropped, Page, SplitName, StoredSample
-from graftline.data.labels import names_of, to_array
+from graftline.data.dataset import SPLIT_NAMES, DatasetManifest, Dropped, Page, SplitName, StoredSample
+from graftline.data.labels import LABEL_TYPES, UNLABELED
 from graftline.data.shards.part import PIXELS, PartManifest, Record, read_records
 from graftline.data.splits.ledger import Ledger
 from graftline.data.splits.splits import Assigned, Item, assign, leaked
@@ -99,7 +99,7 @@ def _chosen(
     kept = [row for row, leaks in enumerate(out_of) if not leaks]
     _none_gone(
         place,
-        [] if job.task == "regression" else parts.manifests[0].classes,
+        [] if LABEL_TYPES[job.task].is_numeric else parts.manifests[0].classes,
         _named({items[row].label for row in kept}, job.task),
     )
     assigned = assign(
@@ -186,8 +186,9 @@ def _manifest(
 ) -> DatasetManifest:
     first = parts.manifests[0]
     shape, layout = parts.shape, first.layout
-    task = job.task if first.classes else UNLABELLED
-    counts = {} if task == "regression" else _counts(samples, task, first.classes)
+    task = job.task if first.classes else UNLABELED
+    label_type = LABEL_TYPES[task]
+    counts = {} if label_type.is_numeric else _counts(samples, task, first.classes)
     mean, std = _statistics(trained, shape)
     target_mean, target_std = _target(job, [record.label for record in trained], first.classes)
     sides = np.array([record.side for _, record in parts.records])
@@ -209,7 +210,7 @@ def _manifest(
         *assigned.warnings,
         *(
             number_checks.warnings(samples, first.classes, target_mean, target_std)
-            if task == "regression"
+            if label_type.is_numeric
             else class_checks.warnings(counts, first.classes, task)
         ),
     ]
@@ -241,23 +242,24 @@ def _manifest(
 
 def _named(labels: set[str], task: str) -> set[str]:
     """The classes that some labels name."""
-    return {name for text in labels for name in names_of(text)} if task == "multilabel" else labels
+    label_type = LABEL_TYPES[task]
+    return labels if label_type.is_numeric else {name for text in labels for name in label_type.names_in(text)}
 
 
 def _counts(samples: Sequence[StoredSample], task: str, classes: Sequence[str]) -> dict[str, dict[SplitName, int]]:
     """Images of each class, or with each label, in each split."""
     found: Counter[tuple[str, SplitName]] = Counter()
     for (label, split), number in Counter((sample.label, sample.split) for sample in samples).items():
-        for name in names_of(label) if task == "multilabel" else (label,):
+        for name in LABEL_TYPES[task].names_in(label):
             found[name, split] += number
     return {label: {name: found[label, name] for name in SPLIT_NAMES} for label in classes}
 
 
 def _target(job: PreprocessJob, trained: Sequence[str], outputs: Sequence[str]) -> tuple[list[float], list[float]]:
     """Mean and deviation of a regression's outputs over the training split; nothing for other tasks."""
-    if job.task != "regression" or not outputs:
+    if not LABEL_TYPES[job.task].is_numeric or not outputs:
         return [], []
-    values = to_array(trained, job.task, outputs).astype(np.float64)
+    values = LABEL_TYPES[job.task].to_array(trained, outputs).astype(np.float64)
     mean, std = values.mean(0), values.std(0)
     if still := [name for name, own, at in zip(outputs, std, mean, strict=True) if own <= 1e-7 * abs(at)]:
         raise RefusedError(

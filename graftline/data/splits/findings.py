@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from graftline.config import DEFAULT_TASK
 from graftline.data.dataset import SPLIT_NAMES, SplitName
-from graftline.data.labels import names_of
+from graftline.data.labels import LABEL_TYPES
 from graftline.data.splits.ledger import Ledger
 from graftline.data.splits.units import Item, Units
 from graftline.runtime.errors import RefusedError
@@ -65,17 +66,17 @@ def notes(placed: Placed, previous: Ledger | None) -> list[str]:
     return found
 
 
-def warnings(placed: Placed, task: str = "classification") -> list[str]:
+def warnings(placed: Placed, task: str = DEFAULT_TASK) -> list[str]:
     """Says what is likely to be wrong with the data."""
     return [*_leakage(placed), *_torn_groups(placed), *_two_labels(placed, task), *_large_cluster(placed)]
 
 
-def check(placed: Placed, place: str, needs_test: bool, task: str = "classification") -> None:
+def check(placed: Placed, place: str, needs_test: bool, task: str = DEFAULT_TASK) -> None:
     """Refuses a class without a training or test image, and says why it has none.
 
     Where labels are numbers the data count as a whole; of several labels each needs a training image.
     """
-    if task in ("regression", "multilabel"):
+    if not LABEL_TYPES[task].is_class:
         _check_others(placed, place, needs_test, task)
         return
     have = Counter((item.label, split) for item, split in zip(placed.items, placed.splits, strict=True))
@@ -95,20 +96,20 @@ def _check_others(placed: Placed, place: str, needs_test: bool, task: str) -> No
                 f"{place}: no {name} image is left; give at least two different pictures that no group "
                 "ties together, and one in each given split"
             )
-    if task == "multilabel":
-        every = {name for item in placed.items for name in names_of(item.label)}
-        trained = {
-            name
-            for item, split in zip(placed.items, placed.splits, strict=True)
-            if split == "train"
-            for name in names_of(item.label)
-        }
-        if gone := sorted(every - trained):
-            raise RefusedError(
-                f"{place}: no training image has the label {', '.join(map(repr, gone[:10]))}"
-                f"{', ...' if len(gone) > 10 else ''}; add some, or name the other labels under "
-                "`classes:`"
-            )
+    names_in = LABEL_TYPES[task].names_in
+    names = {name for item in placed.items for name in names_in(item.label)}
+    trained = {
+        name
+        for item, split in zip(placed.items, placed.splits, strict=True)
+        if split == "train"
+        for name in names_in(item.label)
+    }
+    if missing := sorted(names - trained):
+        raise RefusedError(
+            f"{place}: no training image has the label {', '.join(map(repr, missing[:10]))}"
+            f"{', ...' if len(missing) > 10 else ''}; add some, or name the other labels under "
+            "`classes:`"
+        )
 
 
 def _why(placed: Placed, label: str) -> str:
@@ -228,7 +229,7 @@ def _two_labels(placed: Placed, task: str) -> list[str]:
         (item for item in torn if item.digest == one.digest and item.label != one.label), key=lambda item: item.key
     )
     count = len({item.digest for item in torn})
-    what = "have more than one label" if task in ("regression", "multilabel") else "stand in more than one class"
+    what = "stand in more than one class" if LABEL_TYPES[task].is_class else "have more than one label"
     return [f"{count:,} pictures {what}, such as {one.key!r} ({one.label}) and {other.key!r} ({other.label})"]
 
 

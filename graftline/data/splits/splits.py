@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from graftline.config import Data
+from graftline.config import DEFAULT_TASK, Data
 from graftline.data.dataset import SPLIT_NAMES, SplitName
 from graftline.data.splits import findings
 from graftline.data.splits.findings import Placed
@@ -42,7 +42,7 @@ def assign(
     side: tuple[int, int],
     needs_test: bool = True,
     previous: Ledger | None = None,
-    task: str = "classification",
+    task: str = DEFAULT_TASK,
 ) -> Assigned:
     """Gives each item its split, whatever their order.
 

@@ -1,15 +1,13 @@
 """The draw where an image has no one class: numbers by bins of equal numbers of images, several labels by iteration."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-
-import numpy as np
+from collections.abc import Mapping, Sequence
 
 from graftline.data.dataset import SplitName
-from graftline.data.labels import names_of, numbers_of
+from graftline.data.labels import LABEL_TYPES
 from graftline.data.splits.draw import draw, share
 from graftline.data.splits.ledger import rank
-from graftline.data.stratification import ANY, iterative, quantile_bins
+from graftline.data.stratification import ANY, iterative
 
 
 def draw_task(
@@ -33,9 +31,10 @@ def draw_task(
         val_fraction: Share that becomes validation; 0 draws none.
         test_fraction: Likewise for test.
     """
-    if task == "multilabel":
+    label_type = LABEL_TYPES[task]
+    if label_type.is_multi_hot:
         return draw_labels(
-            {digest: names_of(text) for digest, text in label_of.items()},
+            {digest: label_type.names_in(text) for digest, text in label_of.items()},
             unit_of,
             known,
             seed=seed,
@@ -43,7 +42,7 @@ def draw_task(
             test_fraction=test_fraction,
         )
     return draw(
-        _bins(label_of) if task == "regression" else label_of,
+        label_type.strata(label_of),
         unit_of,
         known,
         seed=seed,
@@ -52,14 +51,8 @@ def draw_task(
     )
 
 
-def _bins(label_of: Mapping[str, str]) -> dict[str, str]:
-    digests = sorted(label_of)
-    values = np.array([numbers_of(label_of[digest]) for digest in digests])
-    return {digest: f"{number:02d}" for digest, number in zip(digests, quantile_bins(values).tolist(), strict=True)}
-
-
 def draw_labels(
-    labels_of: Mapping[str, list[str]],
+    labels_of: Mapping[str, Sequence[str]],
     unit_of: Mapping[str, int],
     known: Mapping[str, SplitName],
     *,
@@ -93,7 +86,7 @@ def draw_labels(
 
 
 def _wants(
-    labels_of: Mapping[str, list[str]], fractions: Mapping[SplitName, float], known: Mapping[str, SplitName]
+    labels_of: Mapping[str, Sequence[str]], fractions: Mapping[SplitName, float], known: Mapping[str, SplitName]
 ) -> dict[SplitName, Counter[str]]:
     """Images of each label that each split is short of; train, which wins ties, first."""
     total = Counter(name for names in labels_of.values() for name in (ANY, *names))

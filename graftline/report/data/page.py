@@ -14,8 +14,9 @@ from markupsafe import Markup, escape
 
 from graftline.data import number_checks
 from graftline.data.class_checks import FEW
-from graftline.data.dataset import SPLIT_NAMES, UNLABELLED, DatasetManifest, Dropped, SplitName, StoredSample
+from graftline.data.dataset import SPLIT_NAMES, DatasetManifest, Dropped, SplitName, StoredSample
 from graftline.data.images.stored_images import Images
+from graftline.data.labels import LABEL_TYPES, UNLABELED
 from graftline.report import wording
 from graftline.report.data.pictures import EACH, Gallery, Picture, first_rows, galleries, some
 
@@ -89,16 +90,17 @@ def page(manifest: DatasetManifest, images: Images, samples: Sequence[StoredSamp
     Returns:
         HTML; all that came from outside is escaped.
     """
-    spreads = number_checks.spreads(manifest, samples) if manifest.task == "regression" else []
+    spreads = number_checks.spreads(manifest, samples) if LABEL_TYPES[manifest.task].is_numeric else []
     balance = _balance(manifest) if manifest.classes and not spreads else None
     drawn: dict[str, Gallery] = {}
     plain: list[Picture] = []
     if spreads:
         plain = some(images, samples, number_checks.rows_by_value(manifest, samples, _UNLABELLED))
     elif balance:
-        several = manifest.task == "multilabel"
-        drawn = galleries(images, samples, first_rows(samples, [row.label for row in balance.rows], several=several))
-    elif manifest.task == UNLABELLED:
+        drawn = galleries(
+            images, samples, first_rows(samples, [row.label for row in balance.rows], LABEL_TYPES[manifest.task])
+        )
+    elif manifest.task == UNLABELED:
         plain = some(images, samples, range(min(_UNLABELLED, len(samples))))
     return (
         _environment()

@@ -11,7 +11,8 @@ from PIL import Image
 
 from graftline.data.dataset import StoredSample
 from graftline.data.images.stored_images import Images
-from graftline.data.labels import names_of
+from graftline.data.labels import CLASS_INDEX
+from graftline.data.labels.label_type import LabelType
 
 EACH = 6
 """Samples of a class."""
@@ -49,14 +50,14 @@ class Gallery:
 
 
 def first_rows(
-    samples: Iterable[StoredSample], labels: Sequence[str], *, several: bool = False
+    samples: Iterable[StoredSample], labels: Sequence[str], label_type: LabelType = CLASS_INDEX
 ) -> dict[str, list[int]]:
     """Finds each class's first training images: as they stand by digest, a random draw that stays the same.
 
     Args:
         samples: All, in the order of the images.
         labels: Classes that are wanted.
-        several: Whether a sample may have several of them.
+        label_type: Type of the samples' labels.
 
     Returns:
         Rows by label, at most `MEAN_OF` each, fewer where there are many classes; no label without an image.
@@ -65,7 +66,7 @@ def first_rows(
     rows: dict[str, list[int]] = {label: [] for label in labels}
     for row, sample in enumerate(samples):
         if sample.split == "train":
-            for label in names_of(sample.label) if several else (sample.label,):
+            for label in label_type.names_in(sample.label):
                 if label in rows and len(rows[label]) < most:
                     rows[label].append(row)
     return {label: found for label, found in rows.items() if found}

@@ -7,7 +7,6 @@ from pathlib import Path
 from safetensors import safe_open
 
 from graftline.config import Budget
-from graftline.config.data import TaskName
 from graftline.config.jobs import FinetuneJob, PlanJob, RaceJob
 from graftline.models.checkpoint import WEIGHTS, CheckpointManifest
 from graftline.runtime import events
@@ -116,7 +115,7 @@ def _paused(each: Entrant, rungs: Rungs, images: int) -> FinetuneJob:
     return each.candidate.model_copy(update={"training": training, "until": until, "recipe": why})
 
 
-def traits(source: CheckpointManifest, folder: Path, classes: list[str], task: TaskName) -> Traits:
+def traits(source: CheckpointManifest, folder: Path, classes: list[str], task: str) -> Traits:
     """Looks up what a source can serve.
 
     Args:

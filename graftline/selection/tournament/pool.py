@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from graftline.config import Asked, Auto, Feature, Full, Staged, Strategy, Zero
-from graftline.config.data import TaskName
+from graftline.config import DEFAULT_TASK, Asked, Auto, Feature, Full, Staged, Strategy, Zero
 from graftline.config.strategies import BSS, L2SP, BitFit, CoTuning, Delta, StochNorm, Wise
 from graftline.training.recipe import feature_passes
 
@@ -89,7 +88,7 @@ class Traits:
     source_head: bool
     """Whether the source has a head that was trained on classes."""
     batch_norm: bool
-    task: TaskName = "classification"
+    task: str = DEFAULT_TASK
     side: int = 0
     """Of the network's input in pixels, the shorter one, where it takes others as well and none is set by hand; else 0.
     """

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graftline.config import TaskName
+from graftline.config import DEFAULT_TASK
 from graftline.data.dataset import Dataset
 from graftline.models.checkpoint import InputContract
 
@@ -47,7 +47,7 @@ class RecipeInput:
     """Validation images of the rarest class; half of all where the task has no classes."""
     side: int = 0
     """Of the network's input in pixels, the shorter one; 0: of the stored images."""
-    task: TaskName = "classification"
+    task: str = DEFAULT_TASK
 
     @property
     def small(self) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from graftline.data.dataset import SplitName
-from graftline.data.labels import text_of_names, text_of_numbers
+from graftline.data.labels.text import text_of_names, text_of_numbers
 from graftline.data.splits.stratify import draw_labels, draw_task
 
 

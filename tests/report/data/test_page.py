@@ -13,8 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from graftline.data.dataset import SPLIT_NAMES, UNLABELLED, DatasetManifest, Dropped, StoredSample
+from graftline.data.dataset import SPLIT_NAMES, DatasetManifest, Dropped, StoredSample
 from graftline.data.images import stored_images
+from graftline.data.labels import UNLABELED
 from graftline.report.data.page import page
 from graftline.report.data.pictures import MEAN_OF, first_rows
 
@@ -304,7 +305,7 @@ def test_quotes_and_ticks_in_a_warning_are_marked() -> None:
 
 
 def test_unlabelled() -> None:
-    manifest, images, samples = made({"": (50, 5, 0)}, classes=[], counts={}, task=UNLABELLED)
+    manifest, images, samples = made({"": (50, 5, 0)}, classes=[], counts={}, task=UNLABELED)
     html = read(manifest, images, samples)
     assert "classes none" in words(html)
     assert "Class balance" not in html.text

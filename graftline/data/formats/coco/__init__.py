@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from graftline.config import DEFAULT_TASK
 from graftline.data.dataset import Dropped
 from graftline.data.formats.archives.files import fetch_members, files_of, is_archive
 from graftline.data.formats.archives.members import Files, Member
@@ -19,7 +20,7 @@ from graftline.data.formats.coco.layout import ANNOTATIONS, choose, folders_of, 
 from graftline.data.formats.location import DataLocation
 from graftline.data.formats.naming.split_names import split_of
 from graftline.data.formats.raw import Format, RawDataset, RawSample
-from graftline.data.labels import names_of
+from graftline.data.labels import LABEL_TYPES
 from graftline.runtime.errors import RefusedError
 from graftline.storage import access
 
@@ -102,14 +103,14 @@ def _raw(place: DataLocation, jsons: list[Member], find: _Find) -> RawDataset:
         first = f"; the first: {faults[0].file}: {faults[0].why}" if faults else ""
         raise RefusedError(f"{place}: no image with exactly one category among {len(faults):,}{first}")
     labels = {sample.label for sample in samples.values()}
-    several = place.task == "multilabel"
-    classes = sorted({name for label in labels for name in names_of(label)} if several else labels)
+    task = place.task if LABEL_TYPES[place.task].is_multi_hot else DEFAULT_TASK
+    classes = sorted({name for label in labels for name in LABEL_TYPES[task].names_in(label)})
     return RawDataset(
         classes,
         list(samples.values()),
         faults,
         fetch=partial(fetch_members, place),
-        task="multilabel" if several else "classification",
+        task=task,
     )
 
 

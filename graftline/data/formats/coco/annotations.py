@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from graftline.config import Columns, TaskName
+from graftline.config import DEFAULT_TASK, Columns
 from graftline.data.dataset import Dropped, SplitName
 from graftline.data.formats.archives.members import Member
 from graftline.data.formats.naming.record_fields import (
@@ -20,7 +20,8 @@ from graftline.data.formats.naming.record_fields import (
     shown,
     split_of_record,
 )
-from graftline.data.labels import text_of_names
+from graftline.data.labels import LABEL_TYPES
+from graftline.data.labels.text import text_of_names
 from graftline.runtime.errors import RefusedError
 from graftline.storage.paths import bad_name
 
@@ -59,7 +60,7 @@ def looks_like(head: bytes, tail: bytes) -> bool:
 
 
 def read_json(
-    where: str, member: Member, columns: Columns, task: TaskName = "classification"
+    where: str, member: Member, columns: Columns, task: str = DEFAULT_TASK
 ) -> tuple[list[Named], list[Dropped]]:
     """Reads the labels of one JSON.
 
@@ -176,7 +177,7 @@ def _categories(
     return of_image, [Dropped(file=file, why=f"{count:,} annotations {reason}") for reason, count in why.items()]
 
 
-def _named(record: Mapping[str, Any], categories: Sequence[str | None], columns: Columns, task: TaskName) -> Named:
+def _named(record: Mapping[str, Any], categories: Sequence[str | None], columns: Columns, task: str) -> Named:
     file = record["file_name"]
     if why := bad_name(file):
         raise UnfitError(why)
@@ -185,12 +186,13 @@ def _named(record: Mapping[str, Any], categories: Sequence[str | None], columns:
     if None in categories:
         raise UnfitError("an annotation of it names a category_id that is not under categories")
     labels = sorted(name for name in categories if name is not None)
-    if task != "multilabel" and not labels:
+    is_multi_hot = LABEL_TYPES[task].is_multi_hot
+    if not is_multi_hot and not labels:
         raise UnfitError("no annotation")
-    if task != "multilabel" and len(labels) > 1:
+    if not is_multi_hot and len(labels) > 1:
         raise UnfitError(
             f"{len(labels)} categories: {', '.join(labels[:5])}{', ...' if len(labels) > 5 else ''}; "
             "classification needs one, `task: multilabel` takes any number"
         )
-    label = text_of_names(labels) if task == "multilabel" else labels[0]
+    label = text_of_names(labels) if is_multi_hot else labels[0]
     return Named(file, label, split_of_record(record, columns.split), group_of_record(record, columns.group))

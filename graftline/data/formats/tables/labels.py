@@ -8,16 +8,16 @@ from decimal import Decimal
 
 import numpy as np
 
-from graftline.config import TaskName
 from graftline.data.formats.naming.record_fields import UnfitError, bad_label, brief
-from graftline.data.labels import text_of_names, text_of_numbers
+from graftline.data.labels import LABEL_TYPES
+from graftline.data.labels.text import text_of_names, text_of_numbers
 
 _BETWEEN = re.compile("[|;]")
 _FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def label_text(task: TaskName, columns: Sequence[str], value: object) -> str:
+def label_text(task: str, columns: Sequence[str], value: object) -> str:
     """Reads a label.
 
     Args:
@@ -26,13 +26,13 @@ def label_text(task: TaskName, columns: Sequence[str], value: object) -> str:
         value: The one column's; a tuple of all where there are several.
 
     Returns:
-        Its text, as `graftline.data.labels` has it.
+        Its text, as `graftline.data.labels.text` writes it.
 
     Raises:
         UnfitError: No number, no 0 or 1, no list of names; the message says what was found.
     """
     values = value if isinstance(value, tuple) else (value,)
-    if task == "regression":
+    if LABEL_TYPES[task].is_numeric:
         return text_of_numbers([_number(name, each) for name, each in zip(columns, values, strict=True)])
     if isinstance(value, tuple):
         return text_of_names([name for name, each in zip(columns, values, strict=True) if _flag(name, each)])

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
-from graftline.config import TaskName
+from graftline.config import DEFAULT_TASK
 from graftline.data.dataset import Dropped, SplitName
 from graftline.data.formats.naming.record_fields import UnfitError, bad_label
 from graftline.data.formats.naming.tree import SPLITS
 from graftline.data.formats.raw import RawDataset, RawSample
 from graftline.data.formats.tables.files import RowFiles
 from graftline.data.formats.tables.labels import label_text
-from graftline.data.labels import names_of
+from graftline.data.labels import LABEL_TYPES
 from graftline.runtime.errors import RefusedError
 from graftline.storage.paths import bad_name
 
@@ -57,7 +57,7 @@ class Table:
     """Classes that it declares, in the order of their indices."""
     images: bool = False
     """Whether images stand in the rows themselves."""
-    task: TaskName = "classification"
+    task: str = DEFAULT_TASK
     """What the labels are read as."""
     labels: Sequence[str] = ()
     """The columns that they stand in."""
@@ -122,7 +122,7 @@ def raw_of(place: str, tables: Sequence[Table], files: RowFiles) -> RawDataset:
     if not samples:
         raise RefusedError(f"{place}: " + (_none(total, faults) if total else "no row below the header"))
     task = tables[0].task
-    if task == "classification":
+    if LABEL_TYPES[task].is_class:
         classes, notes = _classes(tables, {sample.label for sample in samples})
     else:
         classes, notes = _names(tables, samples), []
@@ -185,7 +185,7 @@ def _label(table: Table, value: object) -> tuple[str, str | None]:
     Raises:
         ValueError: It is none that text could stand for.
     """
-    if table.task != "classification":
+    if not LABEL_TYPES[table.task].is_class:
         try:
             return label_text(table.task, table.labels, value), None
         except UnfitError as error:
@@ -229,10 +229,10 @@ def _classes(tables: Sequence[Table], used: set[str]) -> tuple[list[str], list[s
 
 def _names(tables: Sequence[Table], samples: Sequence[RawSample]) -> list[str]:
     """Outputs or labels: the columns, but of labels in one column the names in it."""
-    first = tables[0].labels
-    if tables[0].task == "regression" or len(first) > 1:
+    first, label_type = tables[0].labels, LABEL_TYPES[tables[0].task]
+    if label_type.is_numeric or len(first) > 1:
         return list(first)
-    return sorted({name for text in {sample.label for sample in samples} for name in names_of(text)})
+    return sorted({name for text in {sample.label for sample in samples} for name in label_type.names_in(text)})
 
 
 def _none(total: int, faults: Sequence[Dropped]) -> str:
