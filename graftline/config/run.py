@@ -82,7 +82,7 @@ class Config(Settings):
     """Folder or gs:// prefix where running trainings save their state every minute, from which interrupted ones resume;
     by default in the local cache, and on a cluster nowhere; `none`: nowhere."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Draws splits, weights, batches and bootstraps."""
+    """Random seed of splits, initial weights, batches and bootstraps."""
 
     @field_validator("source", mode="before")
     @classmethod

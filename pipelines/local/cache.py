@@ -45,13 +45,13 @@ class ContentCache(kfp.local.cache.LocalCache):  # type: ignore[misc]  # kfp is 
         self._names: dict[str, str] = {}
 
     def compute_key(
-        self, component_name: str, image: str, full_command: list[str], arguments: dict[str, Any], **kept: Any
+        self, component_name: str, image: str, full_command: list[str], arguments: dict[str, Any], **options: Any
     ) -> str:
         """Computes a step's key from names and parameters, not from paths."""
         self._before_step()
         self.n_lookups += 1
         named = {name: _name_only(value) for name, value in arguments.items()}
-        key: str = super().compute_key(component_name, image + self._salt, full_command, named, **kept)
+        key: str = super().compute_key(component_name, image + self._salt, full_command, named, **options)
         with self._keep_error():
             self._names[key] = step_name(component_name, arguments)
         return key
