@@ -124,7 +124,7 @@ def compile(
 ) -> None:
     """Compile pipelines (and components) to KFP YAML."""
     from graftline.pipelines import PIPELINES
-    from graftline.pipelines.compile import compile_components, compile_pipeline
+    from graftline.pipelines.cluster.compile import compile_components, compile_pipeline
     from graftline.pipelines.placement import PROFILES
 
     if list_profiles:

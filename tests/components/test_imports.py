@@ -41,7 +41,7 @@ def test_a_step_without_torch_does_not_import_it(step: str):
 
 
 def test_the_dags_import_kfp_and_never_torch():
-    modules = loaded("import graftline.pipelines.local, graftline.pipelines.compile, graftline.components")
+    modules = loaded("import graftline.pipelines.local.run, graftline.pipelines.cluster.compile, graftline.components")
     assert "kfp" in modules
     assert not modules & {"torch", "torchvision", "sklearn", "onnxruntime"}
 

@@ -8,7 +8,7 @@ import yaml
 
 from graftline.components import COMPONENTS
 from graftline.pipelines import PIPELINES
-from graftline.pipelines.compile import compile_components, compile_pipeline
+from graftline.pipelines.cluster.compile import compile_components, compile_pipeline
 from graftline.pipelines.placement import PROFILES
 from graftline.pipelines.record import Variant
 from graftline.runtime.errors import RefusedError

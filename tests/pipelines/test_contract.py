@@ -9,7 +9,7 @@ import yaml
 
 from graftline.config import Config
 from graftline.pipelines import PIPELINES
-from graftline.pipelines.compile import compile_pipeline
+from graftline.pipelines.cluster.compile import compile_pipeline
 from graftline.pipelines.record import Pipeline, Variant
 
 BASE: dict[str, Any] = {
@@ -85,7 +85,7 @@ def test_the_workload_of_a_new_run_is_unknown(pipeline: Pipeline, variant: Varia
 def test_the_local_runner_and_the_command_line_name_no_step_of_a_pipeline():
     """So that a new pipeline is one file: every step name with more than one word, and every phase."""
     root = Path(__file__).parents[2]
-    files = [*(root / "pipelines" / "local").glob("*.py"), root / "pipelines" / "compile.py"]
+    files = [*(root / "pipelines" / "local").glob("*.py"), root / "pipelines" / "cluster" / "compile.py"]
     files += [root / "pipelines" / "record.py", root / "graftline" / "cli" / "app.py"]
     names = {
         name

@@ -8,7 +8,7 @@ from kfp import compiler, dsl
 from kfp.compiler.compiler_utils import InvalidTopologyException
 
 from graftline.pipelines import PIPELINES
-from graftline.pipelines.compile import compile_pipeline
+from graftline.pipelines.cluster.compile import compile_pipeline
 from graftline.pipelines.record import Variant
 from tests.builders import bad_dags
 from tests.builders.dag_checks import find_problems

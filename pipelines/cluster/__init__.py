@@ -1,0 +1,1 @@
+"""Runs DAGs on a cluster: compiled to the YAML that KFP takes."""
