@@ -1,6 +1,6 @@
-"""Matplotlib figures as inline SVG that takes its colours from the page: one drawing serves light, dark and print.
+"""Matplotlib figures as inline SVG whose colors are CSS variables, so that one drawing fits light, dark and print.
 
-A chart is drawn at the width of a phone, 1 unit = 1 CSS pixel. Text from outside never goes through mathtext.
+Charts are drawn at the width of a phone; 1 unit is 1 CSS pixel. Untrusted text is never parsed as mathtext.
 """
 
 import hashlib
@@ -54,11 +54,11 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def canvas(height: float, columns: int = 1) -> Iterator[tuple[Drawing, list[Axes]]]:
-    """A drawing of the page's style.
+    """Yields a figure and its axes in the style of the page.
 
     Args:
-        height: In CSS pixels; the width is `WIDTH`.
-        columns: Axes side by side.
+        height: Height in CSS pixels; the width is `WIDTH`.
+        columns: Number of axes side by side.
     """
     with matplotlib.rc_context(_STYLE):
         drawing = Drawing(figsize=(WIDTH / 72, height / 72))
@@ -67,11 +67,11 @@ def canvas(height: float, columns: int = 1) -> Iterator[tuple[Drawing, list[Axes
 
 
 def to_svg(drawing: Drawing, alt: str) -> Markup:
-    """The drawing as an <svg> element for a page.
+    """Returns a figure as an <svg> element.
 
     Args:
-        drawing: From `canvas`, still inside of its `with`.
-        alt: What it shows, for those who do not see it.
+        drawing: Figure from `canvas`, inside its `with` block.
+        alt: Text alternative for screen readers.
     """
     file = io.StringIO()
     drawing.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -80,8 +80,8 @@ def to_svg(drawing: Drawing, alt: str) -> Markup:
     text = re.sub(_SUPERFLUOUS, "", text, flags=re.S)
     text = re.sub(r"(font:[^;\"]*?\d+(?:\.\d+)?px) [^;\"]*", r"\1 var(--sans)", text)
     text = re.sub(r"font-family: [^;\"]*", "font-family: var(--sans)", text)
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, f"var({variable})")
+    for color, variable in _VARIABLES.items():
+        text = text.replace(color, f"var({variable})")
     text = _own_ids(text)
     body = text[text.index(">") + 1 :]
     view = re.search(r'viewBox="([^"]+)"', text)
@@ -93,7 +93,7 @@ def to_svg(drawing: Drawing, alt: str) -> Markup:
 
 
 def _own_ids(text: str) -> str:
-    """Keeps the ids that something refers to, and makes them this drawing's own."""
+    """Keeps the ids that are referred to and makes them unique on the page."""
     used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", text))
     mark = hashlib.sha256(text.encode()).hexdigest()[:8]
     text = re.sub(r' id="([^"]+)"', lambda m: f' id="{mark}-{m[1]}"' if m[1] in used else "", text)

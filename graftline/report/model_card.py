@@ -1,4 +1,4 @@
-"""The model card of a release, as Markdown. Class names and notes come from outside and stay text."""
+"""The model card of a release, as Markdown. Class names and notes are untrusted and are escaped."""
 
 import re
 from typing import Any
@@ -10,8 +10,8 @@ from graftline.data.dataset import DatasetManifest
 from graftline.release.artifact import ReleaseManifest
 from graftline.report import wording
 
-_SHOWN = 20
-_FEW = 30  # test images a class, below which a class's own figures say little
+_MAX_CLASSES = 20  # listed by name
+_FEW = 30  # test images per class, below which per-class figures are imprecise
 
 
 def model_card(
@@ -20,11 +20,11 @@ def model_card(
     """Renders MODEL_CARD.md.
 
     Args:
-        manifest: The release's manifest, not yet written.
-        data: The target's dataset.
-        delta: Difference in accuracy that counts.
-        converged: Whether the control stopped by itself.
-        samples: Test images stored in the release.
+        manifest: Manifest of the release, not yet written.
+        data: Manifest of the target dataset.
+        delta: Smallest difference in accuracy that matters.
+        converged: Whether the control converged; None if unknown.
+        samples: Number of test images stored in the release.
     """
     headline, sentence = wording.verdict(manifest.gain, delta)
     classes, main = manifest.facts.classes, manifest.gain.measure
@@ -46,8 +46,8 @@ def model_card(
         headline=headline,
         sentence=sentence,
         best=wording.best_of(manifest.best, manifest.test[main], manifest.control_test[main], manifest.baselines, main),
-        shown_classes=", ".join(classes[:_SHOWN]),
-        more_classes=max(0, len(classes) - _SHOWN),
+        shown_classes=", ".join(classes[:_MAX_CLASSES]),
+        more_classes=max(0, len(classes) - _MAX_CLASSES),
         sizes=data.sizes,
         dropped=len(data.dropped),
         notes=data.notes,
@@ -62,24 +62,24 @@ def _limits(manifest: ReleaseManifest, converged: bool | None) -> list[str]:
     limits = []
     each = manifest.examples / len(manifest.facts.classes)
     if manifest.facts.task == "classification" and each < _FEW:
-        limits.append(f"Only {each:.0f} test images a class on average: figures of single classes are rough.")
+        limits.append(f"Only {each:.0f} test images per class on average: per-class figures are imprecise.")
     if converged is False:
-        limits.append("The control stopped at its cap while still improving, so the gain is an upper bound at best.")
+        limits.append("The control stopped at its limit while still improving, so the gain is at best an upper bound.")
     if manifest.gain.seeds == 1:
-        limits.append("One seed: the comparison is between two trained models, not between two ways of training.")
+        limits.append("One seed: the comparison is between two trained models, not between two training methods.")
     if manifest.best != "chosen":
         limits.append(f"On this test split {wording.NAMES[manifest.best]} is better than this model.")
     limits.append(
-        "The test images come from where the training images came from; on images from elsewhere (another "
-        "camera, place or season) it may be worse, and nothing here measured by how much."
+        "Test and training images come from the same data. On other images (another camera, place or season) the "
+        "model may be worse; this was not measured."
     )
-    limits.append("Near duplicates between training and test images, if the data holds any, flatter the figures.")
+    limits.append("Undetected near duplicates between training and test images would make the results too optimistic.")
     limits.append(f"INT8: {manifest.int8.why}." if not manifest.int8.kept else "Weights are 8-bit.")
     return limits
 
 
 def _plain_text(value: Any) -> Any:
-    """Takes Markdown's and HTML's own signs out of what is printed."""
+    """Escapes the characters that have a meaning in Markdown or HTML."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return re.sub(r"([\\`*_\[\]<>|#&!])", r"\\\1", " ".join(wording.visible(value).splitlines()))

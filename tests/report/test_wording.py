@@ -51,10 +51,10 @@ def test_small_words() -> None:
 
 
 VERDICTS: dict[Verdict, tuple[float, float, str, str]] = {
-    "positive": (0.07, 0.11, "Transfer helped.", "all of the interval lies above the 1-point margin"),
-    "negative": (-0.11, -0.07, "Transfer hurt.", "all of the interval lies below the 1-point margin"),
-    "none": (-0.005, 0.005, "Transfer made no difference that counts.", "within the 1-point margin"),
-    "undecided": (-0.02, 0.05, "Undecided.", "reaches over the edge of the 1-point margin"),
+    "positive": (0.07, 0.11, "Transfer helped.", "the whole interval is above the 1-point margin"),
+    "negative": (-0.11, -0.07, "Transfer hurt.", "the whole interval is below the 1-point margin"),
+    "none": (-0.005, 0.005, "Transfer made no difference that matters.", "within the 1-point margin"),
+    "undecided": (-0.02, 0.05, "Undecided.", "includes a limit of the 1-point margin"),
 }
 
 
@@ -71,13 +71,13 @@ def test_verdict(verdict: Verdict) -> None:
 def test_undecided_for_another_reason_than_its_interval() -> None:
     gain = Gain(value=0.4, low=0.3, high=0.5, seeds=1, verdict="undecided", method="", reasons=["not converged"])
     sentence = wording.verdict(gain, 0.01)[1]
-    assert sentence.startswith("One seed, so this is about these two models only")
+    assert sentence.startswith("One seed, so this compares two models only")
     assert "other reasons, named below" in sentence
 
 
 def test_best_names_what_beats_the_transfer() -> None:
     chosen, control, baselines = Figure(value=0.8), Figure(value=0.7), {"forest": Figure(value=0.85)}
     assert wording.best_of("forest", chosen, control, baselines) == (
-        "not the transfer. The random forest has 85.0% of the test images right, the transfer 80.0%."
+        "not the transfer. The random forest has 85.0% of the test images correct, the transfer 80.0%."
     )
     assert wording.best_of("chosen", chosen, control, {}).startswith("the transfer, with 80.0%")

@@ -1,4 +1,4 @@
-"""The candidates side by side: table, dot plot, learning curves."""
+"""The report's section on the candidates: table, dot plot, learning curves."""
 
 import math
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ SCORES = {
     "regression": "RMSE in deviations",
     "multilabel": "macro average precision",
 }
-"""The main metric on validation, by task."""
+"""Name of the main metric on validation by problem kind."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One candidate in table and plots."""
+    """One candidate in the table and the plots."""
 
     name: str
     kind: Kind
@@ -29,24 +29,24 @@ class Line:
 
     @property
     def style(self) -> str:
-        """The table row's class."""
+        """CSS class of the table row."""
         return "failed" if self.row.status != "ok" else self.kind
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """One candidate's drawing."""
+    """Learning curve of one candidate."""
 
     line: Line
     drawing: Markup
 
 
 def lines(run: Run) -> list[Line]:
-    """All candidates, the best on validation first, those without a score and the control behind."""
+    """Returns the candidates, best validation score first, then those without a score, then the control."""
     found = []
-    gone = {stand.name for stand in run.selection.stands if stand.left}  # the tournament's own table has them
+    eliminated = {stand.name for stand in run.selection.stands if stand.left}  # in the table of the tournament
     for name, row in zip(run.selection.names, run.selection.rows, strict=True):
-        if name in gone:
+        if name in eliminated:
             continue
         kind: Kind = "control" if row.strategy == "control" else "chosen" if name == run.selection.chosen else "other"
         found.append(Line(name, kind, row, run.selection.histories.get(name, [])))
@@ -54,7 +54,7 @@ def lines(run: Run) -> list[Line]:
 
 
 def dot_plot(found: list[Line], task: str = "classification") -> Markup | None:
-    """Validation scores with a standard error to each side; None below two scores."""
+    """Plots validation scores with one standard error; None for fewer than two scores."""
     sign = -1 if task == "regression" else 1
     scored = [
         Dot(line.name, sign * line.row.val_score, *_ends(line.row, sign), line.kind)
@@ -75,7 +75,7 @@ def dot_plot(found: list[Line], task: str = "classification") -> Markup | None:
 
 
 def score(row: CandidateResult, task: str) -> str:
-    """A row's main metric on validation with its standard error: `91.2% ± 0.8`, `0.412 ± 0.020`."""
+    """Formats the main metric on validation with its standard error: `91.2% ± 0.8`, `0.412 ± 0.020`."""
     if row.val_score is None or task != "regression":
         error = "" if row.val_score_se is None else f" \N{PLUS-MINUS SIGN} {100 * row.val_score_se:.1f}"
         return f"{wording.percent(row.val_score)}{error}"
@@ -84,7 +84,7 @@ def score(row: CandidateResult, task: str) -> str:
 
 
 def curves(found: list[Line], measure: str = "accuracy") -> list[LearningCurve]:
-    """A drawing for each candidate that was trained in more than one epoch."""
+    """Plots a learning curve for each candidate with more than one epoch."""
     drawn = [line for line in found if len(line.curve) > 1]
     return [
         LearningCurve(

@@ -1,4 +1,4 @@
-"""A config as the YAML that gives it again."""
+"""Writes a config as YAML."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from graftline.config import Config
 
 
 def to_yaml(config: Config) -> str:
-    """The shortest YAML that `graftline run --config` reads as this config: what is at its default is left out."""
+    """Returns the shortest YAML that `graftline run --config` reads as this config, without default values."""
     plain: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=True)
     if len(config.source) == 1 and "source" in plain:
         plain["source"] = plain["source"][0]

@@ -1,4 +1,4 @@
-"""The report: a run's artifacts as one HTML page that needs nothing else."""
+"""The report of a run: one self-contained HTML page."""
 
 from dataclasses import dataclass
 from importlib import resources
@@ -15,12 +15,12 @@ from graftline.report.run.artifacts import Run
 from graftline.report.run.candidates import Line
 from graftline.report.run.config_yaml import to_yaml
 
-_FEW = 30  # test images of a class
+_FEW = 30  # test images per class, below which per-class figures are imprecise
 
 
 @dataclass(frozen=True)
-class Station:
-    """One stop of the path from source to gate."""
+class Stage:
+    """One stage of the pipeline overview."""
 
     what: str
     key: str
@@ -42,10 +42,10 @@ def render(run: Run) -> str:
     """Renders the page.
 
     Args:
-        run: The artifacts, read.
+        run: Artifacts of the run.
 
     Returns:
-        HTML text; all that came from outside is escaped.
+        HTML text; untrusted text is escaped.
     """
     found, data = run.evaluation, run.data.manifest
     delta = run.config.delta
@@ -143,7 +143,7 @@ def _css() -> Markup:
     return Markup(resources.files("graftline.report").joinpath("style.css").read_text(encoding="utf-8"))
 
 
-def _path(run: Run, lines: list[Line]) -> list[Station]:
+def _path(run: Run, lines: list[Line]) -> list[Stage]:
     found, parity = run.evaluation, run.onnx.parity
     shown = sum(source.row.examples_seen for source in run.sources.values())
     seconds = sum(source.row.train_seconds for source in run.sources.values())
@@ -159,40 +159,40 @@ def _path(run: Run, lines: list[Line]) -> list[Station]:
         else f"{found.gain.unit.figure} {wording.ends(quality, main)} on {wording.count(found.examples)} images"
     )
     return [
-        Station(
+        Stage(
             "Source",
             wording.plural(len(run.sources), "source") if several else next(iter(run.sources)),
             ", ".join(run.sources) if several else _origin(run),
         ),
-        Station(
+        Stage(
             "Pretrained",
-            f"{wording.count(shown)} images" if shown else "nothing to train",
-            f"shown in {wording.duration(seconds)}" if shown else "the weights are taken as they are",
+            f"{wording.count(shown)} images" if shown else "no training",
+            f"seen in {wording.duration(seconds)}" if shown else "published or random weights",
         ),
-        Station(
+        Stage(
             "Candidates",
             wording.plural(len(good), "candidate"),
-            f"and the control{f'; {len(tried) - len(good)} more had no result' if len(good) < len(tried) else ''}",
+            f"and the control{f'; {len(tried) - len(good)} more failed' if len(good) < len(tried) else ''}",
         ),
-        Station(
-            "Chosen on validation",
+        Stage(
+            "Selected on validation",
             run.selection.chosen,
             f"{candidates.SCORES[found.task]} {candidates.score(best, found.task)}",
         ),
-        Station("Test", wording.value(quality, main), held),
-        Station(
+        Stage("Test", wording.value(quality, main), held),
+        Stage(
             "ONNX",
             wording.size(run.onnx.size_bytes),
-            f"logits differ by {wording.scientific(parity.max_abs_diff)} at most"
+            f"logits differ by at most {wording.scientific(parity.max_abs_diff)}"
             if main != "rmse"
-            else f"values differ by {wording.scientific(parity.max_abs_diff)} deviations at most",
+            else f"values differ by at most {wording.scientific(parity.max_abs_diff)} deviations",
         ),
-        Station("Gate", run.gate.verdict, wording.plural(len(run.gate.reasons), "reason"), run.gate.verdict),
+        Stage("Gate", run.gate.verdict, wording.plural(len(run.gate.reasons), "reason"), run.gate.verdict),
     ]
 
 
 def _origin(run: Run) -> str:
-    """Where the only source comes from, without the folders above it."""
+    """Returns where the only source comes from: its file name or URI."""
     source = run.config.source[0]
     if source.data:
         return source.data if source.data.startswith("builtin:") else PurePosixPath(source.data).name
@@ -200,7 +200,7 @@ def _origin(run: Run) -> str:
 
 
 def _classes(run: Run) -> list[dict[str, Any]]:
-    """Per-class figures; many classes by recall (average precision, R2), the lowest first."""
+    """Returns the per-class figures; many classes are sorted, lowest first."""
     rows = run.evaluation.per_class
     by = {"classification": "recall", "multilabel": "ap", "regression": "r2"}[run.evaluation.task]
     return rows if len(rows) <= _FEW else sorted(rows, key=lambda row: (not row["examples"], row[by]))
@@ -209,7 +209,7 @@ def _classes(run: Run) -> list[dict[str, Any]]:
 def _source_notes(run: Run) -> list[str]:
     found = []
     for label, source in run.sources.items():
-        licence = [f"licence of the weights: {source.licence}"] if source.licence else []
+        licence = [f"license of the weights: {source.licence}"] if source.licence else []
         found += [f"{label}: {note}" for note in [*licence, *source.row.notes]]
     return found
 
@@ -227,7 +227,7 @@ def _costs(run: Run) -> list[Cost]:
         if seeds == 1
         else [
             Cost(
-                f"further seeds of both ({seeds - 1} each)",
+                f"additional seeds of both ({seeds - 1} each)",
                 sum(sum(side.examples_seen[1:]) for side in sides),
                 sum(sum(side.seconds[1:]) for side in sides),
             )
@@ -239,7 +239,7 @@ def _costs(run: Run) -> list[Cost]:
         Cost(f"transfer: {run.selection.chosen}", found.chosen.examples_seen[0], found.chosen.seconds[0], "chosen"),
         Cost("control", found.control.examples_seen[0], found.control.seconds[0], "control"),
         Cost(
-            "all candidates but the control",
+            "all candidates except the control",
             sum(row.examples_seen for row in rows),
             sum(row.train_seconds for row in rows),
         ),

@@ -1,4 +1,4 @@
-"""The tournament: who raced, how far each came, and why it left."""
+"""The report's section on the tournament: candidates, their rungs, and why they were eliminated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from graftline.selection.result import Selection
 from graftline.selection.tournament.race import RungResult
 
 _NAMES = 6
-"""Labels beside the chart, at most; all names stand in the table."""
+"""Maximum number of labels beside the chart; the table has all names."""
 _LABEL = 22
-"""Characters of a label; longer ones are cut in the middle."""
+"""Maximum number of characters of a label; longer ones are shortened in the middle."""
 
 
 @dataclass(frozen=True)
@@ -30,45 +30,45 @@ class RaceRow:
 
     @property
     def last(self) -> RungResult:
-        """Where it stood last."""
+        """Result of its last rung."""
         return self.stands[-1]
 
     @property
-    def fate(self) -> str:
-        """What became of it, in words."""
+    def outcome(self) -> str:
+        """Why it was eliminated, or how it ended."""
         if self.chosen:
-            return "chosen"
-        return self.last.left or ("trained to its end" if self.last.over else "taken as it was")
+            return "selected"
+        return self.last.left or ("trained to the end" if self.last.over else "used as it was")
 
     def score(self, rung: int) -> float | None:
-        """At the end of a rung, counted from 1; None where it did not train in it."""
+        """Returns the score at the end of a rung, counted from 1; None if it was not trained in that rung."""
         return next((stand.score for stand in self.stands if stand.rung == rung), None)
 
 
 @dataclass(frozen=True)
 class Section:
-    """What the page shows."""
+    """Content of the section."""
 
     runners: list[RaceRow]
-    """Those who came farthest first."""
+    """Sorted by how far they came, farthest first."""
     ends: list[int]
     budget: int
     shown: int
-    """Images, as the budget counts them."""
+    """Number of training images seen, as the budget counts them."""
     seconds: float
     axis: str
-    """Name of the main metric."""
+    """Name of the main metric, for the axis."""
     share: bool
-    """Whether that is a share, to be shown in percent; else it is an error with its sign turned."""
+    """Whether the metric is a fraction, shown in percent; otherwise it is a negated error."""
     drawing: Markup | None
 
     def score(self, value: float | None) -> str:
-        """Writes a score; empty where there is none."""
+        """Formats a score; empty if there is none."""
         return "" if value is None else wording.percent(value) if self.share else wording.plain(-value)
 
 
 def section(run: Run) -> Section | None:
-    """Returns the tournament of a run, None where there was none."""
+    """Returns the section for a run, None if it had no tournament."""
     found, task = run.selection, run.evaluation.task
     axis, share = SCORES[task], task != "regression"
     if not found.stands:
@@ -103,7 +103,7 @@ def _runners(found: Selection) -> list[RaceRow]:
 
 
 def _draw(runners: Sequence[RaceRow], ends: list[int], axis: str, *, share: bool) -> Markup | None:
-    """Scores against images shown, a line a candidate, ending where it left."""
+    """Plots scores against training images seen, one line per candidate, up to its elimination."""
     scored = [runner for runner in runners if any(stand.score is not None for stand in runner.stands)]
     if len(scored) < 2 or not ends[0]:
         return None
@@ -117,7 +117,7 @@ def _draw(runners: Sequence[RaceRow], ends: list[int], axis: str, *, share: bool
         axes.xaxis.set_minor_locator(NullLocator())
         ticks = dict.fromkeys(ends)
         axes.set_xticks(list(ticks), [f"{end:,}" for end in ticks])
-        axes.set_xlabel("images shown, at the rungs' ends")
+        axes.set_xlabel("training images seen at the end of each rung")
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}%" if share else f"{-y:g}"))
         axes.tick_params(axis="y", labelcolor=MUTED)
@@ -126,7 +126,7 @@ def _draw(runners: Sequence[RaceRow], ends: list[int], axis: str, *, share: bool
         return to_svg(
             drawing,
             f"{axis} of {wording.plural(len(scored), 'candidate')} at the end of each rung; lines end "
-            "where a candidate left",
+            "where a candidate was eliminated",
         )
 
 
@@ -135,42 +135,42 @@ def _points(runner: RaceRow, ends: list[int]) -> list[tuple[int, float]]:
 
 
 def _shown(stand: RungResult, ends: list[int]) -> int:
-    """A head on cached features is shown many images in no time, so a rung's end is the farthest place."""
+    """Returns the images seen, capped at the end of the rung: a head on cached features sees many more at no cost."""
     return min(stand.examples_seen, ends[stand.rung - 1])
 
 
 def _line(axes: Axes, runner: RaceRow, ends: list[int]) -> None:
-    """Told apart without colour too: by width, and by a cross where it left."""
+    """Draws one candidate; width and markers distinguish lines without color, a cross marks elimination."""
     points = _points(runner, ends)
-    colour, width = (ACCENT, 2.6) if runner.chosen else (MUTED, 1.0) if runner.last.left else (INK, 1.5)
-    axes.plot(*zip(*points, strict=True), color=colour, linewidth=width, zorder=3 if runner.chosen else 2)
+    color, width = (ACCENT, 2.6) if runner.chosen else (MUTED, 1.0) if runner.last.left else (INK, 1.5)
+    axes.plot(*zip(*points, strict=True), color=color, linewidth=width, zorder=3 if runner.chosen else 2)
     for x, y in points[:-1]:
-        axes.plot([x], [y], "o", color=colour, markersize=3)
+        axes.plot([x], [y], "o", color=color, markersize=3)
     axes.plot(
-        *points[-1], "x" if runner.last.left else "o", color=colour, markersize=6 if runner.last.left else 6.5, zorder=4
+        *points[-1], "x" if runner.last.left else "o", color=color, markersize=6 if runner.last.left else 6.5, zorder=4
     )
 
 
 def _label(axes: Axes, runners: Sequence[RaceRow], ends: list[int]) -> None:
-    """Names right of the axes, pushed apart so that none covers another, with a thin line to where each belongs."""
+    """Puts names to the right of the axes, spaced so that they do not overlap, each with a line to its curve."""
     low, high = axes.get_ylim()
     apart = (high - low) * 0.085
     wanted = sorted(((_points(runner, ends)[-1], runner) for runner in runners), key=lambda pair: pair[0][1])
     y = low - apart
-    places = []
+    positions = []
     for (_, score), _runner in wanted:
         y = max(y + apart, score)
-        places.append(y)
+        positions.append(y)
     over = max(0.0, y - high)
-    for ((x, score), runner), place in zip(wanted, places, strict=True):
-        colour = ACCENT if runner.chosen else INK
+    for ((x, score), runner), position in zip(wanted, positions, strict=True):
+        color = ACCENT if runner.chosen else INK
         axes.annotate(
             _short(runner.name),
             (x, score),
-            (ends[-1] * 1.25, place - over),
+            (ends[-1] * 1.25, position - over),
             va="center",
             ha="left",
-            color=colour,
+            color=color,
             fontsize=9.5,
             fontweight="bold" if runner.chosen else "normal",
             annotation_clip=False,

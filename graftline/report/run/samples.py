@@ -1,4 +1,4 @@
-"""Test images with what the model says of them: some that it has right, and those that it is most wrongly sure of."""
+"""Test images with their predictions: correct ones, and the most confident errors."""
 
 import base64
 import io
@@ -15,52 +15,52 @@ from graftline.release.onnx.parity import softmax
 from graftline.report import wording
 from graftline.report.run.artifacts import Run
 
-_EACH = 8
-_VALUES = 4  # of a regression, under a picture
-_SIDE = 176  # pixels at most; twice what a phone shows
-_SMALL = 64  # up to here pixels are shown as squares, and PNG is smaller than JPEG
+_N_IMAGES = 8
+_MAX_VALUES = 4  # shown below an image of a regression
+_SIDE = 176  # pixels at most: twice the size on a phone
+_SMALL = 64  # pixels; up to this side PNG is smaller than JPEG
 
 
 @dataclass(frozen=True)
 class TestImage:
-    """One image and the model's answer."""
+    """One image and the model's prediction."""
 
     picture: str
-    """As a data: URI."""
+    """Image as a data: URI."""
     small: bool
     key: str
-    """The file it came from."""
+    """Name of the file it comes from."""
     truth: str
     label: str
     probability: float | None
-    """Of the label; None where there are several, or values."""
+    """Probability of the label; None for several labels or values."""
     good: bool = False
-    """Whether there is nothing to add to the answer."""
+    """Whether the prediction is correct."""
 
 
 def right(run: Run) -> list[TestImage]:
-    """Right answers, one class after another, each the first of its class in the test split's order.
+    """Returns correct predictions, one for each class in the order of the test split.
 
-    Regression: those that are closest. Multilabel: those with every label right, the likeliest first.
+    Regression: the smallest errors. Multilabel: images with every label correct, smallest loss first.
     """
     if run.evaluation.task != "classification":
         order = np.argsort(_off(run), kind="stable")
-        return _told(run, [i for i in order if run.evaluation.task == "regression" or _exact(run)[i]][:_EACH])
+        return _told(run, [i for i in order if run.evaluation.task == "regression" or _exact(run)[i]][:_N_IMAGES])
     labels, said, _ = _answers(run)
     found = np.flatnonzero(labels == said)
     firsts = found[np.unique(labels[found], return_index=True)[1]]
     rest = np.setdiff1d(found, firsts)
-    return _samples(run, sorted(firsts[:_EACH]) + sorted(rest[: max(0, _EACH - len(firsts))]))
+    return _samples(run, sorted(firsts[:_N_IMAGES]) + sorted(rest[: max(0, _N_IMAGES - len(firsts))]))
 
 
 def wrong(run: Run) -> list[TestImage]:
-    """Wrong answers, the surest first; the values that are farthest off, the labels that are least likely."""
+    """Returns wrong predictions, most confident first; for values and several labels the largest errors."""
     if run.evaluation.task != "classification":
         order = np.argsort(-_off(run), kind="stable")
-        return _told(run, [i for i in order if run.evaluation.task == "regression" or not _exact(run)[i]][:_EACH])
+        return _told(run, [i for i in order if run.evaluation.task == "regression" or not _exact(run)[i]][:_N_IMAGES])
     labels, said, sure = _answers(run)
     found = np.flatnonzero(labels != said)
-    return _samples(run, found[np.argsort(-sure[found], kind="stable")][:_EACH])
+    return _samples(run, found[np.argsort(-sure[found], kind="stable")][:_N_IMAGES])
 
 
 def _answers(run: Run) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
@@ -73,7 +73,7 @@ def _outputs(run: Run) -> NDArray[np.float32]:
 
 
 def _off(run: Run) -> NDArray[np.float64]:
-    """How far each answer is from the truth, (N,): mean error in deviations, or mean loss over the labels."""
+    """Returns the error of each prediction, (N,): mean error in deviations, or mean loss over the labels."""
     outputs, labels = _outputs(run).astype(np.float64), run.predictions.labels
     if run.evaluation.task == "regression":
         found: NDArray[np.float64] = (np.abs(outputs - labels) / run.onnx.facts.scale).mean(1)
@@ -87,7 +87,7 @@ def _exact(run: Run) -> NDArray[np.bool_]:
 
 
 def _told(run: Run, rows: Iterable[int]) -> list[TestImage]:
-    """Samples with several labels, or with values."""
+    """Returns samples with several labels, or with values."""
     outputs, labels, names = _outputs(run), run.predictions.labels, run.evaluation.classes
     stored = [sample for sample in read_samples(run.place) if sample.split == "test"]
     return [
@@ -104,17 +104,17 @@ def _told(run: Run, rows: Iterable[int]) -> list[TestImage]:
 
 
 def _said(row: NDArray[np.floating], names: list[str], task: str) -> str:
-    if task == "multilabel":  # of 0 and 1, or logits
+    if task == "multilabel":  # labels 0 and 1, or logits
         return ", ".join(name for name, there in zip(names, row > 0, strict=True) if there) or "no label"
-    values = [f"{value:.4g}".replace("-", wording.MINUS) for value in row[:_VALUES]]
+    values = [f"{value:.4g}".replace("-", wording.MINUS) for value in row[:_MAX_VALUES]]
     if len(row) == 1:
         return values[0]
     told = [f"{name} {value}" for name, value in zip(names, values, strict=False)]
-    return ", ".join(told) + (", ..." if len(row) > _VALUES else "")
+    return ", ".join(told) + (", ..." if len(row) > _MAX_VALUES else "")
 
 
 def probabilities(run: Run) -> NDArray[np.float32]:
-    """(N, K) of the model that ships, temperature applied."""
+    """Returns the probabilities of the released model, (N, K), temperature applied."""
     return softmax(_outputs(run) / run.evaluation.temperature)
 
 
@@ -136,7 +136,7 @@ def _samples(run: Run, rows: Iterable[int]) -> list[TestImage]:
 
 
 def _picture(image: NDArray[np.uint8]) -> tuple[str, bool]:
-    """A (C, H, W) image as a data: URI, and whether it is small."""
+    """Returns a (C, H, W) image as a data: URI, and whether it is small."""
     array = np.asarray(image)
     picture = Image.fromarray(array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
     small = max(picture.size) <= _SMALL

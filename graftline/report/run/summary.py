@@ -1,4 +1,4 @@
-"""The run in one small JSON: what scripts read. The pipeline's own part (status, seconds, steps) is added outside."""
+"""The content of `run.json` except for what the runner adds: pipeline, status, seconds and steps."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _TEST = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "ma
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """Returns `run.json` without pipeline, status, seconds and steps; all values are plain JSON."""
+    """Returns the summary of a run; all values are plain JSON."""
     found = run.evaluation
     names, shown = (_TEST, ["accuracy"]) if found.task == "classification" else (tuple(found.test), list(found.test))
     control = {name: found.control_test[name].value for name in shown if name in found.control_test}
@@ -50,13 +50,13 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def _reached(run: Run, name: str) -> dict[str, Any]:
-    """How far a candidate of a tournament came."""
+    """Returns the last rung of a candidate of a tournament, and why it was eliminated."""
     stands = [stand for stand in run.selection.stands if stand.name == name]
     return {"rung": stands[-1].rung, "left": stands[-1].left} if stands else {}
 
 
 def _rungs(run: Run) -> dict[str, Any]:
-    """Each rung of a tournament, with where its candidates stood at its end."""
+    """Returns each rung of a tournament with the results of its candidates."""
     stands = run.selection.stands
     rungs = [
         {
@@ -93,6 +93,6 @@ def _ends(figure: Figure) -> list[float | None]:
 
 
 def _source_digests(run: Run) -> str | dict[str, str | None] | None:
-    """One source's digest as it is, several by label; None where a source has no data of its own."""
+    """Returns the digest of one source, or digests by label; None if a source has no data of its own."""
     found = {label: manifest.dataset_digest for label, manifest in run.sources.items()}
     return next(iter(found.values())) if len(found) == 1 else found or None

@@ -1,4 +1,4 @@
-"""The test split: figures beside the control's, classes, confusions, calibration."""
+"""The report's section on the test split: comparison, confusion matrix, calibration, residuals."""
 
 import base64
 import io
@@ -16,11 +16,11 @@ from graftline.report import plots, wording
 from graftline.report.plots import Dot
 from graftline.report.run.artifacts import Run
 
-_CELLS = 15  # classes whose confusion matrix still is a table
-_PAIRS = 8
-_FITS = 6  # outputs drawn
-_LABELS = 30
-_ACCENT = (60, 140, 130)  # reads on light and on dark
+_MAX_TABLE = 15  # classes up to which the confusion matrix is a table
+_N_PAIRS = 8
+_N_OUTPUTS = 6  # plotted
+_N_LABELS = 30
+_ACCENT = (60, 140, 130)  # readable on light and dark
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class ConfusionCell:
 
     count: int
     share: float
-    """Of its row, in percent."""
+    """Share of its row, in percent."""
     right: bool
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two classes and how often the first was taken for the second."""
+    """Two classes and how often the first was predicted as the second."""
 
     truth: str
     label: str
@@ -45,7 +45,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Fit:
-    """One output of a regression: predictions against the truth, and errors."""
+    """Plots of one output of a regression: predicted against true values, and residuals."""
 
     name: str
     scatter: Markup
@@ -53,7 +53,7 @@ class Fit:
 
 
 def comparison(found: Evaluation) -> Markup:
-    """Main figures of transfer, control and baselines, best first."""
+    """Plots the main figure of transfer, control and baselines, best first."""
     main = found.gain.measure
     scores = {"chosen": found.test[main], "control": found.control_test[main], **found.baselines}
     sign = 1 if main == "rmse" else -1
@@ -71,15 +71,15 @@ def comparison(found: Evaluation) -> Markup:
     what = found.gain.unit.figure
     return plots.dots(
         rows,
-        f"{what} on test, 95% interval{'; less is better' if main == 'rmse' else ''}",
+        f"{what} on test, 95% interval{'; lower is better' if main == 'rmse' else ''}",
         f"Test {what}: {alt}",
         shares=main != "rmse",
     )
 
 
 def matrix(found: Evaluation) -> list[tuple[str, list[ConfusionCell]]] | None:
-    """The confusion matrix as rows of cells, for few classes."""
-    if not 0 < len(found.confusion) <= _CELLS:
+    """Returns the confusion matrix as rows of cells; None for too many classes."""
+    if not 0 < len(found.confusion) <= _MAX_TABLE:
         return None
     counts = np.array(found.confusion)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -90,8 +90,8 @@ def matrix(found: Evaluation) -> list[tuple[str, list[ConfusionCell]]] | None:
 
 
 def heat(found: Evaluation) -> str | None:
-    """The confusion matrix of many classes as a picture (data: URI), each row in shares of its class."""
-    if len(found.confusion) <= _CELLS:
+    """Returns the row-normalized confusion matrix of many classes as an image (data: URI)."""
+    if len(found.confusion) <= _MAX_TABLE:
         return None
     counts = np.array(found.confusion, dtype=np.float64)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -104,13 +104,13 @@ def heat(found: Evaluation) -> str | None:
 
 
 def confused(found: Evaluation) -> list[Pair]:
-    """The most frequent confusions."""
+    """Returns the most frequent confusions."""
     if not found.confusion:
         return []
     counts = np.array(found.confusion)
     np.fill_diagonal(counts, 0)
     totals = np.maximum(np.array(found.confusion).sum(1), 1)
-    order = np.argsort(-counts, axis=None, kind="stable")[:_PAIRS]
+    order = np.argsort(-counts, axis=None, kind="stable")[:_N_PAIRS]
     pairs = [divmod(int(flat), len(counts)) for flat in order]
     return [
         Pair(found.classes[i], found.classes[j], int(counts[i, j]), float(counts[i, j] / totals[i]))
@@ -120,7 +120,7 @@ def confused(found: Evaluation) -> list[Pair]:
 
 
 def reliability(run: Run) -> Markup | None:
-    """The reliability diagram before and after the temperature; None where there are too few images for two bins."""
+    """Plots the reliability diagram before and after temperature scaling; None if there are too few images."""
     if run.evaluation.calibration is None:
         return None
     logits, labels = shipped(run), run.predictions.labels
@@ -131,20 +131,20 @@ def reliability(run: Run) -> Markup | None:
     )
     if min(len(before.samples), len(after.samples)) < 2:
         return None
-    return plots.reliability(before, after, "share that has the label" if multilabel else "share that was right")
+    return plots.reliability(before, after, "fraction with the label" if multilabel else "fraction correct")
 
 
 def shipped(run: Run) -> NDArray[np.float32]:
-    """What the model that ships said of test: logits (N, K), or values."""
+    """Returns the released model's outputs on the test split: logits (N, K), or values."""
     return run.predictions.chosen[run.evaluation.chosen.seeds[0]]
 
 
 def fits(run: Run) -> list[Fit]:
-    """A regression's drawings, an output each, the worst explained first; of no more than six."""
+    """Plots the outputs of a regression, lowest R2 first; at most six."""
     if run.evaluation.task != "regression":
         return []
     values, labels, rows = shipped(run), run.predictions.labels, run.evaluation.per_class
-    order = sorted(range(len(rows)), key=lambda at: float(rows[at]["r2"]))[:_FITS]
+    order = sorted(range(len(rows)), key=lambda at: float(rows[at]["r2"]))[:_N_OUTPUTS]
     return [
         Fit(
             str(rows[at]["class"]),
@@ -156,11 +156,11 @@ def fits(run: Run) -> list[Fit]:
 
 
 def precisions(found: Evaluation) -> Markup | None:
-    """A multilabel task's average precision label by label, with intervals, the lowest first; of no more than 30."""
+    """Plots the average precision of each label with its interval, lowest first; at most 30."""
     rows = [row for row in found.per_class if "ap_low" in row]
     if not rows:
         return None
-    shown = sorted(rows, key=lambda row: float(row["ap"]))[:_LABELS]
+    shown = sorted(rows, key=lambda row: float(row["ap"]))[:_N_LABELS]
     dots = [
         Dot(
             " ".join(wording.visible(str(row["class"])).split()),

@@ -77,10 +77,10 @@ def test_first_screen_answers(run: Run, html: Reader) -> None:
     for text in (
         "Transfer helped.",
         "Did transfer help?",
-        "What is best on the test images?",
-        "Is the ONNX file the same model?",
-        "May it ship?",
-        "Yes: promoted.",
+        "Best model on the test images",
+        "Is the ONNX model equal to the tested one?",
+        "Release gate",
+        "Promoted: the model is released.",
         f"{100 * found.gain.value:+.1f} points",
         f"{100 * found.test['accuracy'].value:.1f}%",
         f"all {found.examples:,} test images",
@@ -142,7 +142,7 @@ def test_weaker_words_where_the_run_is_weaker(hostile: Run) -> None:
     text = Reader(page.render(hostile)).text
     assert "Undecided." in text
     assert "One seed" in text
-    assert "reached its cap while still improving" in text
+    assert "reached its limit while still improving" in text
 
 
 def test_the_page_says_when_the_transfer_is_not_best(run: Run) -> None:
@@ -153,7 +153,7 @@ def test_the_page_says_when_the_transfer_is_not_best(run: Run) -> None:
 def test_held_back(tmp_path: Path) -> None:
     run = read(write_run(tmp_path / "run", policy=Gate(min_accuracy=0.999)))
     text = Reader(page.render(run)).text
-    assert "No: rejected." in text
+    assert "Rejected: the model is not released." in text
     assert summary(run)["onnx"]["path"] is None
     assert summary(run)["gate"]["verdict"] == "reject"
 
