@@ -10,6 +10,7 @@ DOCKER ?= docker
 
 EXTRAS := --extra docker --extra parquet --extra timm --extra lora
 LOWEST := build/lowest
+LOWEST_TESTS ?= tests
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +43,7 @@ test-gpu: install ## tests that need a GPU
 coverage: install ## the fast tests with branch coverage; the page is build/coverage/index.html
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov --cov-report term:skip-covered --cov-report html
 
-lowest: install ## the fast tests with the oldest versions that pyproject.toml allows (no browser, no network tests)
+lowest: install ## the fast tests with the oldest versions that pyproject.toml allows
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	$(BIN)/uv pip compile pyproject.toml --resolution lowest-direct $(EXTRAS) --group dev --quiet \
 	  --python $(LOWEST)/bin/python -o $(LOWEST)/requirements.txt

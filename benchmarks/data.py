@@ -1,10 +1,11 @@
-"""What the data room costs: preprocessing, reading a dataset, memory and time as the data grow, downloads.
+"""Cost of the data: preprocessing, reading a dataset, memory and time as the data grow, downloads.
 
     .venv/bin/python benchmarks/data.py [--rounds 3] [--json FILE] [--only NAME ...]
 
-Photographs are those of the shared sets (`data/`, or $GRAFTLINE_DATA). Each measurement runs in a process of its own,
-its imports outside of the time, rounds interleaved, medians. The peer of preprocessing and of an epoch's input: a pass
-of torchvision's ImageFolder (shorter side to 224, centre of 224x224, uint8) through a DataLoader with a worker a core.
+Photographs are those of the shared datasets (`data/`, or $GRAFTLINE_DATA). Each measurement runs in its own process,
+without the time of imports; rounds are interleaved and medians are taken. The peer of preprocessing and of an epoch's
+input is a pass of torchvision's ImageFolder (shorter side to 224, center crop of 224x224, uint8) through a DataLoader
+with one worker per core.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from shown import Row, shared_data, show
+from results import Row, result_row, shared_data, show
 
 SIDE, BATCH, CORES = 224, 32, os.cpu_count() or 1
 PHOTOGRAPHS = ("hymenoptera.zip", "weather4.zip")
@@ -29,7 +30,7 @@ MIXED = (*PHOTOGRAPHS, "hurricane_damage.zip")
 Figures = dict[str, float]
 
 
-# What runs in a process of its own
+# Measurements that run in their own process
 
 
 def preprocess(folder: Path, out: Path) -> Figures:
@@ -85,12 +86,12 @@ def memory_copy(_: Path, out: Path) -> Figures:
 
 
 def best(work: Callable[[], int], times: int) -> Figures:
-    found = []
+    times_taken = []
     for _ in range(times + 1):
         began = time.perf_counter()
         work()
-        found.append(time.perf_counter() - began)
-    return {"seconds": statistics.median(found[1:])}
+        times_taken.append(time.perf_counter() - began)
+    return {"seconds": statistics.median(times_taken[1:])}
 
 
 CHILDREN: dict[str, Callable[[Path, Path], Figures]] = {
@@ -112,11 +113,11 @@ def child(name: str, folder: Path, out: Path) -> Figures:
     return figures
 
 
-# What is compared
+# Comparisons
 
 
 def photographs(data: Path, archives: tuple[str, ...], into: Path, most: int | None = None) -> Path:
-    """Unpacks so many photographs, every set in turn, a folder a class."""
+    """Unpacks up to `most` photographs, alternating between the sets, into one folder per class."""
     sets = [iter_of(data / name) for name in archives]
     alike = islice((item for group in zip_longest_flat(sets) for item in group), most)
     for number, (label, content, suffix) in enumerate(alike):
@@ -146,16 +147,16 @@ def zip_longest_flat(sets: list[Iterator[tuple[str, bytes, str]]]) -> Iterator[l
 
 def input_rows(data: Path, work: Path, rounds: int) -> list[Row]:
     folder = photographs(data, PHOTOGRAPHS, work / "photographs")
-    found: dict[str, list[Figures]] = {name: [] for name in CHILDREN}
+    measured: dict[str, list[Figures]] = {name: [] for name in CHILDREN}
     for number in range(rounds):
         for name in CHILDREN:
-            found[name].append(child(name, folder, work / f"artifact{number}"))
+            measured[name].append(child(name, folder, work / f"artifact{number}"))
     each = {
         name: statistics.median(one["seconds"] / one["images"] for one in figures) * 1e3
-        for name, figures in found.items()
+        for name, figures in measured.items()
     }
     return [
-        row(
+        compared(
             "preprocess an image (lower is better); peer: ImageFolder + DataLoader",
             each["preprocess"],
             each["image_folder"],
@@ -165,7 +166,7 @@ def input_rows(data: Path, work: Path, rounds: int) -> list[Row]:
             "ms",
             rounds,
         ),
-        row(
+        compared(
             "an epoch's input, an image (faster is better); peer: ImageFolder + DataLoader",
             each["epoch"],
             each["image_folder"],
@@ -175,7 +176,7 @@ def input_rows(data: Path, work: Path, rounds: int) -> list[Row]:
             "ms",
             rounds,
         ),
-        row(
+        compared(
             "an epoch's input, an image (lower is better); peer: a memory copy",
             each["epoch"],
             each["memory_copy"],
@@ -190,17 +191,17 @@ def input_rows(data: Path, work: Path, rounds: int) -> list[Row]:
 
 def growth_rows(data: Path, work: Path, rounds: int) -> list[Row]:
     once, eight = (photographs(data, MIXED, work / f"mixed{size}", size) for size in (900, 7200))
-    found: dict[str, list[Figures]] = {"once": [], "eight": []}
+    measured: dict[str, list[Figures]] = {"once": [], "eight": []}
     for number in range(rounds):
         for name, folder in (("once", once), ("eight", eight)):
-            found[name].append(child("preprocess", folder, work / f"{name}{number}"))
-    peak = {name: statistics.median(one["peak_mb"] for one in figures) for name, figures in found.items()}
+            measured[name].append(child("preprocess", folder, work / f"{name}{number}"))
+    peak = {name: statistics.median(one["peak_mb"] for one in figures) for name, figures in measured.items()}
     each = {
         name: statistics.median(one["seconds"] / one["images"] for one in figures) * 1e3
-        for name, figures in found.items()
+        for name, figures in measured.items()
     }
     return [
-        row(
+        compared(
             "peak memory at 8x the images (lower is better); peer: at 1x",
             peak["eight"],
             peak["once"],
@@ -210,7 +211,7 @@ def growth_rows(data: Path, work: Path, rounds: int) -> list[Row]:
             "MB",
             rounds,
         ),
-        row(
+        compared(
             "time an image at 8x (lower is better); peer: at 1x",
             each["eight"],
             each["once"],
@@ -236,17 +237,9 @@ PARTS: dict[str, Callable[[Path, Path, int], list[Row]]] = {
 }
 
 
-def row(what: str, mine: float, peer: float, ratio: float, goal: float, way: str, unit: str, rounds: int) -> Row:
-    return {
-        "what": what,
-        "ours": round(mine, 3),
-        "peer": round(peer, 3),
-        "ratio": round(ratio, 2),
-        "goal": goal,
-        "met": ratio <= goal if way == "<=" else ratio >= goal,
-        "unit": unit,
-        "rounds": rounds,
-    }
+def compared(what: str, mine: float, peer: float, ratio: float, goal: float, way: str, unit: str, rounds: int) -> Row:
+    met = ratio <= goal if way == "<=" else ratio >= goal
+    return result_row(what, mine, peer, unit=unit, rounds=rounds, ratio=ratio, goal=goal, met=met)
 
 
 def main() -> None:

@@ -1,17 +1,16 @@
-"""Fetching 2,000 small and 4 large objects from the emulator: graftline's fetch, a plain loop over blobs, and gcsfs.
+"""Downloads of 2,000 small and 4 large objects from an emulated bucket: graftline, a loop over blobs, and gcsfs.
 
     .venv/bin/python benchmarks/download.py [--rounds 3] [--json FILE]
 
-A ratio is the peer's time over ours, so higher is better; goals are 2 for the loop and 1 for gcsfs. Rounds are
-interleaved, medians are taken, and all bytes are compared. Ours and the loop verify checksums, gcsfs by default does
-not. Each way runs in a process of its own, with all modules loaded. gcp-storage-emulator answers one request at a time
-in another; its queue for connections is made longer than 5 (else gcsfs loses most of them and waits seconds for each),
-and it does not write all its metadata at each upload. Files go to memory where there is /dev/shm: to make 2,000 on a
-disk costs all ways alike, on ext4 anything from 0.06 to 1 s, by how many were deleted there in the last minutes.
+The ratio is the peer's time divided by ours, so higher is better; goals are 2 for the loop and 1 for gcsfs. Rounds are
+interleaved, medians are taken, and all bytes are compared. graftline and the loop verify checksums; gcsfs by default
+does not. Each method runs in its own process with all modules loaded. gcp-storage-emulator answers one request at a
+time in another process. Its connection queue is longer than the default of 5 (otherwise gcsfs loses most connections
+and waits seconds for each), and it does not write all its metadata at each upload. Files are written to /dev/shm if it
+exists: creating 2,000 files on a disk costs every method the same, on ext4 between 0.06 and 1 s.
 """
 
 import argparse
-import json
 import logging
 import multiprocessing
 import os
@@ -29,8 +28,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from google.cloud.storage import Client
-from rich.console import Console
-from rich.table import Table
+from results import Row, result_row, show
 
 from graftline.storage import access
 
@@ -42,7 +40,7 @@ GOALS = {"plain loop": 2.0, "gcsfs": 1.0}
 
 
 def emulate() -> None:
-    """Serves a bucket in memory until it is terminated, its port printed."""
+    """Serves a bucket in memory until it is terminated, and prints its port."""
     from gcp_storage_emulator.server import create_server
     from gcp_storage_emulator.storage import Storage
 
@@ -56,10 +54,10 @@ def emulate() -> None:
 
 @contextmanager
 def emulator() -> Iterator[str]:
-    """Runs the emulator in another process; its URL, which the environment has too."""
+    """Runs the emulator in another process; yields its URL, which is also set in the environment."""
     process = subprocess.Popen(
         [sys.executable, __file__, "--emulate"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )  # gcsfs breaks off requests, and the emulator tells each
+    )  # gcsfs cancels requests, and the emulator prints each
     assert process.stdout is not None
     os.environ["STORAGE_EMULATOR_HOST"] = f"http://127.0.0.1:{int(process.stdout.readline())}"
     try:
@@ -71,7 +69,7 @@ def emulator() -> Iterator[str]:
 
 
 def upload() -> dict[str, dict[str, bytes]]:
-    """Fills the bucket; each set's names and bytes."""
+    """Fills the bucket and returns the names and bytes of each set."""
     draw = random.Random(0)
     small = {f"{number % 20:02}/{number:05}.jpg": draw.randbytes(SMALL_BYTES) for number in range(SMALL)}
     large = {f"{number}.tar": draw.randbytes(LARGE_BYTES) for number in range(LARGE)}
@@ -101,67 +99,65 @@ def gcsfs(name: str, folder: Path, url: str) -> None:
     files.get(f"bucket/{name}", str(folder / name), recursive=True)
 
 
-def timed(run: Callable[[str, Path, str], None], name: str, folder: Path, url: str, told: Connection) -> None:
+def timed(run: Callable[[str, Path, str], None], name: str, folder: Path, url: str, connection: Connection) -> None:
     began = time.perf_counter()
     run(name, folder, url)
-    told.send(time.perf_counter() - began)
+    connection.send(time.perf_counter() - began)
 
 
 def seconds(run: Callable[[str, Path, str], None], name: str, files: dict[str, bytes], url: str) -> float:
-    """Times one way into an empty folder, and compares what came."""
+    """Returns the seconds of one method into an empty folder, after comparing all bytes."""
     folder = Path(tempfile.mkdtemp(dir=MEMORY if Path(MEMORY).is_dir() else None))
-    context = multiprocessing.get_context("fork")  # gcsfs's thread stays where it was started
-    here, there = context.Pipe()
-    process = context.Process(target=timed, args=(run, name, folder, url, there))
+    context = multiprocessing.get_context("fork")  # gcsfs's thread stays in the process that started it
+    receiver, sender = context.Pipe()
+    process = context.Process(target=timed, args=(run, name, folder, url, sender))
     process.start()
-    there.close()
-    took: float = here.recv()
+    sender.close()
+    took: float = receiver.recv()
     process.join()
-    came = {path.relative_to(folder / name).as_posix() for path in (folder / name).rglob("*") if path.is_file()}
-    assert came == files.keys(), f"{run.__name__}: {len(came)} files of {len(files)}"
+    received = {path.relative_to(folder / name).as_posix() for path in (folder / name).rglob("*") if path.is_file()}
+    assert received == files.keys(), f"{run.__name__}: {len(received)} files of {len(files)}"
     for file, content in files.items():
         assert (folder / name / file).read_bytes() == content, f"{run.__name__}: {file} has other bytes"
     shutil.rmtree(folder)
     return took
 
 
-def rows(rounds: int) -> list[dict[str, object]]:
-    """Measures; a row for each set and peer."""
-    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # else it asks for the bucket's kind by gRPC, for 60 s
+def rows(rounds: int) -> list[Row]:
+    """Returns a row for each set and peer."""
+    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # otherwise it asks for the kind by gRPC, for 60 s
     try:
         import gcsfs as _
 
-        import graftline.storage.gcs.download as _  # noqa: F811 (all are loaded before they are timed)
+        import graftline.storage.gcs.download as _  # noqa: F811 (all are imported before they are timed)
     except ImportError:
-        sys.exit("benchmarks/download.py needs gcsfs to compare with: install gcsfs into .venv")
+        sys.exit("benchmarks/download.py compares with gcsfs, which is not installed; run `make bench`")
     ways = {"ours": ours, "plain loop": plain_loop, "gcsfs": gcsfs}
-    made = []
+    results: list[Row] = []
     with emulator() as url:
         for name, files in upload().items():
-            found: dict[str, list[float]] = {way: [] for way in ways}
+            times: dict[str, list[float]] = {way: [] for way in ways}
             for _ in range(rounds):
                 for way, run in ways.items():
-                    found[way].append(seconds(run, name, files, url))
-            median = {way: statistics.median(values) for way, values in found.items()}
-            made += [
-                row(f"fetch {SETS[name]}; peer: {peer}", median["ours"], median[peer], GOALS[peer], rounds)
+                    times[way].append(seconds(run, name, files, url))
+            median = {way: statistics.median(values) for way, values in times.items()}
+            results += [
+                compared(
+                    f"fetch {SETS[name]} (higher is better); peer: {peer}",
+                    median["ours"],
+                    median[peer],
+                    GOALS[peer],
+                    rounds,
+                )
                 for peer in GOALS
             ]
-    return made
+    return results
 
 
-def row(what: str, mine: float, others: float, goal: float, rounds: int) -> dict[str, object]:
-    ratio = others / mine
-    return {
-        "what": what,
-        "ours": round(mine, 3),
-        "peer": round(others, 3),
-        "ratio": round(ratio, 2),
-        "goal": goal,
-        "met": ratio >= goal,
-        "unit": "s",
-        "rounds": rounds,
-    }
+def compared(what: str, mine: float, peer: float, goal: float, rounds: int) -> Row:
+    """Returns a row whose ratio is the peer's time divided by ours."""
+    ratio = peer / mine
+    return result_row(what, mine, peer, unit="s", rounds=rounds, ratio=ratio, goal=goal, met=ratio >= goal)
 
 
 def main() -> None:
@@ -174,12 +170,7 @@ def main() -> None:
         emulate()
         return
     measured = rows(options.rounds)
-    table = Table(*measured[0], caption=f"goal: the ratio, at least; {os.cpu_count()} cores")
-    for each in measured:
-        table.add_row(*map(str, each.values()))
-    Console().print(table)
-    if options.json:
-        options.json.write_text(json.dumps(measured, indent=1) + "\n")
+    show(measured, f"goal: the ratio, at least; {os.cpu_count()} cores", options.json)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How far apart changed copies and different images are by perceptual hash, and how long the search takes.
+"""Distances of perceptual hashes between changed copies and between different images, and the time of the search.
 
     .venv/bin/python benchmarks/near_duplicates.py [--data ../shared/data] [--copies 200] [--json FILE]
 
-One row a data set: its images, pairs within the limit for their size, images in clusters of several, the largest of
-them, and for each change the share of changed copies that are found again. Pairs are of the data as they are, true near
-duplicates included. Then the seconds of the search among random hashes with 1,000 planted pairs.
+For each dataset: its images, pairs within the limit for their size, images in clusters, the largest cluster, and for
+each change the share of changed copies that are found. Pairs include true near duplicates. Then the seconds of the
+search among random hashes with 1,000 planted pairs.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
+from results import Row, result_row
 from rich.console import Console
 from rich.table import Table
 
@@ -167,6 +168,18 @@ def show(rows: list[dict[str, object]]) -> None:
     Console().print(table)
 
 
+def flat(results: list[dict[str, object]], rounds: int) -> list[Row]:
+    """Returns a row for each number of each column."""
+    rows = []
+    for result in results:
+        label = " ".join(str(value) for key, value in result.items() if key in ("set", "hashes", "limit"))
+        for name, value in result.items():
+            unit = "%" if isinstance(value, str) else "s" if name.endswith(" s") else ""
+            if name not in ("set", "hashes", "limit"):
+                rows.append(result_row(f"{label}: {name}", float(str(value).rstrip("%")), unit=unit, rounds=rounds))
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -178,7 +191,7 @@ def main() -> None:
     times = [searched(count, limit) for count in SEARCHED for limit in (SMALL_LIMIT, LIMIT)]
     show(times)
     if options.json:
-        options.json.write_text(json.dumps({"sets": sets, "search": times}, indent=1) + "\n")
+        options.json.write_text(json.dumps(flat(sets, options.copies) + flat(times, 1), indent=1) + "\n")
 
 
 if __name__ == "__main__":

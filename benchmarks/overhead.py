@@ -1,14 +1,13 @@
-"""What a step costs beyond its imports, through graftline's faces, cache and live view, and through bare kfp.local.
+"""Seconds of an idle step through graftline's components, cache and progress display, and through bare kfp.local.
 
     .venv/bin/python benchmarks/overhead.py [--rounds 5] [--json FILE]
 
-Lower is better; the goal is that ours is less than half a second above its peer. Rounds are interleaved: a DAG of steps
-that do nothing through graftline, the same through bare kfp.local, and a step's imports alone in a fresh Python.
+Lower is better; the goal is that ours is less than half a second above its peer. Rounds are interleaved: a DAG of idle
+steps through graftline, the same through bare kfp.local, and a step's imports alone in a new Python process.
 """
 
 import argparse
 import io
-import json
 import os
 import statistics
 import subprocess
@@ -24,8 +23,8 @@ from pathlib import Path
 from kfp import dsl, local
 from kfp.dsl import Artifact, Output
 from kfp.local.config import LocalExecutionConfig
+from results import Row, result_row, show
 from rich.console import Console
-from rich.table import Table
 
 from graftline.components.decorator import component
 from graftline.config import Config
@@ -66,7 +65,7 @@ def bare(number: int, made: Output[Artifact], before: str = "") -> str:
 
 
 def idling(placement: Placement, variant: Variant) -> dsl.graph_component.GraphComponent:
-    """A chain of steps that do nothing."""
+    """Returns a chain of idle steps."""
 
     @dsl.pipeline(name="idling")
     def pipeline(config: str) -> None:
@@ -111,34 +110,26 @@ def importing(code: str) -> float:
     return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True, env=environment))
 
 
-def measure(rounds: int) -> list[dict[str, object]]:
+def measure(rounds: int) -> list[Row]:
     PIPELINES["idling"] = replace(
         TRANSFER, name="idling", build=idling, expected_steps=lambda config: [], phases=lambda variant: []
     )
-    found: dict[str, list[float]] = {"ours": [], "bare": [], "imports": []}
+    times: dict[str, list[float]] = {"ours": [], "bare": [], "imports": []}
     for _ in range(rounds):
         for side, run in (("ours", ours), ("bare", peer)):
             with tempfile.TemporaryDirectory() as folder:
-                found[side].append(seconds(lambda run=run, folder=folder: run(Path(folder))) / STEPS)
-        found["imports"] += [importing(_OURS) for _ in range(2)]
-    median = {name: statistics.median(values) for name, values in found.items()}
+                times[side].append(seconds(lambda run=run, folder=folder: run(Path(folder))) / STEPS)
+        times["imports"] += [importing(_OURS) for _ in range(2)]
+    median = {name: statistics.median(values) for name, values in times.items()}
     return [
-        row("an idle step; peer: its imports alone", median["ours"], median["imports"], rounds),
-        row("an idle step; peer: bare kfp.local's", median["ours"], median["bare"], rounds),
+        compared("an idle step (lower is better); peer: its imports alone", median["ours"], median["imports"], rounds),
+        compared("an idle step (lower is better); peer: bare kfp.local's", median["ours"], median["bare"], rounds),
     ]
 
 
-def row(what: str, mine: float, others: float, rounds: int) -> dict[str, object]:
-    return {
-        "what": what,
-        "ours": round(mine, 3),
-        "peer": round(others, 3),
-        "ratio": round(mine / others, 2),
-        "goal": GOAL,
-        "met": mine - others < GOAL,
-        "unit": "s",
-        "rounds": rounds,
-    }
+def compared(what: str, mine: float, peer: float, rounds: int) -> Row:
+    """Returns a row whose goal is the difference between the sides."""
+    return result_row(what, mine, peer, unit="s", rounds=rounds, ratio=mine / peer, goal=GOAL, met=mine - peer < GOAL)
 
 
 def main() -> None:
@@ -147,12 +138,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = measure(options.rounds)
-    table = Table(*rows[0], caption=f"goal: ours less than {GOAL} s above its peer; {os.cpu_count()} cores")
-    for each in rows:
-        table.add_row(*map(str, each.values()))
-    Console().print(table)
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    show(rows, f"goal: ours less than {GOAL} s above its peer; {os.cpu_count()} cores", options.json)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Every strategy and the control on real images with few labels, and a hand-set fine-tune beside the chosen recipe.
+"""Accuracy of every strategy and the control on real images with few labels, and of hand-set learning rates.
 
     .venv/bin/python benchmarks/strategies.py [--data ../shared/data] [--work FOLDER] [--cpu-minutes 90] [--json FILE]
 
 Two sets at 96 pixels with ImageNet weights, ants and bees with MobileNetV2 and hurricane damage with SqueezeNet,
 which has no batch norm; 10 and 50 labels a class, a fifth of them for validation, three draws; then all labels for
-five strategies, one draw. A row is one training, scored once on the test split; its recipe is the one that graftline
-chooses; the control is stopped at twice the longest candidate's presentations. `plain` rows are full fine-tunes set
-by hand: AdamW at one rate for all, 20 epochs, nothing else. Rows are kept in `FOLDER/rows.jsonl` as they end: a run
-that was stopped goes on.
+five strategies, one draw. A row is one training, scored once on the test split, with the recipe that graftline
+chooses; the control is stopped at twice the examples of the longest candidate. `plain` rows are full fine-tuning set by
+hand: AdamW with one learning rate for all layers, 20 epochs, nothing else. Completed rows are stored in
+`FOLDER/rows.jsonl`: an interrupted run continues.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # a process a core: rows don't wait for one another
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from results import Row, result_row
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -60,7 +61,7 @@ ON_ALL = ("feature", "staged", "full", "l2sp", "wise")
 
 
 @dataclass(frozen=True)
-class Row:
+class PlannedTraining:
     """One training to do."""
 
     set: str
@@ -70,20 +71,20 @@ class Row:
     name: str
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[PlannedTraining]:
     """Lists all rows, draw by draw, so that a table that was cut short is still even."""
     plain = [f"plain {rate:g}" for rate in RATES]
     for seed in SEEDS:
         for labels in LABELS:
             for name in SETS:
                 for each in (*STRATEGIES, "control", *plain):
-                    yield Row(name, labels, seed, each)
+                    yield PlannedTraining(name, labels, seed, each)
     for name in SETS:
         for each in ON_ALL:
-            yield Row(name, 0, SEEDS[0], each)
+            yield PlannedTraining(name, 0, SEEDS[0], each)
 
 
-def config(row: Row, data: Path) -> Any:
+def config(row: PlannedTraining, data: Path) -> Any:
     """A run's config, as a user would write it."""
     from graftline.config import Config
 
@@ -118,7 +119,7 @@ def config(row: Row, data: Path) -> Any:
     )
 
 
-def artifacts(row: Row, data: Path, work: Path) -> tuple[Path, Path]:
+def artifacts(row: PlannedTraining, data: Path, work: Path) -> tuple[Path, Path]:
     """Makes dataset and source of a row, once."""
     from graftline.config.jobs import jobs_of
     from graftline.steps.preprocess import preprocess
@@ -135,7 +136,7 @@ def artifacts(row: Row, data: Path, work: Path) -> tuple[Path, Path]:
     return target, source
 
 
-def train(row: Row, data: Path, work: Path) -> dict[str, Any]:
+def train(row: PlannedTraining, data: Path, work: Path) -> dict[str, Any]:
     """Trains one row and scores it on the test split."""
     from graftline.config.jobs import jobs_of
     from graftline.data import dataset as datasets
@@ -199,7 +200,7 @@ def interval(values: list[float]) -> float:
 
 def show(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Prints a table a set and returns its lines."""
-    told = []
+    scores = []
     for name in SETS:
         table = Table(title=f"{name}: accuracy on the test split, mean over draws and half of its 95% interval")
         for column in ("strategy", *(f"{labels} a class" for labels in LABELS), "all", "images shown", "seconds"):
@@ -216,7 +217,7 @@ def show(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     (f"{statistics.mean(found):.3f}" + ("" if math.isnan(half) else f" ±{half:.3f}") if found else "")
                     + (f" ({', '.join(sorted(set(status)))})" if status else "")
                 )
-                told.append({"set": name, "labels": labels, "strategy": each, "accuracies": found, "status": status})
+                scores.append({"set": name, "labels": labels, "strategy": each, "accuracies": found, "status": status})
             most = [row for row in mine if row["labels"] == LABELS[-1]]
             spent = [
                 f"{statistics.mean(row[key] for row in most):,.0f}" if most else ""
@@ -224,7 +225,7 @@ def show(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
             ]
             table.add_row(each, *cells, *spent)
         Console(width=140).print(table)
-    return told
+    return scores
 
 
 def against_hand_set(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -258,7 +259,7 @@ def against_hand_set(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "ratio": ours / theirs,
                     "goal": 1.0,
                     "met": ours >= theirs or ours + half >= theirs,
-                    "unit": "accuracy, higher is better",
+                    "unit": "accuracy",
                     "rounds": len(recipe),
                     "interval": half,
                 }
@@ -266,6 +267,20 @@ def against_hand_set(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for each in compared:
         print(f"{each['what']}: {each['ours']:.3f} against {each['peer']:.3f}, difference ±{each['interval']:.3f}")
     return compared
+
+
+def scores_of(cells: list[dict[str, Any]]) -> list[Row]:
+    """Returns a row for each strategy, set and number of labels with its mean accuracy."""
+    return [
+        result_row(
+            f"{cell['set']}, {cell['labels'] or 'all'} labels a class: {cell['strategy']}",
+            statistics.mean(cell["accuracies"]),
+            unit="accuracy",
+            rounds=len(cell["accuracies"]),
+        )
+        for cell in cells
+        if cell["accuracies"]
+    ]
 
 
 def main() -> None:
@@ -306,11 +321,11 @@ def main() -> None:
             with kept.open("a") as file:
                 file.write(json.dumps(done[-1]) + "\n")
             progress.advance(bar)
-    told = show(done)
+    cells = show(done)
     compared = against_hand_set(done)
     print(f"{sum(row['cpu'] for row in done) / 60:.0f} CPU-minutes, {len(done)} rows, {len(waiting)} not begun")
     if options.json:
-        options.json.write_text(json.dumps({"rows": compared, "table": told}, indent=1))
+        options.json.write_text(json.dumps(compared + scores_of(cells), indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

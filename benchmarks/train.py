@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shown import Row, shared_data, show
+from results import Row, shared_data, show
 from training_sides import (
     CASES,
     CORES,
