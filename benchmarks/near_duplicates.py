@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from graftline.data.duplicates.clusters import LIMIT, SMALL_LIMIT, clusters, default_limit, near_pairs
-from graftline.data.formats import choose
+from graftline.data.formats import select_format
 from graftline.data.formats.location import DataLocation
 from graftline.data.formats.raw import RawSample
 from graftline.data.images.decode import UnreadableError, pixels
@@ -97,7 +97,7 @@ def rows_of(hashes: list[bytes]) -> NDArray[np.uint8]:
 def measured(path: Path, shape: tuple[int, int, int], copies: int) -> dict[str, object]:
     limit = default_limit(*shape[1:])
     place = DataLocation(str(path), path)
-    with choose("auto", place).read(place) as raw, ThreadPoolExecutor() as pool:
+    with select_format("auto", place).open(place) as raw, ThreadPoolExecutor() as pool:
 
         def stored(sample: RawSample) -> NDArray[np.uint8] | None:
             try:

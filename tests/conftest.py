@@ -1,4 +1,4 @@
-"""What every room's tests share."""
+"""Fixtures shared by all tests."""
 
 import os
 import sys
@@ -10,29 +10,29 @@ import pytest
 from tests.builders import fake_bucket
 from tests.builders.fake_bucket import Bucket
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads else spin: 10x slower on shared cores
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # otherwise torch's threads spin, 10 times slower on shared cores
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real images and weights, where they are at hand."""
-    place = Path(os.environ.get("GRAFTLINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    if not place.is_dir():
+    """Folder of real images and weights; skips the test if it does not exist."""
+    folder = Path(os.environ.get("GRAFTLINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
         pytest.skip("skipped: no ../shared/data")
-    return place
+    return folder
 
 
 @pytest.fixture(autouse=True)
-def same_draws() -> None:
-    """A test draws the same weights and images every time; torch is not loaded for those that do without."""
+def seed_torch() -> None:
+    """Seeds torch, so that a test draws the same weights and images every time. Does not import torch."""
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
 
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    """A served bucket, asked again without delay."""
-    from graftline.storage.gcs import client  # takes a second, so only who asks for a bucket pays it
+    """Local server of a bucket, with retries that do not wait."""
+    from graftline.storage.gcs import client  # takes a second to import
 
     with fake_bucket.serving() as served:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.url)

@@ -182,7 +182,7 @@ def formats() -> None:
     from graftline.data.formats import FORMATS
 
     for name, known in FORMATS.items():
-        print(f"{name:<14} {known.what}")
+        print(f"{name:<14} {known.summary}")
 
 
 @app.command()

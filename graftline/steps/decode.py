@@ -4,7 +4,7 @@ from pathlib import Path
 
 from graftline.config.jobs import DecodeJob
 from graftline.data.dataset import DatasetManifest
-from graftline.data.formats.location import data_location
+from graftline.data.formats.location import locate_data
 from graftline.data.shards.decoding import decode_part
 from graftline.data.shards.part import PartManifest
 from graftline.data.shards.scratch import scratch
@@ -31,5 +31,5 @@ def decode(job: DecodeJob, *, out: Path, target: Path | None = None, travels: bo
         side = manifest.read(target, DatasetManifest).image_shape[1:] if target else None
         if side is None and (earlier := earlier_ledger(job.data.data.ledger, folder)):
             side = earlier.image_size
-        there = data_location(place, folder, job.data.data.columns, task=job.data.task)
+        there = locate_data(place, folder, job.data.data.columns, task=job.data.task)
         return decode_part(job, there, out=out, side=side, travels=travels)

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 
 from graftline.config import DEFAULT_TASK, Config, Data
 from graftline.config.jobs import Jobs, jobs_of
-from graftline.data.formats import FORMATS, check_name, choose
-from graftline.data.formats.digits import PLACES, VERSION
-from graftline.data.formats.location import BUILTIN, data_location
+from graftline.data.formats import check_format_name, may_reference_files, select_format
+from graftline.data.formats.digits import BUILTIN_URIS, PIXELS_VERSION
+from graftline.data.formats.location import BUILTIN, locate_data
 from graftline.data.splits.ledger_file import ledger_file
 from graftline.runtime import events
 from graftline.runtime.errors import RefusedError
@@ -19,7 +19,6 @@ from graftline.storage import access
 from graftline.storage.access import FileInfo
 
 _INITS = ("random", "DEFAULT")
-_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 
 
 def fingerprint(config: Config) -> Jobs:
@@ -36,7 +35,7 @@ def fingerprint(config: Config) -> Jobs:
     """
     tasks: list[Data] = [config.target, *config.source]
     for data in tasks:
-        check_name(data.format)
+        check_format_name(data.format)
     inits = [source.init for source in config.source if source.init not in _INITS]
     for init in inits:
         if not access.exists(init):
@@ -76,9 +75,9 @@ def of_data(data: Data, *, looks: bool = True, task: str = DEFAULT_TASK) -> str:
     """
     place = str(data.data)
     if place.startswith(BUILTIN):
-        if place not in PLACES:
-            raise RefusedError(f"{place}: not built in; there are {' and '.join(PLACES)}")
-        return digest_text(canonical_json([place, VERSION]))
+        if place not in BUILTIN_URIS:
+            raise RefusedError(f"{place}: unknown built-in dataset; use {' or '.join(BUILTIN_URIS)}")
+        return digest_text(canonical_json([place, PIXELS_VERSION]))
     entries = access.listing(place)
     if not entries:
         raise RefusedError(f"{place}: an empty folder")
@@ -90,14 +89,12 @@ def of_data(data: Data, *, looks: bool = True, task: str = DEFAULT_TASK) -> str:
 def _named(data: Data, entries: list[FileInfo], task: str) -> list[FileInfo]:
     """What rows of a table name outside of the place itself."""
     place = str(data.data)
-    if data.format == "auto" and not any(entry.name.lower().endswith(_TABLES) for entry in entries):
-        return []
-    if data.format != "auto" and FORMATS[data.format].names is None:
+    if not may_reference_files(data.format, (entry.name for entry in entries)):
         return []
     with TemporaryDirectory() as scratch:
-        here = data_location(place, Path(scratch), data.columns, entries, task)
-        known = choose(data.format, here)
-        names = known.names(here) if known.names else []
+        here = locate_data(place, Path(scratch), data.columns, entries, task)
+        known = select_format(data.format, here)
+        names = known.list_external_files(here) if known.list_external_files else []
     inside = {str(here.path / entry.name) for entry in entries} if here.is_folder else set()
     found = _files([name for name in names if not access.is_remote(name) and name not in inside])
     found += access.listing_of([name for name in names if access.is_remote(name)])

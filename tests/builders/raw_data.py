@@ -1,4 +1,4 @@
-"""Small raw data of every format, written by the formats' own tools."""
+"""Small raw data: image folders, archives, MNIST and CIFAR-10 files, written by standard tools."""
 
 import gzip
 import io
@@ -10,10 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from graftline.data.formats.location import DataLocation, data_location
-
-PLAIN = [f"{label}/{number}.png" for label in ("ants", "bees") for number in range(4)]
-SPLIT = [
+CLASS_FILES = [f"{label}/{number}.png" for label in ("ants", "bees") for number in range(4)]
+SPLIT_FILES = [
     f"{split}/{label}/{number}.png"
     for split in ("train", "val", "test")
     for label in ("ants", "bees")
@@ -21,43 +19,43 @@ SPLIT = [
 ]
 
 
-def at(path: Path) -> DataLocation:
-    """A local path as formats are told of it, whether it is there or not."""
-    return (
-        data_location(str(path), None)
-        if path.exists() or str(path).startswith("builtin:")
-        else DataLocation(str(path), path)
-    )
+def make_png(seed: int, size: tuple[int, int] = (12, 10), kind: str = "PNG") -> bytes:
+    """Returns an encoded RGB image of random pixels.
 
-
-def png(seed: int, size: tuple[int, int] = (12, 10), kind: str = "PNG") -> bytes:
+    Args:
+        seed: Seed of the pixels.
+        size: Width and height.
+        kind: Pillow's name of the file format.
+    """
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind)
     return file.getvalue()
 
 
-def pictures(names: list[str]) -> dict[str, bytes]:
-    """Name to a picture of its own."""
-    return {name: png(number) for number, name in enumerate(names)}
+def make_images(names: list[str]) -> dict[str, bytes]:
+    """Returns a different image for each name."""
+    return {name: make_png(number) for number, name in enumerate(names)}
 
 
-def folder_of(path: Path, files: dict[str, bytes]) -> Path:
+def write_folder(path: Path, files: dict[str, bytes]) -> Path:
+    """Writes files by relative name and returns the folder."""
     for name, content in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(content)
     return path
 
 
-def zip_of(path: Path, files: dict[str, bytes]) -> Path:
+def write_zip(path: Path, files: dict[str, bytes]) -> Path:
+    """Writes a compressed zip."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
         for name, content in files.items():
             opened.writestr(name, content)
     return path
 
 
-def tar_of(path: Path, files: dict[str, bytes], extra: tuple[tarfile.TarInfo, ...] = ()) -> Path:
-    """A tar, compressed where its name ends in gz; `extra` members have no content."""
+def write_tar(path: Path, files: dict[str, bytes], extra: tuple[tarfile.TarInfo, ...] = ()) -> Path:
+    """Writes a tar, compressed if its name ends in gz. The `extra` members have no content."""
     with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w") as opened:
         for name, content in files.items():
             info = tarfile.TarInfo(name)
@@ -68,21 +66,23 @@ def tar_of(path: Path, files: dict[str, bytes], extra: tuple[tarfile.TarInfo, ..
     return path
 
 
-def idx(array: np.ndarray) -> bytes:
+def encode_idx(array: np.ndarray) -> bytes:
+    """Returns a uint8 array as an IDX file."""
     return bytes([0, 0, 8, array.ndim]) + b"".join(side.to_bytes(4, "big") for side in array.shape) + array.tobytes()
 
 
-def mnist(count: int = 20, packed: bool = True) -> dict[str, bytes]:
-    """Train and t10k, images and labels."""
+def make_mnist(count: int = 20, packed: bool = True) -> dict[str, bytes]:
+    """Returns the four files of MNIST with `count` images of 7x6 pixels per split, gzipped if `packed`."""
     generator = np.random.default_rng(0)
     files = {}
     for prefix in ("train", "t10k"):
-        files[f"{prefix}-images-idx3-ubyte"] = idx(generator.integers(0, 256, (count, 7, 6), dtype=np.uint8))
-        files[f"{prefix}-labels-idx1-ubyte"] = idx((np.arange(count) % 10).astype(np.uint8))
+        files[f"{prefix}-images-idx3-ubyte"] = encode_idx(generator.integers(0, 256, (count, 7, 6), dtype=np.uint8))
+        files[f"{prefix}-labels-idx1-ubyte"] = encode_idx((np.arange(count) % 10).astype(np.uint8))
     return {name + ".gz": gzip.compress(content) for name, content in files.items()} if packed else files
 
 
-def cifar_python(count: int = 20, protocol: int = 2) -> dict[str, bytes]:
+def make_cifar10_pickles(count: int = 20, protocol: int = 2) -> dict[str, bytes]:
+    """Returns the Python version of CIFAR-10 with two training batches of `count` images and one test batch."""
     generator = np.random.default_rng(0)
     batches = "data_batch_1", "data_batch_2", "test_batch"
     files = {
@@ -103,7 +103,8 @@ def cifar_python(count: int = 20, protocol: int = 2) -> dict[str, bytes]:
     return files
 
 
-def cifar_binary(count: int = 20) -> dict[str, bytes]:
+def make_cifar10_binary(count: int = 20) -> dict[str, bytes]:
+    """Returns the binary version of CIFAR-10 with one training batch of `count` images and a test batch of 10."""
     records = np.random.default_rng(0).integers(0, 256, (count, 3073), dtype=np.uint8)
     records[:, 0] = np.arange(count) % 10
     names = "\n".join(f"thing{index}" for index in range(10)).encode()

@@ -1,4 +1,4 @@
-"""Small raw data of the formats that came later: WebDataset shards, COCO, CIFAR-100."""
+"""Small raw data: WebDataset shards, COCO annotations and CIFAR-100 files."""
 
 import io
 import json
@@ -9,35 +9,44 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.builders.raw_data import folder_of, png, tar_of
+from tests.builders.raw_data import make_png, write_folder, write_tar
 
 
-def jpg(seed: int) -> bytes:
+def make_jpg(seed: int) -> bytes:
+    """Returns a JPEG of 12x10 random pixels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (10, 12, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG")
     return file.getvalue()
 
 
-def wds(count: int = 6, start: int = 0, classes: int = 2) -> dict[str, bytes]:
-    """Members of a shard: image and class number, side by side."""
+def make_shard_members(count: int = 6, start: int = 0, classes: int = 2) -> dict[str, bytes]:
+    """Returns the members of a shard: an image and a class number per key."""
     members = {}
     for number in range(start, start + count):
         members[f"{number:04}.cls"] = str(number % classes).encode()
-        members[f"{number:04}.jpg"] = jpg(number)
+        members[f"{number:04}.jpg"] = make_jpg(number)
     return members
 
 
-def shards(folder: Path, suffix: str = ".tar") -> Path:
-    """Two shards for training, one for test."""
+def write_shards(folder: Path, suffix: str = ".tar") -> Path:
+    """Writes two training shards and one test shard and returns the folder."""
     for name, start in (("train-000000", 0), ("train-000001", 6), ("test-000000", 12)):
         folder.mkdir(parents=True, exist_ok=True)
-        tar_of(folder / (name + suffix), wds(start=start))
+        write_tar(folder / (name + suffix), make_shard_members(start=start))
     return folder
 
 
-def coco(labels: dict[str, list[int]], names: tuple[str, ...] = ("cat", "dog", "owl"), **change: Any) -> bytes:
-    """A COCO JSON: file name to the categories of its annotations, which count from 1."""
+def make_coco_json(
+    labels: dict[str, list[int]], names: tuple[str, ...] = ("cat", "dog", "owl"), **change: Any
+) -> bytes:
+    """Returns a COCO JSON.
+
+    Args:
+        labels: Category ids of the annotations, counted from 1, by image file name.
+        names: Category names.
+        **change: Top-level values to replace.
+    """
     annotations = [(image, category) for image, categories in enumerate(labels.values()) for category in categories]
     value = {
         "info": {"year": 2026},
@@ -62,17 +71,18 @@ def coco(labels: dict[str, list[int]], names: tuple[str, ...] = ("cat", "dog", "
     return json.dumps({**value, **change}).encode()
 
 
-def coco_folder(folder: Path) -> Path:
-    """As COCO itself lies on disk: two JSONs, a folder of images for each."""
+def write_coco_folder(folder: Path) -> Path:
+    """Writes the layout of COCO itself: two JSON files in `annotations`, each with a folder of images."""
     files = {}
     for split, start in (("train2017", 0), ("val2017", 8)):
         images = {f"{number:012}.png": [1 + number % 2] for number in range(start, start + 8)}
-        files.update({f"{split}/{name}": png(start + number) for number, name in enumerate(images)})
-        files[f"annotations/instances_{split}.json"] = coco(images)
-    return folder_of(folder, files)
+        files.update({f"{split}/{name}": make_png(start + number) for number, name in enumerate(images)})
+        files[f"annotations/instances_{split}.json"] = make_coco_json(images)
+    return write_folder(folder, files)
 
 
-def cifar100_python(count: int = 20, protocol: int = 2) -> dict[str, bytes]:
+def make_cifar100_pickles(count: int = 20, protocol: int = 2) -> dict[str, bytes]:
+    """Returns the Python version of CIFAR-100 with `count` images per split."""
     generator = np.random.default_rng(0)
     fine = [number * 7 % 100 for number in range(count)]
     files = {
@@ -99,7 +109,8 @@ def cifar100_python(count: int = 20, protocol: int = 2) -> dict[str, bytes]:
     return files
 
 
-def cifar100_binary(count: int = 20) -> dict[str, bytes]:
+def make_cifar100_binary(count: int = 20) -> dict[str, bytes]:
+    """Returns the binary version of CIFAR-100 with `count` training images and 10 test images."""
     records = np.random.default_rng(0).integers(0, 256, (count, 3074), dtype=np.uint8)
     records[:, 1] = np.arange(count) * 7 % 100
     records[:, 0] = records[:, 1] % 20

@@ -1,4 +1,4 @@
-"""Decoded samples without pixels."""
+"""Items to split: samples with hashes but without pixels."""
 
 import hashlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""Small tables of images, written by the tools that people write them with."""
+"""Small tables of images as CSV, JSON Lines and Parquet, written by standard tools."""
 
 import csv
 import io
@@ -7,55 +7,37 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from graftline.config import Columns
-from graftline.data.formats.location import DataLocation
-from graftline.data.formats.raw import RawDataset, RawSample
-from tests.builders.raw_data import PLAIN, folder_of, pictures
+from tests.builders.raw_data import CLASS_FILES, make_images, write_folder
 
-ROWS = [(name, name.split("/")[0]) for name in PLAIN]
+CLASS_ROWS = [(name, name.split("/")[0]) for name in CLASS_FILES]
 
 
-def placed(path: Path, /, **columns: str) -> DataLocation:
-    """A local path, with columns that the config names."""
-    return DataLocation(str(path), path, None, Columns(**columns))
-
-
-def content(sample: RawSample) -> bytes:
-    return sample.load().read()  # type: ignore[union-attr]
-
-
-def facts(raw: RawDataset) -> list[tuple[str, str]]:
-    return [(sample.key, sample.label) for sample in raw.samples]
-
-
-def faults(raw: RawDataset) -> dict[str, str]:
-    return {fault.file: fault.why for fault in raw.faults}
-
-
-def csv_of(rows: Iterable[Sequence[object]], header: Sequence[str] = ("path", "label"), **how: Any) -> str:
+def format_csv(rows: Iterable[Sequence[object]], header: Sequence[str] = ("path", "label"), **options: Any) -> str:
+    """Returns a CSV table; `options` are those of `csv.writer`."""
     text = io.StringIO()
-    writer = csv.writer(text, **how)
+    writer = csv.writer(text, **options)
     writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue()
 
 
-def jsonl_of(rows: Iterable[dict[str, object]]) -> str:
+def format_jsonl(rows: Iterable[dict[str, object]]) -> str:
+    """Returns one JSON object per line."""
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def table_in(folder: Path, text: str | bytes, name: str = "labels.csv", images: Sequence[str] = PLAIN) -> Path:
-    """A table in the folder of its images; the table's path."""
-    folder_of(folder, pictures(list(images)))
+def write_table(folder: Path, text: str | bytes, name: str = "labels.csv", images: Sequence[str] = CLASS_FILES) -> Path:
+    """Writes a table next to its images and returns the path of the table."""
+    write_folder(folder, make_images(list(images)))
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
     return folder / name
 
 
-def parquet_of(
+def write_parquet(
     path: Path, columns: dict[str, Any], classes: dict[str, list[str]] | None = None, group: int = 100
 ) -> Path:
-    """A Parquet file of pyarrow arrays or lists, with ClassLabel names where given, as `datasets` writes them."""
+    """Writes pyarrow arrays or lists as Parquet, with the ClassLabel names of `classes` as `datasets` writes them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -68,8 +50,8 @@ def parquet_of(
     return path
 
 
-def embedded(images: Iterable[tuple[bytes | None, str | None]]) -> Any:
-    """An array of images as `datasets` embeds them."""
+def embed_images(images: Iterable[tuple[bytes | None, str | None]]) -> Any:
+    """Returns an array of bytes and paths as `datasets` embeds images."""
     import pyarrow as pa
 
     return pa.array(
@@ -78,12 +60,14 @@ def embedded(images: Iterable[tuple[bytes | None, str | None]]) -> Any:
     )
 
 
-def hugging_face(path: Path, images: dict[str, bytes], names: Sequence[str] = ("ants", "bees"), group: int = 3) -> Path:
-    """Images by `CLASS/FILE`, embedded, their classes by index."""
+def write_hugging_face(
+    path: Path, images: dict[str, bytes], names: Sequence[str] = ("ants", "bees"), group: int = 3
+) -> Path:
+    """Writes images named `CLASS/FILE` as `datasets` does: embedded, with class indices as labels."""
     labels = [list(names).index(name.split("/")[-2]) for name in images]
-    return parquet_of(
+    return write_parquet(
         path,
-        {"image": embedded((content, name.split("/")[-1]) for name, content in images.items()), "label": labels},
+        {"image": embed_images((content, name.split("/")[-1]) for name, content in images.items()), "label": labels},
         {"label": list(names)},
         group,
     )

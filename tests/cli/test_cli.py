@@ -89,7 +89,7 @@ def test_a_refused_config_writes_run_json_and_keeps_earlier_files(
 
 
 def test_formats_and_backbones_are_listed() -> None:
-    assert [line.split()[0] for line in cli("formats").splitlines()][-1] == "unlabelled"
+    assert [line.split()[0] for line in cli("formats").splitlines()][-1] == "unlabeled"
     assert {"cnn", "vgg16", "mobilenet_v2"} <= set(cli("backbones").split())
 
 

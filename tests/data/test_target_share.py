@@ -17,7 +17,7 @@ from graftline.runtime import manifest
 from graftline.runtime.errors import RefusedError
 from graftline.steps.merge_sources import merge_sources
 from graftline.steps.preprocess import preprocess
-from tests.builders.raw_data import folder_of, pictures
+from tests.builders.raw_data import make_images, write_folder
 
 
 def jobs(place: Path, share: float = 0.3, **more: Any) -> Jobs:
@@ -26,9 +26,9 @@ def jobs(place: Path, share: float = 0.3, **more: Any) -> Jobs:
 
 
 def pets(folder: Path, ants: int = 40, bees: int = 20) -> Path:
-    return folder_of(
+    return write_folder(
         folder,
-        pictures(
+        make_images(
             [f"{label}/{number}.png" for label, count in (("ants", ants), ("bees", bees)) for number in range(count)]
         ),
     )

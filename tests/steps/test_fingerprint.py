@@ -7,8 +7,8 @@ import pytest
 from graftline.config import Config, Data
 from graftline.runtime.errors import RefusedError
 from graftline.steps.fingerprint import fingerprint, of_data, of_place
-from tests.builders.raw_data import PLAIN, folder_of, pictures
-from tests.builders.tables import csv_of
+from tests.builders.raw_data import CLASS_FILES, make_images, write_folder
+from tests.builders.tables import format_csv
 
 
 def config(place: Path | str, **source: Any) -> Config:
@@ -16,7 +16,7 @@ def config(place: Path | str, **source: Any) -> Config:
 
 
 def test_each_job_carries_the_fingerprint_of_its_data(tmp_path: Path) -> None:
-    place = folder_of(tmp_path / "pets", pictures(PLAIN))
+    place = write_folder(tmp_path / "pets", make_images(CLASS_FILES))
     jobs = fingerprint(config(place, data="builtin:digits/clean"))
     assert jobs.target.fingerprint == of_place(str(place))
     assert jobs.sources[0].preprocess.fingerprint == of_place("builtin:digits/clean")
@@ -34,13 +34,13 @@ def test_weights_in_a_file_have_a_fingerprint_too(tmp_path: Path) -> None:
 
 
 def test_content_and_names_count_time_and_place_do_not(tmp_path: Path) -> None:
-    files = pictures(PLAIN)
-    one, other = folder_of(tmp_path / "one", files), folder_of(tmp_path / "other", files)
-    os.utime(other / PLAIN[0], (0, 0))
+    files = make_images(CLASS_FILES)
+    one, other = write_folder(tmp_path / "one", files), write_folder(tmp_path / "other", files)
+    os.utime(other / CLASS_FILES[0], (0, 0))
     assert of_place(str(one)) == of_place(str(other)) == of_place(one.as_uri())
-    (other / PLAIN[0]).write_bytes(files[PLAIN[0]][:-1] + b"x")
+    (other / CLASS_FILES[0]).write_bytes(files[CLASS_FILES[0]][:-1] + b"x")
     changed = of_place(str(other))
-    (other / PLAIN[0]).rename(other / "ants" / "new.png")
+    (other / CLASS_FILES[0]).rename(other / "ants" / "new.png")
     assert len({of_place(str(one)), changed, of_place(str(other))}) == 3
 
 
@@ -49,10 +49,10 @@ def test_content_and_names_count_time_and_place_do_not(tmp_path: Path) -> None:
     [
         ({"target": {"data": "/no/such/place"}}, "/no/such/place: there is no such file or folder"),
         ({"source": {"data": "/no/such/source"}}, "/no/such/source: there is no such file or folder"),
-        ({"target": {"data": "builtin:digits/dirty"}}, "builtin:digits/dirty: not built in; there are"),
+        ({"target": {"data": "builtin:digits/dirty"}}, "builtin:digits/dirty: unknown built-in dataset; use"),
         (
             {"target": {"data": "builtin:digits/clean", "format": "jpegs"}},
-            "format: 'jpegs' is not known; there are auto",
+            "format: unknown format 'jpegs'; use one of auto",
         ),
         ({"source": {"init": "/no/net.pth"}}, "source.init: '/no/net.pth' is neither random nor DEFAULT nor a file"),
         ({"source": {"init": "imagenet"}}, "source.init: 'imagenet' is neither random nor DEFAULT"),
@@ -72,8 +72,10 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 def _table(folder: Path) -> Path:
     names = [f"{label}/{number}.png" for label in ("ants", "bees") for number in range(3)]
-    folder_of(folder / "images", pictures(names))
-    return folder_of(folder / "images", {"labels.csv": csv_of([(n, n[:4]) for n in names]).encode()}) / "labels.csv"
+    write_folder(folder / "images", make_images(names))
+    return (
+        write_folder(folder / "images", {"labels.csv": format_csv([(n, n[:4]) for n in names]).encode()}) / "labels.csv"
+    )
 
 
 def test_a_tables_fingerprint_covers_the_files_that_its_rows_name(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ from graftline.steps.decode import decode
 from graftline.steps.merge import merge
 from graftline.steps.merge_sources import merge_sources
 from graftline.steps.preprocess import preprocess
-from tests.builders.raw_data import folder_of, pictures
+from tests.builders.raw_data import make_images, write_folder
 
 SHARDS = 2
 
 
 def pets(folder: Path, count: int = 12) -> Path:
-    return folder_of(
-        folder, pictures([f"{label}/{number}.png" for label in ("ants", "bees") for number in range(count)])
+    return write_folder(
+        folder, make_images([f"{label}/{number}.png" for label in ("ants", "bees") for number in range(count)])
     )
 
 
@@ -80,7 +80,7 @@ def test_shards_of_another_size_than_the_targets_are_refused(tmp_path: Path) -> 
 def test_what_an_earlier_try_left_is_gone(tmp_path: Path) -> None:
     asked = jobs(tmp_path, [{"init": "random"}])
     merge(asked.target, decoded(asked, tmp_path / "parts"), out=tmp_path / "merged")
-    folder_of(tmp_path / "sources", {"other/manifest.json": b"{}", "random/half.npy": b"x"})
+    write_folder(tmp_path / "sources", {"other/manifest.json": b"{}", "random/half.npy": b"x"})
     merge_sources(asked.sources, [], target=tmp_path / "merged", out=tmp_path / "sources")
     assert [path.name for path in (tmp_path / "sources").iterdir()] == ["random"]
     assert "half.npy" not in manifest.read(tmp_path / "sources/random", DatasetManifest).files

@@ -18,7 +18,7 @@ from graftline.data.splits import ledger
 from graftline.runtime import manifest
 from graftline.runtime.errors import RefusedError
 from graftline.steps.preprocess import preprocess
-from tests.builders.raw_data import SPLIT, folder_of, mnist, pictures, png, tar_of, zip_of
+from tests.builders.raw_data import SPLIT_FILES, make_images, make_mnist, make_png, write_folder, write_tar, write_zip
 
 
 def job(place: Path | str | None, image_size: int | None = None, seed: int = 0, **data: Any) -> PreprocessJob:
@@ -27,11 +27,11 @@ def job(place: Path | str | None, image_size: int | None = None, seed: int = 0, 
 
 
 def many(count: int = 20) -> dict[str, bytes]:
-    return pictures([f"{label}/{number}.png" for label in ("ants", "bees") for number in range(count)])
+    return make_images([f"{label}/{number}.png" for label in ("ants", "bees") for number in range(count)])
 
 
 def test_writes_a_whole_artifact(tmp_path: Path) -> None:
-    place = folder_of(tmp_path / "pets", many())
+    place = write_folder(tmp_path / "pets", many())
     told = preprocess(job(place), out=tmp_path / "out")
     found = dataset.read(tmp_path / "out")
     assert manifest.read(tmp_path / "out", DatasetManifest, verify=True) == told == found.manifest
@@ -59,7 +59,7 @@ def test_writes_a_whole_artifact(tmp_path: Path) -> None:
 
 
 def test_mean_and_deviation_are_those_of_the_training_split(tmp_path: Path) -> None:
-    told = preprocess(job(folder_of(tmp_path / "pets", many())), out=tmp_path / "out")
+    told = preprocess(job(write_folder(tmp_path / "pets", many())), out=tmp_path / "out")
     images = dataset.read(tmp_path / "out").train.images / 255
     assert told.mean == pytest.approx(images.mean(axis=(0, 2, 3)).tolist())
     assert told.std == pytest.approx(images.std(axis=(0, 2, 3)).tolist())
@@ -71,12 +71,12 @@ def test_equal_data_make_an_equal_artifact_whatever_the_files_are_called(tmp_pat
         f"{name.split('/')[0]}/z{99 - int(name.split('/')[1].split('.')[0])}.dat": content
         for name, content in reversed(files.items())
     }
-    one = preprocess(job(folder_of(tmp_path / "pets", files)), out=tmp_path / "one")
+    one = preprocess(job(write_folder(tmp_path / "pets", files)), out=tmp_path / "one")
     for number, place in enumerate(
         (
-            zip_of(tmp_path / "a.zip", renamed),
-            tar_of(tmp_path / "b.tar.gz", renamed),
-            folder_of(tmp_path / "c", renamed),
+            write_zip(tmp_path / "a.zip", renamed),
+            write_tar(tmp_path / "b.tar.gz", renamed),
+            write_folder(tmp_path / "c", renamed),
         )
     ):
         other = preprocess(job(place), out=tmp_path / f"other{number}")
@@ -88,7 +88,7 @@ def test_equal_data_make_an_equal_artifact_whatever_the_files_are_called(tmp_pat
 
 
 def test_one_changed_pixel_or_label_changes_the_digest(tmp_path: Path) -> None:
-    place = folder_of(tmp_path / "pets", many())
+    place = write_folder(tmp_path / "pets", many())
     one = preprocess(job(place), out=tmp_path / "one")
     image = np.asarray(Image.open(place / "ants/0.png")).copy()
     image[0, 0, 0] ^= 1
@@ -113,8 +113,8 @@ def test_one_changed_pixel_or_label_changes_the_digest(tmp_path: Path) -> None:
 def test_image_sizes(
     tmp_path: Path, sizes: list[tuple[int, int]], asked: int | None, stored: tuple[int, int, int]
 ) -> None:
-    files = {f"{'ab'[number // 6]}/{number}.png": png(number, sizes[number % len(sizes)]) for number in range(12)}
-    assert preprocess(job(folder_of(tmp_path / "p", files), asked), out=tmp_path / "out").image_shape == stored
+    files = {f"{'ab'[number // 6]}/{number}.png": make_png(number, sizes[number % len(sizes)]) for number in range(12)}
+    assert preprocess(job(write_folder(tmp_path / "p", files), asked), out=tmp_path / "out").image_shape == stored
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ def test_channels_are_one_where_all_are_grey(tmp_path: Path, modes: list[str], c
 
 def dirty(tmp_path: Path, good: int) -> Path:
     files = many(good)
-    photo = png(99, (200, 200), "JPEG")
+    photo = make_png(99, (200, 200), "JPEG")
     files |= {
         "ants/half.jpg": photo[: len(photo) // 2],
         "ants/page.jpg": b"<!DOCTYPE html><p>Not found",
         "bees/nothing.png": b"",
     }
-    return folder_of(tmp_path / "pets", files)
+    return write_folder(tmp_path / "pets", files)
 
 
 def test_unreadable_files_are_counted_listed_and_dropped(tmp_path: Path) -> None:
@@ -165,43 +165,45 @@ def test_too_many_unreadable_files_are_refused_by_count_and_reason(tmp_path: Pat
 
 def test_names_that_are_no_utf8_are_told_and_no_crash(tmp_path: Path) -> None:
     files = many(40) | {os.fsdecode(b"ants/caf\xe9.png"): b"x"}
-    told = preprocess(job(folder_of(tmp_path / "p", files)), out=tmp_path / "out")
+    told = preprocess(job(write_folder(tmp_path / "p", files)), out=tmp_path / "out")
     assert told.dropped[0].file == r"ants/caf\udce9.png"
-    files |= {os.fsdecode(b"caf\xe9/%d.png" % number): png(number) for number in (1, 2)}
-    place = folder_of(tmp_path / "q", files)
-    with pytest.raises(RefusedError, match=r"the class names \['caf\\udce9'\] are not UTF-8; rename them"):
+    files |= {os.fsdecode(b"caf\xe9/%d.png" % number): make_png(number) for number in (1, 2)}
+    place = write_folder(tmp_path / "q", files)
+    with pytest.raises(RefusedError, match=r"the class names \['caf\\udce9'\] are not valid UTF-8; rename them"):
         preprocess(job(place), out=tmp_path / "out")
 
 
 def test_a_class_without_a_readable_image_is_refused(tmp_path: Path) -> None:
     files = {**many(), "wasps/1.png": b"x", "wasps/2.png": b"x"}
     with pytest.raises(RefusedError, match="no image of class 'wasps' is left"):
-        preprocess(job(folder_of(tmp_path / "p", files)), out=tmp_path / "out")
+        preprocess(job(write_folder(tmp_path / "p", files)), out=tmp_path / "out")
 
 
 def test_refusals_leave_no_artifact_behind(tmp_path: Path) -> None:
-    preprocess(job(folder_of(tmp_path / "p", many())), out=tmp_path / "out")
+    preprocess(job(write_folder(tmp_path / "p", many())), out=tmp_path / "out")
     with pytest.raises(RefusedError, match="there is no such file or folder"):
         preprocess(job(tmp_path / "missing"), out=tmp_path / "out")
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
 def test_a_disk_too_small_is_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = folder_of(tmp_path / "p", many())
+    place = write_folder(tmp_path / "p", many())
     monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
     with pytest.raises(RefusedError, match="preprocessing takes 28,800 bytes of disk, 1,000 are free; make room"):
         preprocess(job(place), out=tmp_path / "out")
 
 
 def test_given_splits_of_mnists_files(tmp_path: Path) -> None:
-    told = preprocess(job(folder_of(tmp_path / "m", mnist(30)), val_fraction=0.2, min_side=6), out=tmp_path / "out")
+    told = preprocess(
+        job(write_folder(tmp_path / "m", make_mnist(30)), val_fraction=0.2, min_side=6), out=tmp_path / "out"
+    )
     assert told.sizes == {"train": 20, "val": 10, "test": 30}
     assert told.image_shape == (1, 7, 6)
     assert "given: train, test" in told.notes
 
 
 def test_a_source_is_stored_at_the_targets_size_and_draws_no_test_split(tmp_path: Path) -> None:
-    preprocess(job(folder_of(tmp_path / "target", many())), out=tmp_path / "t")
+    preprocess(job(write_folder(tmp_path / "target", many())), out=tmp_path / "t")
     told = preprocess(job("builtin:digits/clean"), out=tmp_path / "s", target=tmp_path / "t")
     assert told.image_shape == (1, 10, 12)
     assert told.sizes["test"] == 0
@@ -232,7 +234,7 @@ def test_source_images_in_the_targets_test_split_leave(tmp_path: Path, target_mo
 
 
 def test_a_source_without_data_gets_an_empty_dataset_of_the_targets_shape(tmp_path: Path) -> None:
-    preprocess(job(folder_of(tmp_path / "target", many())), out=tmp_path / "t")
+    preprocess(job(write_folder(tmp_path / "target", many())), out=tmp_path / "t")
     told = preprocess(job(None), out=tmp_path / "s", target=tmp_path / "t")
     found = dataset.read(tmp_path / "s")
     assert told.empty
@@ -243,9 +245,9 @@ def test_a_source_without_data_gets_an_empty_dataset_of_the_targets_shape(tmp_pa
 
 
 def test_a_previous_ledger_goes_on(tmp_path: Path) -> None:
-    place = folder_of(tmp_path / "pets", many(20))
+    place = write_folder(tmp_path / "pets", many(20))
     preprocess(job(place), out=tmp_path / "one")
-    folder_of(place, {f"ants/new{number}.png": png(1000 + number) for number in range(20)})
+    write_folder(place, {f"ants/new{number}.png": make_png(1000 + number) for number in range(20)})
     told = preprocess(job(place, ledger=str(tmp_path / "one")), out=tmp_path / "two")
     before, after = (json.loads((tmp_path / name / "ledger.json").read_text())["entries"] for name in ("one", "two"))
     assert before.items() <= after.items()
@@ -253,15 +255,17 @@ def test_a_previous_ledger_goes_on(tmp_path: Path) -> None:
 
 
 def test_few_labels_are_drawn_by_seed_not_by_file_order(tmp_path: Path) -> None:
-    told = preprocess(job(folder_of(tmp_path / "p", pictures(SPLIT)), train_per_class=2), out=tmp_path / "out")
+    told = preprocess(
+        job(write_folder(tmp_path / "p", make_images(SPLIT_FILES)), train_per_class=2), out=tmp_path / "out"
+    )
     assert told.sizes == {"train": 4, "val": 6, "test": 6}
     assert "train: at most 2 a class, drawn by seed 0" in told.notes
 
 
 def test_a_try_that_was_killed_is_cleaned_up(tmp_path: Path) -> None:
-    out = folder_of(tmp_path / "out", {"images-00003.jpeg": b"x", "images.npy": b"half"})
-    folder_of(tmp_path / ".out.part", {"pixels": b"half"})
-    told = preprocess(job(folder_of(tmp_path / "p", many())), out=out)
+    out = write_folder(tmp_path / "out", {"images-00003.jpeg": b"x", "images.npy": b"half"})
+    write_folder(tmp_path / ".out.part", {"pixels": b"half"})
+    told = preprocess(job(write_folder(tmp_path / "p", many())), out=out)
     assert sorted(told.files) == ["images.npy", "labels.npy", "ledger.json", "page.html", "samples.jsonl"]
     assert list(tmp_path.glob(".*")) == []
 
@@ -271,7 +275,7 @@ def test_rotation_and_transparency_reach_the_artifact(tmp_path: Path) -> None:
     clear = io.BytesIO()
     Image.new("RGBA", (12, 10), (0, 0, 0, 0)).save(clear, "PNG")
     files["ants/clear.png"] = clear.getvalue()
-    preprocess(job(folder_of(tmp_path / "p", files)), out=tmp_path / "out")
+    preprocess(job(write_folder(tmp_path / "p", files)), out=tmp_path / "out")
     at = [sample.key for sample in dataset.read_samples(tmp_path / "out")].index("ants/clear.png")
     assert (np.load(tmp_path / "out" / "images.npy")[at] == 255).all()
 

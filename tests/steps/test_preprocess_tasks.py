@@ -16,16 +16,16 @@ from graftline.data.labels.text import numbers_of
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import digest_text
 from graftline.steps.preprocess import preprocess
-from tests.builders.raw_data import folder_of, pictures
-from tests.builders.tables import csv_of
+from tests.builders.raw_data import make_images, write_folder
+from tests.builders.tables import format_csv
 
 NAMES = [f"{number:03}.png" for number in range(60)]
 
 
 def data(folder: Path, rows: Sequence[Sequence[object]], *header: str) -> Path:
-    folder_of(folder, pictures(NAMES))
+    write_folder(folder, make_images(NAMES))
     (folder / "labels.csv").write_text(
-        csv_of([(name, *row) for name, row in zip(NAMES, rows, strict=True)], ("path", *header))
+        format_csv([(name, *row) for name, row in zip(NAMES, rows, strict=True)], ("path", *header))
     )
     return folder
 
@@ -90,7 +90,7 @@ def test_a_number_far_from_all_others_is_named(tmp_path: Path) -> None:
     values = [(float(number % 7),) for number in range(60)]
     place = data(tmp_path / "in", values, "label")
     (place / "labels.csv").write_text(
-        csv_of(
+        format_csv(
             [(name, -9999 if row == 10 else row % 7, "train" if row % 5 else "test") for row, name in enumerate(NAMES)],
             ("path", "label", "split"),
         )
@@ -109,7 +109,7 @@ def test_a_number_far_from_all_others_is_named(tmp_path: Path) -> None:
 def test_numbers_that_teach_nothing(tmp_path: Path, values: list[float], why: str) -> None:
     place = data(tmp_path / "in", [(value,) for value in values], "label")
     (place / "labels.csv").write_text(
-        csv_of(
+        format_csv(
             [(name, value, "test" if value == 4 else "train") for name, value in zip(NAMES, values, strict=True)],
             ("path", "label", "split"),
         )

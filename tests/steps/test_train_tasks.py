@@ -18,7 +18,7 @@ from graftline.steps.preprocess import preprocess
 from graftline.steps.pretrain import pretrain
 from graftline.training.batches.samples import Samples
 from graftline.training.validation import outputs, score
-from tests.builders.tables import csv_of
+from tests.builders.tables import format_csv
 
 SIDE = 16
 TRAINING = Training(
@@ -48,7 +48,7 @@ def numbers(folder: Path, count: int, seed: int) -> Data:
         image[:, place : place + 3] = light
         Image.fromarray(image).save(folder / f"{number}.png")
         rows.append((f"{number}.png", 1000 + place / 10, -light))
-    (folder / "labels.csv").write_text(csv_of(rows, ("path", "x", "light")))
+    (folder / "labels.csv").write_text(format_csv(rows, ("path", "x", "light")))
     return Data(data=str(folder), columns=Columns(labels=["x", "light"]), near_duplicates=False)
 
 
@@ -67,7 +67,7 @@ def labels(folder: Path, count: int, seed: int) -> Data:
             image[place : place + 3] = 200
         Image.fromarray(image).save(folder / f"{number}.png")
         rows.append((f"{number}.png", str(held).replace("'", '"')))
-    (folder / "labels.csv").write_text(csv_of(rows, ("path", "label")))
+    (folder / "labels.csv").write_text(format_csv(rows, ("path", "label")))
     return Data(data=str(folder), near_duplicates=False)
 
 

@@ -6,13 +6,13 @@ import pytest
 from graftline.runtime.errors import RefusedError
 from graftline.storage import access
 from graftline.storage.access import FileInfo
-from tests.builders.raw_data import folder_of
+from tests.builders.raw_data import write_folder
 
 FILES = {"b/2.txt": b"two", "a.txt": b"123456789", "b/empty": b""}
 
 
 def test_lists_a_folder_with_sizes_and_checksums(tmp_path: Path) -> None:
-    place = folder_of(tmp_path / "data", FILES)
+    place = write_folder(tmp_path / "data", FILES)
     found = access.listing(str(place))
     assert [(entry.name, entry.size) for entry in found] == [("a.txt", 9), ("b/2.txt", 3), ("b/empty", 0)]
     assert found[0].crc32c == base64.b64encode(bytes.fromhex("e3069283")).decode()  # the check value of CRC-32C
@@ -20,20 +20,20 @@ def test_lists_a_folder_with_sizes_and_checksums(tmp_path: Path) -> None:
 
 
 def test_lists_a_single_file_by_its_own_name(tmp_path: Path) -> None:
-    place = folder_of(tmp_path / "data", FILES) / "a.txt"
+    place = write_folder(tmp_path / "data", FILES) / "a.txt"
     assert access.listing(str(place)) == [FileInfo("a.txt", 9, "4waSgw==")]
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     import os
 
-    place = folder_of(tmp_path / "data", FILES)
+    place = write_folder(tmp_path / "data", FILES)
     os.mkfifo(place / "pipe")
     assert len(access.listing(str(place))) == 3
 
 
 def test_local_places_are_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder_of(tmp_path / "with space", FILES)
+    write_folder(tmp_path / "with space", FILES)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert access.local("with space", None) == Path("with space")
@@ -81,7 +81,7 @@ def test_gs_needs_a_folder_to_download_to() -> None:
 
 
 def test_put_makes_a_file_whole_and_overwrites_nothing(tmp_path: Path) -> None:
-    place = folder_of(tmp_path / "data", FILES)
+    place = write_folder(tmp_path / "data", FILES)
     for _ in range(2):
         access.put(place / "a.txt", str(tmp_path / "store/new/a.txt"))
     assert (tmp_path / "store/new/a.txt").read_bytes() == b"123456789"

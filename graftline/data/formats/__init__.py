@@ -1,66 +1,91 @@
-"""Raw data on disk to samples; one format a file, one table."""
+"""Readers of raw data: one record per format in `FORMATS`, and the detection of a location's format."""
 
-from graftline.data.formats import (
-    archive,
-    cifar,
-    coco,
-    digits,
-    idx,
-    image_folder,
-    parquet,
-    table,
-    unlabelled,
-    webdataset,
-)
+from collections.abc import Iterable
+
+from graftline.data.formats import digits, idx
+from graftline.data.formats.cifar import cifar
+from graftline.data.formats.coco import coco
+from graftline.data.formats.folders import archive, image_folder, unlabeled
 from graftline.data.formats.location import DataLocation
 from graftline.data.formats.raw import Format
+from graftline.data.formats.tables import parquet, table
+from graftline.data.formats.webdataset import webdataset
 from graftline.runtime.errors import RefusedError
 
 FORMATS: dict[str, Format] = {
-    "digits": digits.FORMAT,
-    "cifar": cifar.FORMAT,
-    "idx": idx.FORMAT,
-    "coco": coco.FORMAT,
-    "webdataset": webdataset.FORMAT,
-    "parquet": parquet.FORMAT,
-    "table": table.FORMAT,
-    "archive": archive.FORMAT,
-    "image_folder": image_folder.FORMAT,
-    "unlabelled": unlabelled.FORMAT,
+    known.name: known
+    for known in (
+        digits.FORMAT,
+        cifar.FORMAT,
+        idx.FORMAT,
+        coco.FORMAT,
+        webdataset.FORMAT,
+        parquet.FORMAT,
+        table.FORMAT,
+        archive.FORMAT,
+        image_folder.FORMAT,
+        unlabeled.FORMAT,
+    )
 }
-"""Looked through in this order by `auto`: what is more special stands first."""
+"""Formats by name, in the order in which `auto` tries them: the more specific ones first."""
 
 
-def check_name(name: str) -> None:
-    """Refuses a format name that is neither `auto` nor in the table."""
-    if name != "auto" and name not in FORMATS:
-        raise RefusedError(f"format: {name!r} is not known; there are auto, {', '.join(FORMATS)}")
-
-
-def choose(name: str, place: DataLocation) -> Format:
-    """Finds how to read a place.
-
-    Args:
-        name: `auto`, which looks at the content, or a name from `FORMATS`.
-        place: Where the data lie.
+def get_format(name: str) -> Format:
+    """Returns the record of a format by its name or by an alias.
 
     Raises:
-        RefusedError: An unknown name, or a content that no format knows.
+        RefusedError: There is no such format.
     """
-    check_name(name)
-    if name != "auto":
-        return FORMATS[name]
     for known in FORMATS.values():
-        if known.found(place):
+        if name == known.name or name in known.aliases:
+            return known
+    raise RefusedError(f"format: unknown format {name!r}; use one of auto, {', '.join(FORMATS)}")
+
+
+def check_format_name(name: str) -> None:
+    """Refuses a name that is neither `auto` nor a format's."""
+    if name != "auto":
+        get_format(name)
+
+
+def may_reference_files(name: str, file_names: Iterable[str]) -> bool:
+    """Returns whether data can reference files outside their own listing, judged by names alone.
+
+    Args:
+        name: Name of the format, or `auto`.
+        file_names: Names of all files of the data.
+    """
+    if name != "auto":
+        return get_format(name).list_external_files is not None
+    suffixes = tuple(suffix for known in FORMATS.values() for suffix in known.reference_suffixes)
+    return any(file_name.lower().endswith(suffixes) for file_name in file_names)
+
+
+def select_format(name: str, location: DataLocation) -> Format:
+    """Returns the format to read a location with.
+
+    Args:
+        name: Name of a format, or `auto` to detect the format from the content.
+        location: The raw data.
+
+    Raises:
+        RefusedError: The name is unknown, or no format matches the content.
+    """
+    if name != "auto":
+        return get_format(name)
+    for known in FORMATS.values():
+        if known.detect(location):
             return known
     start = ""
-    if place.is_file:
-        with place.path.open("rb") as file:
-            first = file.read(16)
-        if first.startswith(b"PK\x03\x04"):
-            raise RefusedError(f"{place}: begins as a zip and ends before its directory; copy or download it again")
-        start = f", which begins with {first!r}"
+    if location.is_file:
+        with location.path.open("rb") as file:
+            head = file.read(16)
+        if head.startswith(b"PK\x03\x04"):
+            raise RefusedError(
+                f"{location}: starts like a zip but its central directory is missing; copy or download it again"
+            )
+        start = f"; the file starts with {head!r}"
     raise RefusedError(
-        f"{place}: in none of the known formats{start}; there are "
-        + "; ".join(f"{known.name} ({known.what})" for known in FORMATS.values())
+        f"{location}: not in a known format{start}. Known formats: "
+        + "; ".join(f"{known.name} ({known.summary})" for known in FORMATS.values())
     )

@@ -1,4 +1,4 @@
-"""Where raw data lie, seen through local paths; what a bucket holds comes here when a format asks for it."""
+"""Location of raw data, local or in a bucket, accessed through local paths; objects are downloaded on request."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,60 +16,60 @@ BUILTIN = "builtin:"
 
 @dataclass(frozen=True)
 class DataLocation:
-    """What a format is told of raw data."""
+    """Where raw data are and how the config wants them read."""
 
     uri: str
-    """As the config has it, for messages; files that a table names lie beside it."""
+    """As given in the config, for messages; relative file names in a table start at its folder."""
     path: Path
-    """The file or folder; for a bucket's prefix the folder that its objects come to."""
+    """Local file or folder; for a bucket prefix, the folder that its objects are downloaded to."""
     entries: tuple[FileInfo, ...] | None = None
-    """What a bucket's listing says lies below `path`; None for a place that is all here."""
+    """Listing of a bucket prefix, relative to `path`; None for local data."""
     columns: Columns = field(default_factory=Columns)
     scratch: Path | None = None
-    """Folder for what rows of a table name by their own URIs; None where nothing may be fetched."""
+    """Folder for objects that table rows reference by URI; None if nothing may be downloaded."""
     task: str = DEFAULT_TASK
-    """What labels are to be read as, by the formats that can hold others than classes."""
+    """Problem kind, for formats that can hold other labels than classes."""
 
     def __str__(self) -> str:
         return self.uri
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder or a prefix, and not one file."""
+        """Whether this is a folder or a bucket prefix."""
         return self.entries is not None or self.path.is_dir()
 
     @property
     def is_file(self) -> bool:
-        """Whether it is one file, which then is here."""
+        """Whether this is a single file, which is then available locally."""
         return self.entries is None and self.path.is_file()
 
     @cached_property
-    def _by_name(self) -> dict[str, FileInfo]:
+    def _entries_by_name(self) -> dict[str, FileInfo]:
         return {entry.name: entry for entry in self.entries or ()}
 
-    def first_names(self, most: int) -> Iterator[str]:
-        """Yields names of the first files in the folder and in its folders, cheaply; none for one file."""
+    def iter_first_names(self, limit: int) -> Iterator[str]:
+        """Yields names of the first files in the folder and its subfolders, `limit` per level; none for a file."""
         if self.entries is not None:
-            yield from islice((entry.name for entry in self.entries if entry.name.count("/") <= 1), 2 * most)
+            yield from islice((entry.name for entry in self.entries if entry.name.count("/") <= 1), 2 * limit)
         elif self.path.is_dir():
-            for depth in ("*", "*/*"):
-                found = islice(sorted(self.path.glob(depth)), most)
-                yield from (path.relative_to(self.path).as_posix() for path in found if path.is_file())
+            for pattern in ("*", "*/*"):
+                paths = islice(sorted(self.path.glob(pattern)), limit)
+                yield from (path.relative_to(self.path).as_posix() for path in paths if path.is_file())
 
     def fetch(self, names: Iterable[str]) -> None:
-        """Brings files of a bucket's prefix here, those that are here stay; nothing to do for a local place.
+        """Downloads files of a bucket prefix that are not available locally yet; does nothing for local data.
 
         Raises:
-            RefusedError: Storage refuses.
+            RefusedError: The storage denies access.
         """
         if self.entries is not None:
-            access.fetch(self.uri, [self._by_name[name] for name in names], self.path)
+            access.fetch(self.uri, [self._entries_by_name[name] for name in names], self.path)
 
-    def file(self, name: str) -> Path:
-        """Where one of the listed files lies, fetched if it has to be.
+    def fetch_file(self, name: str) -> Path:
+        """Returns the local path of one listed file, downloading it if necessary.
 
         Args:
-            name: Relative, as listed.
+            name: Relative name, as in the listing.
         """
         path = self.path / name
         if self.entries is not None and not path.exists():
@@ -77,24 +77,24 @@ class DataLocation:
         return path
 
 
-def data_location(
+def locate_data(
     uri: str,
     scratch: Path | None,
     columns: Columns | None = None,
     entries: list[FileInfo] | None = None,
     task: str = DEFAULT_TASK,
 ) -> DataLocation:
-    """Looks at a place; a bucket's prefix costs a listing, a single object is fetched.
+    """Resolves a URI to a location. A bucket prefix is listed, a single object is downloaded.
 
     Args:
         uri: Local path, file:// or gs:// URI, or `builtin:...`.
-        scratch: Folder on disk that a bucket's objects come to; without it a bucket is refused.
-        columns: For tables.
-        entries: The bucket's listing, where it has been asked for already.
-        task: What labels are to be read as.
+        scratch: Local folder for downloaded objects; without it a bucket is refused.
+        columns: Table columns that the config names.
+        entries: Listing of the bucket prefix if it is already known.
+        task: Problem kind that labels are read as.
 
     Raises:
-        RefusedError: Missing, not well formed, or not permitted.
+        RefusedError: The location does not exist, is malformed, or access is denied.
     """
     columns = columns or Columns()
     if uri.startswith(BUILTIN):
@@ -102,7 +102,7 @@ def data_location(
     if not access.is_remote(uri):
         return DataLocation(uri, access.local(uri, None), None, columns, scratch, task)
     if scratch is None:
-        raise RefusedError(f"{uri}: in a bucket; give a local copy here")
+        raise RefusedError(f"{uri}: this is in a bucket, and only local data can be used here; give a local copy")
     entries = access.listing(uri) if entries is None else entries
     name = uri.rstrip("/").rpartition("/")[2]
     if len(entries) == 1 and entries[0].name == name and not uri.endswith("/"):

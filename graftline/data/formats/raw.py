@@ -1,4 +1,4 @@
-"""What every format gives: classes, and samples that are decoded only when they are asked for."""
+"""Records that describe a format and the raw dataset that it opens; images are decoded only on request."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,55 +15,66 @@ from graftline.data.formats.location import DataLocation
 
 @dataclass(frozen=True, slots=True)
 class RawSample:
-    """One image, not read yet."""
+    """One image that has not been read yet."""
 
     key: str
-    """Where it comes from, for people, no two alike: `train/ants/7.jpg`, `train-images-idx3-ubyte.gz#7`."""
+    """Unique, readable name of the image's origin: `train/ants/7.jpg`, `train-images-idx3-ubyte.gz#7`."""
     label: str
-    """Its class, or its label's text as `graftline.data.labels` writes it; empty where there are no labels."""
+    """Class name, or the label as text in the form of `graftline.data.labels.text`; empty for unlabeled data."""
     split: SplitName | None
-    """The split that the data give it, None where the data give none."""
+    """Split that the data assign to the sample, or None."""
     load: Callable[[], BinaryIO | NDArray[np.uint8]]
-    """Opens an encoded image file, or gives the pixels, (C, H, W) uint8. Called from several threads."""
+    """Opens the encoded image file or returns the pixels, (C, H, W) uint8. Thread-safe."""
     group: str | None = None
-    """What must not be split over training and test: a patient, a camera, a video."""
+    """Samples of one group (a patient, a camera, a video) are never divided between training and test."""
 
 
-def _here(samples: list[RawSample]) -> None:
-    """Fetches nothing: all is here."""
+def _fetch_nothing(samples: list[RawSample]) -> None:
+    """Does nothing: local data need no download."""
 
 
 @dataclass(frozen=True)
 class RawDataset:
-    """Raw data, opened."""
+    """Raw data opened by a format."""
 
     classes: list[str]
-    """In the order of their indices; a class may have no sample, which is refused later, by name. Empty: no labels. For
-    regression the names of the outputs, for multilabel those of the labels."""
+    """Class names in index order, empty for unlabeled data. For regression the output names, for multilabel the label
+    names. A class without samples is allowed here and refused later."""
     samples: list[RawSample]
-    faults: list[Dropped] = field(default_factory=list)
-    """What cannot become a sample, known without decoding it."""
+    dropped: list[Dropped] = field(default_factory=list)
+    """Files and rows that cannot become a sample, detected without decoding."""
     notes: list[str] = field(default_factory=list)
-    """What a reader of the manifest should know."""
+    """Remarks for the manifest."""
     warnings: list[str] = field(default_factory=list)
-    """What may well be wrong: read in another way than meant."""
-    fetch: Callable[[list[RawSample]], None] = _here
-    """Brings the files of these samples here in one go, before their `load` is called. Raises RefusedError."""
+    """Likely mistakes, such as a table that was ignored."""
+    fetch: Callable[[list[RawSample]], None] = _fetch_nothing
+    """Downloads the files of these samples in one batch, before their `load` is called. Raises RefusedError."""
     task: str = DEFAULT_TASK
-    """What the samples' labels are: most formats hold classes alone."""
+    """Problem kind of the labels."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """A way in which raw data lie on disk: one line of the table `FORMATS`."""
+    """Record of one format; `FORMATS` lists them all."""
 
     name: str
-    what: str
+    """Value of `format` in the config."""
+    summary: str
     """One line for `graftline formats`."""
-    found: Callable[[DataLocation], bool]
-    """Whether the content at a place looks like this format; cheap, and never raises for strange content."""
-    read: Callable[[DataLocation], AbstractContextManager[RawDataset]]
-    """Opens a place; samples may be loaded until the context ends. Raises RefusedError."""
-    names: Callable[[DataLocation], list[str]] | None = None
-    """For tables: the files and gs:// URIs that rows name (relative ones as local paths or URIs beside the table), so
-    that the fingerprint covers them."""
+    detect: Callable[[DataLocation], bool]
+    """Returns whether the content of a location looks like this format. Cheap; never raises for unexpected content."""
+    open: Callable[[DataLocation], AbstractContextManager[RawDataset]]
+    """Opens a location. Samples can be loaded until the context exits. Raises RefusedError for what it cannot read."""
+    tasks: tuple[str, ...] = (DEFAULT_TASK,)
+    """Problem kinds whose labels the format can hold."""
+    is_labeled: bool = True
+    """Whether samples have labels. A format without labels is never detected; the config has to name it."""
+    aliases: tuple[str, ...] = ()
+    """Other accepted values of `format`."""
+    takes_columns: bool = False
+    """Whether the format reads the config's `columns`. Other formats refuse them."""
+    list_external_files: Callable[[DataLocation], list[str]] | None = None
+    """Returns the files and gs:// URIs that the data reference outside the location's own listing, so that the
+    fingerprint covers them. None if the format has no such references."""
+    reference_suffixes: tuple[str, ...] = ()
+    """Lowercase name suffixes of the files that can hold such references."""

@@ -45,20 +45,20 @@ class ClassIndex(LabelType):
                 of_split[sample.split].add(sample.label)
         if empty := [label for label, number in count.items() if number == 0]:
             raise RefusedError(
-                f"{place}: no image in class {', '.join(map(repr, empty))}; fill it, remove its folder, or "
-                "name the others under `classes:`"
+                f"{place}: no images in class {', '.join(map(repr, empty))}; add images, remove the folder, or "
+                "list only the other classes under `classes:`"
             )
         for split, labels in of_split.items():
             train = of_split.get("train", labels)
             if labels != train:
                 raise RefusedError(
-                    f"{place}: the classes of train and {split} differ: train has {sorted(train)}, {split} "
-                    f"has {sorted(labels)}; make them equal, or name those in both under `classes:`"
+                    f"{place}: train and {split} have different classes: train has {sorted(train)}, {split} "
+                    f"has {sorted(labels)}; make them equal, or list the common classes under `classes:`"
                 )
         if single := [label for label, number in count.items() if number < 2]:
             raise RefusedError(
-                f"{place}: one image only in class {', '.join(map(repr, single))}; training and test need at "
-                "least two, add some or name the others under `classes:`"
+                f"{place}: only one image in class {', '.join(map(repr, single))}; training and test need at "
+                "least two per class; add images, or list only the other classes under `classes:`"
             )
 
 

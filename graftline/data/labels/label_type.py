@@ -21,8 +21,6 @@ class LabelType:
     """A label is one or more numbers."""
     is_multi_hot = False
     """A label is a set of class names."""
-    expected_data = "other data"
-    """Data that hold such labels, for error messages."""
 
     def to_array(self, texts: Sequence[str], classes: Sequence[str]) -> Labels:
         """Turns the text of N labels into an array: int64 (N,) or float32 (N, D).

@@ -19,7 +19,6 @@ class MultiHot(LabelType):
     """Any number of labels per sample. The text is the JSON of their names, the array float32 (N, K) of 0 and 1."""
 
     is_multi_hot = True
-    expected_data = "a table with a column of names or several of 0 and 1, or COCO"
 
     def to_array(self, texts: Sequence[str], classes: Sequence[str]) -> Labels:
         """Returns 1 for each name in a label, else 0."""
@@ -46,8 +45,8 @@ class MultiHot(LabelType):
         """Refuses fewer than two labels, and a label of fewer than two images."""
         if len(raw.classes) < 2:
             raise RefusedError(
-                f"{place}: found the labels {raw.classes}; multilabel needs at least two, for one alone use "
-                "`task: classification` with a class for either"
+                f"{place}: found the labels {raw.classes}; multilabel needs at least two; for a single yes/no "
+                "label use `task: classification` with two classes"
             )
         count: Counter[str] = Counter()
         for text, number in Counter(sample.label for sample in raw.samples).items():
@@ -55,6 +54,6 @@ class MultiHot(LabelType):
         if few := [label for label in raw.classes if count[label] < 2]:
             raise RefusedError(
                 f"{place}: fewer than two images have the label {', '.join(map(repr, few[:10]))}"
-                f"{', ...' if len(few) > 10 else ''}; training and test need at least two, add some or name "
-                "the other labels under `classes:`"
+                f"{', ...' if len(few) > 10 else ''}; training and test need at least two per label; add "
+                "images, or list only the other labels under `classes:`"
             )

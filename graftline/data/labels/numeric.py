@@ -19,7 +19,6 @@ class Numeric(LabelType):
     """D numbers per sample. The text is their JSON, the array float32 (N, D), in the labels' own units."""
 
     is_numeric = True
-    expected_data = "a table with a column of numbers"
 
     def to_array(self, texts: Sequence[str], classes: Sequence[str]) -> Labels:
         """Returns the numbers of each label."""
@@ -40,5 +39,5 @@ class Numeric(LabelType):
         if len({sample.label for sample in raw.samples}) < 2:
             raise RefusedError(
                 f"{place}: all {len(raw.samples):,} images have the same label {raw.samples[0].label}, so "
-                "there is nothing to learn; is it the right column?"
+                "there is nothing to learn; check columns.label"
             )

@@ -16,7 +16,7 @@ from graftline.config import Columns, Data
 from graftline.config.jobs import DecodeJob
 from graftline.data import formats
 from graftline.data.dataset import Dropped, sample_digest
-from graftline.data.formats.checks import check, keep
+from graftline.data.formats.checks import check_dataset, select_classes
 from graftline.data.formats.location import DataLocation
 from graftline.data.formats.raw import RawSample
 from graftline.data.images.decode import UnreadableError, header, sized
@@ -30,7 +30,6 @@ from graftline.runtime.manifest import digest_text
 SMALL = 64
 """Images up to this side keep their own size where all agree."""
 USUAL = 224
-_RECORDS = ("table", "parquet", "webdataset", "coco", "cifar")
 _CHUNK = 32
 _VALUES = np.arange(256)
 
@@ -51,15 +50,15 @@ def decode_part(
         RefusedError: The data cannot become a task; the message says why.
     """
     data = job.data.data
-    known = formats.choose(data.format, place)
-    if data.columns != Columns() and known.name not in _RECORDS:
+    known = formats.select_format(data.format, place)
+    if data.columns != Columns() and not known.takes_columns:
         raise RefusedError(
             f"{place}: `columns` are set, but these data were found to be {known.name}, which has none; "
             "set format: table to read a table, or say why it cannot be read"
         )
-    with known.read(place) as opened:
-        raw = keep(opened, place.uri, data.classes)
-        check(raw, place.uri, labelled=job.data.labelled, task=job.data.task)
+    with known.open(place) as opened:
+        raw = select_classes(opened, place.uri, data.classes)
+        check_dataset(raw, place.uri, needs_labels=job.data.labelled, task=job.data.task)
         mine = [sample for sample in raw.samples if _mine(job, sample.key)]
         raw.fetch(mine)
         shape = sample_shape(mine, job.data.image_size, side, data.min_side)
@@ -70,7 +69,7 @@ def decode_part(
             + f", stored as {shape[0]}x{shape[1]}x{shape[2]} {layout}"
         )
         _room(out, len(mine), shape, layout)
-        dropped = [fault for fault in raw.faults if _mine(job, fault.file)]
+        dropped = [fault for fault in raw.dropped if _mine(job, fault.file)]
         with Pixels(out / PIXELS, layout) as pixels:
             write_records(out, _decoded(mine, pixels, shape, data, dropped))
         return manifest.write(

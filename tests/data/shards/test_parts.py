@@ -18,7 +18,7 @@ from graftline.runtime.errors import RefusedError
 from graftline.steps.decode import decode
 from graftline.steps.merge import merge
 from graftline.steps.preprocess import preprocess
-from tests.builders.raw_data import folder_of, png
+from tests.builders.raw_data import make_png, write_folder
 
 
 def pets(folder: Path, grey: int = 0) -> Path:
@@ -29,7 +29,7 @@ def pets(folder: Path, grey: int = 0) -> Path:
         pixels = np.random.default_rng(number).integers(0, 256, (20, 24, 3), dtype=np.uint8)
         Image.fromarray(pixels).convert("L" if number < grey else "RGB").save(path)
     shutil.copy(folder / "a/0.png", folder / "a/again.png")
-    return folder_of(folder, {"b/half.png": png(7)[:90]})
+    return write_folder(folder, {"b/half.png": make_png(7)[:90]})
 
 
 def job(place: Path, **more: object) -> PreprocessJob:
@@ -110,7 +110,7 @@ def test_a_shard_that_was_cut_short_is_refused(tmp_path: Path) -> None:
 def test_data_that_changed_between_two_shards_are_refused(tmp_path: Path) -> None:
     asked = job(pets(tmp_path / "pets"))
     decode(DecodeJob(data=asked, shard=0, shards=2), out=tmp_path / "part0")
-    folder_of(tmp_path / "pets", {"c/1.png": png(1), "c/2.png": png(2)})
+    write_folder(tmp_path / "pets", {"c/1.png": make_png(1), "c/2.png": make_png(2)})
     decode(DecodeJob(data=asked, shard=1, shards=2), out=tmp_path / "part1")
     with pytest.raises(RefusedError, match="shards 0 and 1 saw different data; it was changed meanwhile, run again"):
         merge(asked, [tmp_path / "part0", tmp_path / "part1"], out=tmp_path / "out")

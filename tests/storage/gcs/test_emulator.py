@@ -12,7 +12,7 @@ from google.cloud.storage import Client
 from graftline.runtime.errors import RefusedError
 from graftline.steps.fingerprint import of_place
 from graftline.storage import access
-from tests.builders.raw_data import folder_of
+from tests.builders.raw_data import write_folder
 
 FILES = {"b/2.txt": b"two", "a.txt": b"123456789", "b/empty": b"", "c d/ä%2F.bin": random.Random(0).randbytes(300_000)}
 
@@ -37,7 +37,7 @@ def uploaded(place: str, files: dict[str, bytes]) -> str:
 
 
 def test_a_folder_and_its_copy_in_a_bucket_are_listed_alike(tmp_path: Path) -> None:
-    here = folder_of(tmp_path / "set", FILES)
+    here = write_folder(tmp_path / "set", FILES)
     there = uploaded("alike/set", FILES)
     found = access.listing(there)
     assert [(entry.name, entry.size, entry.crc32c) for entry in found] == [

@@ -1,7 +1,7 @@
-"""The files of a folder, a zip or a tar behind one face, so that a format reads them alike and nothing is extracted.
+"""Common interface to the files of a folder, a zip or a tar, and the safety checks of archives.
 
-No member's name ever becomes a path on disk, yet an archive that holds a name which could leave a folder is refused
-whole: it was made to harm, or is damaged.
+Nothing is extracted, so a member's name never becomes a path on disk. An archive with a name that could leave its
+folder is refused nevertheless: it is either malicious or damaged.
 """
 
 import os
@@ -19,125 +19,127 @@ from graftline.runtime.errors import RefusedError
 from graftline.storage.paths import CONTROL, bad_name
 
 MAX_MEMBERS = 500_000
-"""Members of one archive."""
+"""Maximum number of members of an archive."""
 MAX_BYTES = 256 * 2**30
-"""Unpacked bytes of one archive."""
+"""Maximum unpacked size of an archive."""
 MAX_RATIO = 100
-"""Unpacked bytes over packed ones, beyond the first 64 MiB; images seldom reach 10."""
-FREE_BYTES = 64 * 2**20
+"""Maximum ratio of unpacked to packed size; image archives rarely reach 10."""
+RATIO_FREE_BYTES = 64 * 2**20
+"""Unpacked size up to which the ratio is not checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file."""
+    """One file of a tree."""
 
     name: str
-    """Relative, with slashes."""
+    """Relative name with forward slashes."""
     size: int
-    """Bytes, unpacked."""
+    """Unpacked size in bytes."""
     open: Callable[[], BinaryIO]
 
 
 @dataclass(frozen=True)
-class Files:
-    """What a place holds."""
+class FileTree:
+    """Files and folders of a location."""
 
     members: list[Member]
     folders: list[str]
-    """Names of folders, the empty ones too."""
-    faults: list[Dropped] = field(default_factory=list)
+    """Names of all folders, including empty ones."""
+    dropped: list[Dropped] = field(default_factory=list)
+    """Files that are not read, such as links that leave the folder."""
 
 
-class Names:
-    """Checks an archive's member names one after the other."""
+class MemberNameChecker:
+    """Checks the member names of one archive, one after the other."""
 
     def __init__(self, archive: Path) -> None:
         self._archive = archive
         self._seen: dict[str, str] = {}
         self._files: set[str] = set()
 
-    def check(self, name: str, *, folder: bool) -> None:
-        """Takes one member's name.
+    def check(self, name: str, *, is_folder: bool) -> None:
+        """Checks the next member's name.
 
         Raises:
-            RefusedError: Absolute, with a drive letter, `..`, a backslash or a control character, equal to an earlier
-                name or differing from one only by case, or one member too many.
+            RefusedError: The name is absolute, has a drive letter, `..`, a backslash or a control character, repeats
+                an earlier name or differs from one only by case; or the archive has too many members.
         """
-        why = bad_name(name)
-        if why:
-            raise RefusedError(f"{self._archive}: the member {name!r} {why}; make the archive anew from a clean folder")
+        if reason := bad_name(name):
+            raise RefusedError(
+                f"{self._archive}: the member {name!r} {reason}; create the archive again from a clean folder"
+            )
         parts = [part for part in name.split("/") if part not in ("", ".")]
         for depth in range(1, len(parts) + 1):
             path = "/".join(parts[:depth])
             other = self._seen.setdefault(unicodedata.normalize("NFC", path).casefold(), path)
             if other != path:
                 raise RefusedError(
-                    f"{self._archive}: the members {other!r} and {path!r} differ only by case, so one "
-                    "would overwrite the other on many machines; rename one"
+                    f"{self._archive}: the members {other!r} and {path!r} differ only by case, so one would overwrite "
+                    "the other on a case-insensitive file system; rename one"
                 )
         path = "/".join(parts)
-        if not folder and path in self._files:
-            raise RefusedError(f"{self._archive}: two members are called {name!r}; make the archive anew")
+        if not is_folder and path in self._files:
+            raise RefusedError(f"{self._archive}: two members have the name {name!r}; create the archive again")
         self._files.add(path)
         if len(self._files) > MAX_MEMBERS:
-            raise RefusedError(f"{self._archive}: more than {MAX_MEMBERS:,} members; give a folder instead")
+            raise RefusedError(f"{self._archive}: more than {MAX_MEMBERS:,} members; give an unpacked folder instead")
 
 
-def check_size(archive: Path, packed: int, unpacked: int) -> None:
-    """Refuses an archive that unpacks to too much.
+def check_unpacked_size(archive: Path, packed: int, unpacked: int) -> None:
+    """Refuses an archive that unpacks to too many bytes.
 
     Args:
-        archive: For the message.
-        packed: Its own bytes.
-        unpacked: Bytes that it unpacks to, as far as they are known.
+        archive: For messages.
+        packed: Size of the archive in bytes.
+        unpacked: Unpacked size in bytes, as far as known.
 
     Raises:
-        RefusedError: Over `MAX_BYTES`, or over `MAX_RATIO` times the file's own size.
+        RefusedError: The unpacked size exceeds `MAX_BYTES`, or `MAX_RATIO` times the packed size.
     """
     if unpacked > MAX_BYTES:
         raise RefusedError(f"{archive}: unpacks to more than {MAX_BYTES:,} bytes; split it")
-    if unpacked > FREE_BYTES and unpacked > MAX_RATIO * packed:
+    if unpacked > RATIO_FREE_BYTES and unpacked > MAX_RATIO * packed:
         raise RefusedError(
-            f"{archive}: its {packed:,} bytes unpack to more than {MAX_RATIO} times as much, as a "
-            "decompression bomb does; give the unpacked folder if it is sound"
+            f"{archive}: its {packed:,} bytes unpack to more than {MAX_RATIO} times as many, like a decompression "
+            "bomb; if the content is valid, give the unpacked folder"
         )
 
 
 @contextmanager
-def folder_files(folder: Path) -> Iterator[Files]:
-    """Lists a folder's regular files, sorted by name; links are followed while they stay inside."""
-    files = Files([], [])
-    listed = files.folders
+def list_folder(folder: Path) -> Iterator[FileTree]:
+    """Lists the regular files of a folder, sorted by name. Links to files inside the folder are followed."""
+    tree = FileTree([], [])
     root = folder.resolve()
     for path, folders, names in os.walk(folder):
-        here = Path(path).relative_to(folder)
-        linked = {name for name in folders if (Path(path) / name).is_symlink()}
-        files.faults.extend(
-            Dropped(file=(here / name).as_posix(), why="a link to a folder, which is not followed")
-            for name in sorted(linked)
+        parent = Path(path).relative_to(folder)
+        links = {name for name in folders if (Path(path) / name).is_symlink()}
+        tree.dropped.extend(
+            Dropped(file=(parent / name).as_posix(), why="a link to a folder, which is not followed")
+            for name in sorted(links)
         )
-        folders[:] = sorted(set(folders) - linked)
-        listed += [(here / name).as_posix() for name in folders]
+        folders[:] = sorted(set(folders) - links)
+        tree.folders.extend((parent / name).as_posix() for name in folders)
         for name in sorted(names):
-            _add(files, folder, root, (here / name).as_posix())
-    yield files
+            _add_file(tree, folder, root, (parent / name).as_posix())
+    yield tree
 
 
-def _add(files: Files, folder: Path, root: Path, name: str) -> None:
+def _add_file(tree: FileTree, folder: Path, root: Path, name: str) -> None:
     path = folder / name
-    why = "has a control character in its name" if CONTROL.search(name) else None
+    reason = "has a control character in its name" if CONTROL.search(name) else None
     if path.is_symlink() and not path.resolve().is_relative_to(root):
-        why = "a link out of the folder"
-    elif why is None and not path.exists():
-        why = "a link to nothing"
-    elif why is None and not stat.S_ISREG(path.stat().st_mode):
-        why = "not a regular file"
-    if why:
-        files.faults.append(Dropped(file=name, why=why))
+        reason = "a link to a file outside the folder"
+    elif reason is None and not path.exists():
+        reason = "a broken link"
+    elif reason is None and not stat.S_ISREG(path.stat().st_mode):
+        reason = "not a regular file"
+    if reason:
+        tree.dropped.append(Dropped(file=name, why=reason))
     else:
-        files.members.append(Member(name, path.stat().st_size, partial(_open, folder, name)))
+        tree.members.append(Member(name, path.stat().st_size, partial(_open, folder, name)))
 
 
 def _open(folder: Path, name: str) -> BinaryIO:
-    """Takes the name apart: a million paths would take half a gigabyte."""
+    """Joins the path only now: a million path objects would take half a gigabyte."""
     return (folder / name).open("rb")

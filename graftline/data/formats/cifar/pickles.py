@@ -1,7 +1,6 @@
-"""CIFAR's python pickles, read by an unpickler that knows five names, each bound to a stand-in of ours.
+"""CIFAR's Python pickles, read by an unpickler that resolves five names only, each to a harmless substitute.
 
-Nothing else is looked up. Each stand-in defines `__setstate__`, without which a pickle could set attributes on the
-stand-in itself.
+Every substitute defines `__setstate__`; without it a pickle could set attributes on the substitute itself.
 """
 
 import io
@@ -25,11 +24,11 @@ _DAMAGE = (
     AttributeError,
     OverflowError,
     MemoryError,
-)  # what the unpickler raises for bytes that are no pickle
+)  # what the unpickler raises for bytes that are not a pickle
 
 
-class _Kind:
-    """Stands in for a numpy dtype: remembers its name, takes no state."""
+class _DtypeSubstitute:
+    """Replaces a numpy dtype: keeps its name and ignores its state."""
 
     def __init__(self, name: object = "", *rest: object) -> None:
         self.name = name
@@ -38,23 +37,23 @@ class _Kind:
         pass
 
 
-class Array:
-    """Stands in for a numpy array: keeps the bytes as (N, 3072) uint8 `pixels`, whatever shape was claimed."""
+class PixelArray:
+    """Replaces a numpy array: holds (N, 3072) uint8 `pixels`, whatever shape the pickle declares."""
 
-    def __init__(self, *claims: object) -> None:
+    def __init__(self, *arguments: object) -> None:
         self.pixels = np.empty((0, PIXELS), np.uint8)
 
     def __setstate__(self, state: Any) -> None:
-        _, shape, kind, columns_first, data = state
+        _, shape, dtype, is_fortran, data = state
         raw = data.encode("latin1") if isinstance(data, str) else bytes(memoryview(data))
-        name = kind.name if isinstance(kind, _Kind) else kind
+        name = dtype.name if isinstance(dtype, _DtypeSubstitute) else dtype
         if name not in ("u1", "uint8") or tuple(shape) != (len(raw) // PIXELS, PIXELS):
             raise pickle.UnpicklingError(f"an array of {name} {shape} in {len(raw):,} bytes")
-        self.pixels = np.frombuffer(raw, np.uint8).reshape(shape, order="F" if columns_first else "C")
+        self.pixels = np.frombuffer(raw, np.uint8).reshape(shape, order="F" if is_fortran else "C")
 
 
-class _Bytes:
-    """Stands in for `_codecs.encode`, by which a later python writes bytes into an old protocol."""
+class _EncodeSubstitute:
+    """Replaces `_codecs.encode`, with which Python 3 writes bytes in old pickle protocols."""
 
     def __new__(cls, text: str, encoding: str) -> bytes:  # type: ignore[misc]
         if encoding != "latin1":
@@ -65,39 +64,39 @@ class _Bytes:
         pass
 
 
-_ADMITTED: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): Array,
-    ("numpy._core.multiarray", "_reconstruct"): Array,
+_SUBSTITUTES: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): PixelArray,
+    ("numpy._core.multiarray", "_reconstruct"): PixelArray,
     ("numpy", "ndarray"): "ndarray",
-    ("numpy", "dtype"): _Kind,
-    ("_codecs", "encode"): _Bytes,
+    ("numpy", "dtype"): _DtypeSubstitute,
+    ("_codecs", "encode"): _EncodeSubstitute,
 }
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no CIFAR batch needs")
-        return _ADMITTED[module, name]
+        if (module, name) not in _SUBSTITUTES:
+            raise pickle.UnpicklingError(f"it imports {module}.{name}, which a CIFAR batch does not need")
+        return _SUBSTITUTES[module, name]
 
 
-def unpickled(where: Path, data: bytes) -> dict[str, Any]:
-    """Reads one of CIFAR's own pickles.
+def load_pickle(file: Path, data: bytes) -> dict[str, Any]:
+    """Reads one of CIFAR's pickles.
 
     Args:
-        where: For messages.
-        data: The file.
+        file: For messages.
+        data: Content of the file.
 
     Returns:
-        Its mapping; arrays are (N, 3072) uint8.
+        Its mapping. Arrays become `PixelArray`.
 
     Raises:
-        RefusedError: Anything else than such a mapping.
+        RefusedError: The content is anything but such a mapping.
     """
     try:
         value = _Unpickler(io.BytesIO(data), encoding="latin1").load()
     except _DAMAGE as error:
-        raise RefusedError(f"{where}: not a CIFAR batch: {error}; download it again from its source") from None
+        raise RefusedError(f"{file}: not a CIFAR batch: {error}; download it again from its source") from None
     if not isinstance(value, dict):
-        raise RefusedError(f"{where}: not a CIFAR batch: expected a mapping, found {type(value).__name__}")
+        raise RefusedError(f"{file}: not a CIFAR batch: expected a mapping, found {type(value).__name__}")
     return {key.decode("latin1") if isinstance(key, bytes) else str(key): item for key, item in value.items()}

@@ -1,5 +1,8 @@
-"""One COCO JSON to image-level labels: an image has a class when all its annotations name one category; for multilabel
-it has all the categories that they name."""
+"""Image-level labels from one COCO JSON.
+
+For classification an image has a class if all its annotations have the same category. For multilabel it has the
+categories of all its annotations.
+"""
 
 import io
 import json
@@ -13,12 +16,12 @@ from graftline.config import DEFAULT_TASK, Columns
 from graftline.data.dataset import Dropped, SplitName
 from graftline.data.formats.archives.members import Member
 from graftline.data.formats.naming.record_fields import (
-    UnfitError,
-    bad_label,
-    brief,
-    group_of_record,
-    shown,
-    split_of_record,
+    InvalidSampleError,
+    describe_value,
+    escape_name,
+    find_label_problem,
+    read_group,
+    read_split,
 )
 from graftline.data.labels import LABEL_TYPES
 from graftline.data.labels.text import text_of_names
@@ -26,173 +29,176 @@ from graftline.runtime.errors import RefusedError
 from graftline.storage.paths import bad_name
 
 MAX_BYTES = 512 * 2**20
-"""Bytes of one JSON, which is read whole."""
-_LISTS = "images", "annotations", "categories"
-_LIST = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
+"""Maximum size of a JSON, which is loaded as a whole."""
+_SECTIONS = "images", "annotations", "categories"
+_SECTION = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 _Id = int | float | str
 
 
 class _Annotation(NamedTuple):
-    """What an image-level label needs of an annotation; its shapes would fill memory."""
+    """The two fields of an annotation that labels need; keeping the shapes too would fill the memory."""
 
-    image: object
-    category: object
+    image_id: object
+    category_id: object
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """An image that a JSON names, and its one category."""
+class CocoImage:
+    """An image of a COCO JSON with its label."""
 
-    file: str
-    """As the JSON has it; it leaves no folder."""
+    file_name: str
+    """As in the JSON; it does not leave the folder."""
     label: str
-    """Its class; for multilabel the text of all its categories."""
+    """Class name, or for multilabel the text of all categories."""
     split: SplitName | None
     group: str | None
 
 
-def looks_like(head: bytes, tail: bytes) -> bool:
-    """Whether the first and last bytes of a file are those of a COCO JSON."""
+def looks_like_coco(head: bytes, tail: bytes) -> bool:
+    """Returns whether a file with these first and last bytes is a COCO JSON."""
     if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return False
-    lists = {match[1] for end in (head, tail) for match in _LIST.finditer(end)}
-    return len(lists) >= 2 or (b"annotations" in lists and b'"image_id"' in head and b'"category_id"' in head)
+    sections = {match[1] for end in (head, tail) for match in _SECTION.finditer(end)}
+    return len(sections) >= 2 or (b"annotations" in sections and b'"image_id"' in head and b'"category_id"' in head)
 
 
-def read_json(
+def read_annotations(
     where: str, member: Member, columns: Columns, task: str = DEFAULT_TASK
-) -> tuple[list[Named], list[Dropped]]:
+) -> tuple[list[CocoImage], list[Dropped]]:
     """Reads the labels of one JSON.
 
     Args:
-        where: The JSON, for messages.
+        where: Name of the JSON for messages.
         member: The JSON.
-        columns: `split` and `group` name keys of the records under `images`.
-        task: For multilabel an image may have any number of categories, also none.
+        columns: `split` and `group` are keys of the records under `images`.
+        task: For multilabel an image may have any number of categories, including none.
 
     Returns:
-        The images with exactly one category, and what the others lack.
+        The labeled images, and the images that are dropped with the reasons.
 
     Raises:
-        RefusedError: Too large, no COCO JSON, or ids and names in it that mean two things.
+        RefusedError: The file is too large or not a COCO JSON, or its ids or names are ambiguous.
     """
-    whole = _loaded(where, member)
-    images, annotations, categories = (_list(where, whole, name) for name in _LISTS)
-    names = _category_names(where, categories)
-    records = _by_id(where, images)
-    of_image, faults = _categories(member.name, records, annotations)
-    found = []
-    for key, record in records.items():
+    content = _load(where, member)
+    images, annotations, categories = (_section(where, content, name) for name in _SECTIONS)
+    names = _names_by_id(where, categories)
+    records = _images_by_id(where, images)
+    categories_of_image, dropped = _categories_by_image(member.name, records, annotations)
+    labeled = []
+    for image_id, record in records.items():
         try:
-            found.append(_named(record, [names.get(each) for each in of_image[key]], columns, task))
-        except UnfitError as error:
-            faults.append(Dropped(file=shown(record["file_name"]), why=str(error)))
-    return found, faults
+            category_names = [names.get(category) for category in categories_of_image[image_id]]
+            labeled.append(_label_image(record, category_names, columns, task))
+        except InvalidSampleError as error:
+            dropped.append(Dropped(file=escape_name(record["file_name"]), why=str(error)))
+    return labeled, dropped
 
 
-def _loaded(where: str, member: Member) -> dict[str, Any]:
+def _load(where: str, member: Member) -> dict[str, Any]:
     if member.size > MAX_BYTES:
         raise RefusedError(
-            f"{where}: {member.size:,} bytes; at most {MAX_BYTES:,} are read; leave the shapes "
-            "('segmentation') out of it, or split it into several by images"
+            f"{where}: {member.size:,} bytes; at most {MAX_BYTES:,} can be read. Remove the shapes ('segmentation'), "
+            "or split the file by images"
         )
     try:
         with member.open() as file:
-            value = json.load(io.TextIOWrapper(file, "utf-8-sig"), object_hook=_slim)
+            value = json.load(io.TextIOWrapper(file, "utf-8-sig"), object_hook=_keep_ids_only)
     except (ValueError, RecursionError, OSError) as error:
-        raise RefusedError(f"{where}: not a whole JSON ({error}); copy or download it again") from None
+        raise RefusedError(f"{where}: incomplete or damaged JSON ({error}); copy or download it again") from None
     if not isinstance(value, dict):
         raise RefusedError(
-            f"{where}: no COCO JSON: expected an object with {', '.join(_LISTS)}, found a {type(value).__name__}"
+            f"{where}: not a COCO JSON: expected an object with {', '.join(_SECTIONS)}, found a {type(value).__name__}"
         )
     return value
 
 
-def _slim(record: dict[str, Any]) -> object:
+def _keep_ids_only(record: dict[str, Any]) -> object:
     if "category_id" in record and "image_id" in record:
         return _Annotation(record["image_id"], record["category_id"])
     return record
 
 
-def _list(where: str, whole: Mapping[str, Any], name: str) -> list[Any]:
-    value = whole.get(name)
+def _section(where: str, content: Mapping[str, Any], name: str) -> list[Any]:
+    value = content.get(name)
     if not isinstance(value, list):
         raise RefusedError(
-            f"{where}: no COCO JSON with labels: expected a list {name!r}, found "
-            f"{', '.join(map(brief, sorted(whole)[:10])) or 'nothing'}"
+            f"{where}: not a COCO JSON with labels: expected a list {name!r}, found "
+            f"{', '.join(map(describe_value, sorted(content)[:10])) or 'nothing'}"
         )
     return value
 
 
-def _category_names(where: str, categories: Sequence[Any]) -> dict[_Id, str]:
+def _names_by_id(where: str, categories: Sequence[Any]) -> dict[_Id, str]:
     names: dict[_Id, str] = {}
     ids: dict[str, _Id] = {}
     for number, category in enumerate(categories):
         key, name = (category.get("id"), category.get("name")) if isinstance(category, dict) else (None, None)
         if not isinstance(key, _Id) or not isinstance(name, str):
-            raise RefusedError(f"{where}: categories[{number}] is {brief(category)}, expected an id and a name")
-        if why := bad_label(name):
-            raise RefusedError(f"{where}: the name of category {key!r} {why}")
+            raise RefusedError(
+                f"{where}: categories[{number}] is {describe_value(category)}, expected an id and a name"
+            )
+        if problem := find_label_problem(name):
+            raise RefusedError(f"{where}: the name of category {key!r} {problem}")
         if key in names:
             raise RefusedError(
-                f"{where}: the categories {names[key]!r} and {name!r} have the same id {key!r}; ids must be unique"
+                f"{where}: categories {names[key]!r} and {name!r} have the same id {key!r}; ids must be unique"
             )
         if name in ids:
             raise RefusedError(
-                f"{where}: the categories {ids[name]!r} and {key!r} are both called {name!r}; merge or rename one"
+                f"{where}: categories {ids[name]!r} and {key!r} have the same name {name!r}; merge or rename one"
             )
         names[key], ids[name] = name, key
     return names
 
 
-def _by_id(where: str, images: Sequence[Any]) -> dict[_Id, dict[str, Any]]:
+def _images_by_id(where: str, images: Sequence[Any]) -> dict[_Id, dict[str, Any]]:
     records: dict[_Id, dict[str, Any]] = {}
     for number, image in enumerate(images):
         key, file = (image.get("id"), image.get("file_name")) if isinstance(image, dict) else (None, None)
         if not isinstance(key, _Id) or not isinstance(file, str):
-            raise RefusedError(f"{where}: images[{number}] is {brief(image)}, expected an id and a file_name")
+            raise RefusedError(f"{where}: images[{number}] is {describe_value(image)}, expected an id and a file_name")
         if key in records:
             raise RefusedError(
-                f"{where}: the images {records[key]['file_name']!r} and {file!r} have the same id "
-                f"{key!r}; ids must be unique"
+                f"{where}: images {records[key]['file_name']!r} and {file!r} have the same id {key!r}; "
+                "ids must be unique"
             )
         records[key] = image
     return records
 
 
-def _categories(
+def _categories_by_image(
     file: str, records: Mapping[_Id, object], annotations: Sequence[Any]
 ) -> tuple[dict[_Id, set[Any]], list[Dropped]]:
-    """Categories' ids by image, and one fault for all annotations that belong to none."""
-    of_image: dict[_Id, set[Any]] = {key: set() for key in records}
-    why: Counter[str] = Counter()
+    """Returns category ids by image id, and one entry per reason for annotations without an image."""
+    categories: dict[_Id, set[Any]] = {key: set() for key in records}
+    reasons: Counter[str] = Counter()
     for annotation in annotations:
         if not isinstance(annotation, _Annotation):
-            why["have no image_id or no category_id"] += 1
-        elif not isinstance(annotation.image, _Id) or annotation.image not in of_image:
-            why["name an image_id that is not under images"] += 1
+            reasons["have no image_id or no category_id"] += 1
+        elif not isinstance(annotation.image_id, _Id) or annotation.image_id not in categories:
+            reasons["have an image_id that is not under images"] += 1
         else:
-            category = annotation.category
-            of_image[annotation.image].add(category if isinstance(category, _Id) else None)
-    return of_image, [Dropped(file=file, why=f"{count:,} annotations {reason}") for reason, count in why.items()]
+            category = annotation.category_id
+            categories[annotation.image_id].add(category if isinstance(category, _Id) else None)
+    return categories, [Dropped(file=file, why=f"{count:,} annotations {reason}") for reason, count in reasons.items()]
 
 
-def _named(record: Mapping[str, Any], categories: Sequence[str | None], columns: Columns, task: str) -> Named:
-    file = record["file_name"]
-    if why := bad_name(file):
-        raise UnfitError(why)
-    if shown(file) != file:
-        raise UnfitError("its name is no Unicode text")
+def _label_image(record: Mapping[str, Any], categories: Sequence[str | None], columns: Columns, task: str) -> CocoImage:
+    file_name = record["file_name"]
+    if problem := bad_name(file_name):
+        raise InvalidSampleError(problem)
+    if escape_name(file_name) != file_name:
+        raise InvalidSampleError("its name is not valid Unicode")
     if None in categories:
-        raise UnfitError("an annotation of it names a category_id that is not under categories")
-    labels = sorted(name for name in categories if name is not None)
+        raise InvalidSampleError("one of its annotations has a category_id that is not under categories")
+    names = sorted(name for name in categories if name is not None)
     is_multi_hot = LABEL_TYPES[task].is_multi_hot
-    if not is_multi_hot and not labels:
-        raise UnfitError("no annotation")
-    if not is_multi_hot and len(labels) > 1:
-        raise UnfitError(
-            f"{len(labels)} categories: {', '.join(labels[:5])}{', ...' if len(labels) > 5 else ''}; "
-            "classification needs one, `task: multilabel` takes any number"
+    if not is_multi_hot and not names:
+        raise InvalidSampleError("no annotation")
+    if not is_multi_hot and len(names) > 1:
+        raise InvalidSampleError(
+            f"{len(names)} categories: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}; "
+            "classification needs exactly one, `task: multilabel` allows any number"
         )
-    label = text_of_names(labels) if is_multi_hot else labels[0]
-    return Named(file, label, split_of_record(record, columns.split), group_of_record(record, columns.group))
+    label = text_of_names(names) if is_multi_hot else names[0]
+    return CocoImage(file_name, label, read_split(record, columns.split), read_group(record, columns.group))

@@ -1,77 +1,77 @@
-"""What a JSON record from outside says of one image: texts that may name a class, its split, its group."""
+"""Values of JSON records about one image: label text, split and group."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from graftline.data.dataset import SplitName
-from graftline.data.formats.naming.tree import SPLITS
+from graftline.data.formats.naming.split_names import SPLITS
 
-LONGEST = 256
-"""Characters of a class's name."""
-_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+MAX_LABEL_LENGTH = 256
+"""Maximum number of characters of a class name."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _SPLIT_KEYS = ("split", "set", "subset", "partition")
 _GROUP_KEYS = ("group", "group_id")
 
 
-class UnfitError(Exception):
-    """An image that becomes no sample; the message says why."""
+class InvalidSampleError(Exception):
+    """An image cannot become a sample; the message gives the reason."""
 
 
-def bad_label(text: str) -> str | None:
-    """Says what is wrong with a class's name, None when nothing is."""
+def find_label_problem(text: str) -> str | None:
+    """Returns what is wrong with a class name, or None if it is valid."""
     if not text.strip():
         return "is empty"
-    if len(text) > LONGEST:
-        return f"has {len(text):,} characters, a class's name has at most {LONGEST}"
-    if _UNFIT.search(text):
+    if len(text) > MAX_LABEL_LENGTH:
+        return f"has {len(text):,} characters; a class name may have at most {MAX_LABEL_LENGTH}"
+    if _CONTROL.search(text):
         return "has a line break or another control character"
     return None
 
 
-def shown(name: str) -> str:
-    """A name as text that every file and terminal takes, whatever bytes it was made of."""
+def escape_name(name: str) -> str:
+    """Returns a name as valid Unicode, with bytes that are not UTF-8 as backslash escapes."""
     return name.encode(errors="backslashreplace").decode()
 
 
-def brief(value: object) -> str:
-    """A value of a JSON for a message, however long or deep it is."""
+def describe_value(value: object) -> str:
+    """Returns a JSON value as short text for messages, however long or deeply nested it is."""
     return f"{value!r:.60}" if value is None or isinstance(value, str | int | float) else f"a {type(value).__name__}"
 
 
-def split_of_record(record: Mapping[str, Any], wanted: str | None) -> SplitName | None:
-    """Reads the split; under the usual keys other words may stand, a key that was asked for must hold a split.
+def read_split(record: Mapping[str, Any], key: str | None) -> SplitName | None:
+    """Returns the split of an image's record, or None.
 
     Args:
-        record: Of one image.
-        wanted: The key; None looks for the usual ones.
+        record: JSON record of one image.
+        key: Key that the config names. None tries the usual keys and ignores values that are not splits.
 
     Raises:
-        UnfitError: No split under the key that was asked for.
+        InvalidSampleError: The value of `key` is not a split.
     """
-    for key in _SPLIT_KEYS if wanted is None else (wanted,):
-        value = record.get(key)
+    for candidate in _SPLIT_KEYS if key is None else (key,):
+        value = record.get(candidate)
         if isinstance(value, str) and value.lower() in SPLITS:
             return SPLITS[value.lower()]
-        if wanted is not None:
-            raise UnfitError(f"its {key!r} is {brief(value)}, expected train, val or test")
+        if key is not None:
+            raise InvalidSampleError(f"its {candidate!r} is {describe_value(value)}, expected train, val or test")
     return None
 
 
-def group_of_record(record: Mapping[str, Any], wanted: str | None) -> str | None:
-    """Reads what must not be split over training and test.
+def read_group(record: Mapping[str, Any], key: str | None) -> str | None:
+    """Returns the group of an image's record, or None.
 
     Args:
-        record: Of one image.
-        wanted: The key; None looks for the usual ones.
+        record: JSON record of one image.
+        key: Key that the config names. None tries the usual keys.
 
     Raises:
-        UnfitError: Nothing under the key that was asked for.
+        InvalidSampleError: The value of `key` is not a short text or a number.
     """
-    for key in _GROUP_KEYS if wanted is None else (wanted,):
-        value = record.get(key)
-        if isinstance(value, str | int) and not bad_label(str(value)):
+    for candidate in _GROUP_KEYS if key is None else (key,):
+        value = record.get(candidate)
+        if isinstance(value, str | int) and not find_label_problem(str(value)):
             return str(value)
-        if wanted is not None:
-            raise UnfitError(f"its {key!r} is {brief(value)}, expected a short text or a number")
+        if key is not None:
+            raise InvalidSampleError(f"its {candidate!r} is {describe_value(value)}, expected a short text or a number")
     return None

@@ -1,1 +1,1 @@
-"""What tables share, be they text or Parquet: their columns, rows, the files that rows name, and where tables lie."""
+"""Tables whose rows name or hold images: CSV, TSV, JSON Lines and Parquet."""

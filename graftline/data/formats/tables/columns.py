@@ -1,4 +1,4 @@
-"""Which column of a table says what: the one that the config names, else the one with a usual name."""
+"""Roles of a table's columns: the column that the config names, else one with a usual name."""
 
 import re
 from collections.abc import Sequence
@@ -7,117 +7,121 @@ from dataclasses import dataclass
 from graftline.config import Columns
 from graftline.runtime.errors import RefusedError
 
-USUAL = {
+USUAL_NAMES = {
     "path": ("path", "file", "file_name", "filename", "image", "image_path", "img", "uri", "url", "filepath"),
     "label": ("label", "labels", "class", "class_name", "category", "target", "species", "y"),
     "split": ("split", "set", "subset", "partition"),
     "group": ("group", "group_id"),
 }
-"""Names by what they say, the likelier first."""
-_SHOWN = 20
+"""Usual column names by role, by precedence."""
+_MAX_LISTED = 20
+_MAX_NAME_LENGTH = 60
 
 
 @dataclass(frozen=True)
 class TableHeader:
-    """A table's columns."""
+    """Columns of a table."""
 
     columns: Sequence[str]
     images: Sequence[str] = ()
-    """Those that hold images themselves."""
+    """Columns that contain encoded images."""
     classes: Sequence[str] = ()
-    """Those that hold classes by their type, whatever they are called."""
+    """Columns whose type is a class, whatever their names."""
 
 
 @dataclass(frozen=True)
 class Roles:
-    """The columns that are read."""
+    """Columns to read."""
 
     path: str
     labels: tuple[str, ...]
-    """One, or those that `columns.labels` names."""
+    """One column, or those of `columns.labels`."""
     split: str | None
     group: str | None
-    several: bool = False
-    """Whether a row's label is a tuple of all these columns."""
+    is_tuple: bool = False
+    """Whether a row's label is a tuple with the values of all label columns."""
 
     @property
     def label(self) -> str:
-        """The first column of the label."""
+        """The first label column."""
         return self.labels[0]
 
 
-def guess(header: TableHeader, wanted: Columns) -> Roles | None:
-    """The likeliest columns, to look with; None where there is none for images or none for classes."""
-    found = {role: _candidates(header, role, wanted) for role in USUAL}
-    path, split, group = (next(iter(found[role]), None) for role in ("path", "split", "group"))
-    if path is None or not found["label"]:
+def guess_roles(header: TableHeader, columns: Columns) -> Roles | None:
+    """Returns the most likely columns, or None if there is none for images or none for labels."""
+    candidates = {role: _find_candidates(header, role, columns) for role in USUAL_NAMES}
+    path, split, group = (next(iter(candidates[role]), None) for role in ("path", "split", "group"))
+    if path is None or not candidates["label"]:
         return None
-    return Roles(path, tuple(wanted.labels or found["label"][:1]), split, group, wanted.labels is not None)
+    labels = tuple(columns.labels or candidates["label"][:1])
+    return Roles(path, labels, split, group, columns.labels is not None)
 
 
-def matches(header: TableHeader, wanted: Columns) -> int:
-    """Counts the roles that have a column."""
-    return sum(bool(_candidates(header, role, wanted)) for role in USUAL)
+def count_roles(header: TableHeader, columns: Columns) -> int:
+    """Returns the number of roles that have a column."""
+    return sum(bool(_find_candidates(header, role, columns)) for role in USUAL_NAMES)
 
 
-def choose(where: str, header: TableHeader, wanted: Columns) -> Roles:
-    """Gives each role its column.
+def choose_roles(where: str, header: TableHeader, columns: Columns) -> Roles:
+    """Chooses the column of each role.
 
     Args:
-        where: The table, for messages.
-        header: What it has.
-        wanted: What the config names; it has to be there.
+        where: Name of the table for messages.
+        header: The columns of the table.
+        columns: Columns that the config names; they must exist.
 
     Raises:
-        RefusedError: A column that is missing, there twice, or one of several that could be the class.
+        RefusedError: A column is missing or occurs twice, or several columns could be the label.
     """
-    found = {role: _candidates(header, role, wanted) for role in USUAL}
-    have = f"there are {shown(header.columns)}" if header.columns else "there are none"
-    for role, candidates in found.items():
-        if not candidates and (named := getattr(wanted, role)) is not None:
-            raise RefusedError(f"{where}: no column {named!r}, which columns.{role} names; {have}")
-    if gone := [name for name in wanted.labels or () if name not in header.columns]:
-        raise RefusedError(f"{where}: no column {gone[0]!r}, which columns.labels names; {have}")
-    if not found["path"]:
-        raise RefusedError(f"{where}: no column of images; {have}; call it 'path', or say which under columns.path")
-    path, split, group = (found[role][0] if found[role] else None for role in ("path", "split", "group"))
-    named = wanted.label is not None or wanted.labels is not None
-    labels = [name for name in found["label"] if named or name not in (path, split, group)]
+    candidates = {role: _find_candidates(header, role, columns) for role in USUAL_NAMES}
+    existing = f"the columns are {quote_names(header.columns)}" if header.columns else "the table has no columns"
+    for role, names in candidates.items():
+        if not names and (name := getattr(columns, role)) is not None:
+            raise RefusedError(f"{where}: no column {name!r}, which columns.{role} requests; {existing}")
+    if missing := [name for name in columns.labels or () if name not in header.columns]:
+        raise RefusedError(f"{where}: no column {missing[0]!r}, which columns.labels requests; {existing}")
+    if not candidates["path"]:
+        raise RefusedError(f"{where}: no image column; {existing}. Name it 'path', or set columns.path")
+    path, split, group = (candidates[role][0] if candidates[role] else None for role in ("path", "split", "group"))
+    is_requested = columns.label is not None or columns.labels is not None
+    labels = [name for name in candidates["label"] if is_requested or name not in (path, split, group)]
     if not labels:
-        raise RefusedError(f"{where}: no column of classes; {have}; call it 'label', or say which under columns.label")
-    if len(labels) > 1 and wanted.labels is None:
+        raise RefusedError(f"{where}: no label column; {existing}. Name it 'label', or set columns.label")
+    if len(labels) > 1 and columns.labels is None:
         raise RefusedError(
-            f"{where}: {shown(labels)} could each be the class; say which under columns.label, such as "
+            f"{where}: {quote_names(labels)} could all be the label; set columns.label to one of them, for example "
             f"--set target.columns.label={labels[0]}"
         )
     assert path is not None
-    roles = Roles(path, tuple(labels), split, group, wanted.labels is not None)
-    for name in (roles.path, *roles.labels, roles.split, roles.group):
-        if header.columns.count(name) > 1:
-            raise RefusedError(f"{where}: two columns are called {name!r}; rename one")
+    roles = Roles(path, tuple(labels), split, group, columns.labels is not None)
+    for column in (roles.path, *roles.labels, roles.split, roles.group):
+        if header.columns.count(column) > 1:
+            raise RefusedError(f"{where}: two columns have the name {column!r}; rename one")
     return roles
 
 
-def shown(names: Sequence[str]) -> str:
-    """Names for a message, the first of many."""
-    quoted = [repr(name if len(name) <= 60 else name[:60] + "...") for name in names[:_SHOWN]]
-    return ", ".join(quoted) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
+def quote_names(names: Sequence[str]) -> str:
+    """Returns names as text for messages, shortened if there are many."""
+    quoted = [
+        repr(name if len(name) <= _MAX_NAME_LENGTH else name[:_MAX_NAME_LENGTH] + "...") for name in names[:_MAX_LISTED]
+    ]
+    return ", ".join(quoted) + (f" and {len(names) - _MAX_LISTED:,} more" if len(names) > _MAX_LISTED else "")
 
 
-def _candidates(header: TableHeader, role: str, wanted: Columns) -> list[str]:
-    if role == "label" and wanted.labels is not None:
-        return list(wanted.labels) if set(wanted.labels) <= set(header.columns) else []
-    named: str | None = getattr(wanted, role)
-    if named is not None:
-        return [named] if named in header.columns else []
-    found = [column for name in USUAL[role] for column in header.columns if _plain(column) == name]
+def _find_candidates(header: TableHeader, role: str, columns: Columns) -> list[str]:
+    if role == "label" and columns.labels is not None:
+        return list(columns.labels) if set(columns.labels) <= set(header.columns) else []
+    requested: str | None = getattr(columns, role)
+    if requested is not None:
+        return [requested] if requested in header.columns else []
+    names = [column for usual in USUAL_NAMES[role] for column in header.columns if _normalize(column) == usual]
     if role == "path":
-        images = [name for name in found if name in header.images] or list(header.images)
-        found = images + [name for name in found if name not in images]
+        images = [name for name in names if name in header.images] or list(header.images)
+        names = images + [name for name in names if name not in images]
     if role == "label":
-        found = [name for name in [*found, *header.classes] if name not in header.images]
-    return list(dict.fromkeys(found))
+        names = [name for name in [*names, *header.classes] if name not in header.images]
+    return list(dict.fromkeys(names))
 
 
-def _plain(column: str) -> str:
+def _normalize(column: str) -> str:
     return re.sub(r"[\s-]+", "_", column.strip().casefold())

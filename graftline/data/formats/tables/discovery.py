@@ -1,100 +1,90 @@
-"""Which files of a place are its tables, and which splits their names give."""
+"""Discovery of the tables in a folder or a bucket prefix."""
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from graftline.data.dataset import SplitName
 from graftline.data.formats.location import DataLocation
-from graftline.data.formats.tables.columns import shown
-from graftline.data.formats.tables.rows import NAMES
+from graftline.data.formats.naming.split_names import TABLE_SPLITS, split_of_table
+from graftline.data.formats.tables.columns import quote_names
 from graftline.runtime.errors import RefusedError
 
-_WORDS = re.compile("(?<![a-z])(" + "|".join(sorted(NAMES, key=len, reverse=True)) + ")(?![a-z])")
-_MOST = 10_000
+_MAX_FILES = 10_000
 
 
-def files_at(place: DataLocation, suffixes: Sequence[str]) -> list[str]:
-    """Names of the files that could be tables: at a folder's top, then in `data` and in folders called as splits.
+def list_candidates(location: DataLocation, suffixes: Sequence[str]) -> list[str]:
+    """Returns files that can be tables: at the top of a folder, then in `data` and in folders with split names.
 
     Args:
-        place: A folder or a bucket's prefix.
-        suffixes: Of their names, in lower case.
+        location: A folder or a bucket prefix.
+        suffixes: Lowercase name suffixes.
     """
-    if place.entries is not None:
-        names = [entry.name for entry in place.entries if entry.name.count("/") <= 1]
+    if location.entries is not None:
+        names = [entry.name for entry in location.entries if entry.name.count("/") <= 1]
     else:
-        names = _here(place.path, "")
+        names = _list_folder(location.path, "")
         names += [
             inner
             for name in names
-            if _holds_tables(name) and (place.path / name).is_dir()
-            for inner in _here(place.path / name, name + "/")
+            if _can_hold_tables(name) and (location.path / name).is_dir()
+            for inner in _list_folder(location.path / name, name + "/")
         ]
     return sorted(
         (
             name
             for name in names
             if name.lower().endswith(tuple(suffixes))
-            and ("/" not in name or _holds_tables(name.partition("/")[0]))
-            and (place.entries is not None or _is_own(place.path, name))
+            and ("/" not in name or _can_hold_tables(name.partition("/")[0]))
+            and (location.entries is not None or _is_inside(location.path, name))
         ),
         key=lambda name: (name.count("/"), name),
-    )[:_MOST]
+    )[:_MAX_FILES]
 
 
-def pick(place: DataLocation, names: Sequence[str], fit: Callable[[str], bool]) -> list[tuple[str, SplitName | None]]:
-    """Chooses the tables, and their splits where they have several.
+def select_tables(
+    location: DataLocation, names: Sequence[str], is_image_table: Callable[[str], bool]
+) -> list[tuple[str, SplitName | None]]:
+    """Selects the tables of images and, if there are several, their splits.
 
     Args:
-        place: For messages.
-        names: As `files_at` gives them.
-        fit: Whether a file is a table of images with classes; asked of deeper ones when none at the top is.
+        location: For messages.
+        names: Candidates from `list_candidates`.
+        is_image_table: Returns whether a file is a table of images with labels. Files in subfolders are only tried if
+            none at the top is.
 
     Returns:
-        Names and splits; none where nothing fits.
+        Names and splits; empty if no file is a table of images.
 
     Raises:
-        RefusedError: Several that are not each called after a split.
+        RefusedError: There are several tables that are not all named after a split.
     """
-    found: list[str] = []
-    for deep in (False, True):
-        found = found or [name for name in names if ("/" in name) == deep and fit(name)]
-    if len(found) <= 1:
-        return [(name, None) for name in found]
-    splits = [(name, split_of(name)) for name in found]
-    if odd := [name for name, split in splits if split is None]:
+    tables: list[str] = []
+    for is_nested in (False, True):
+        tables = tables or [name for name in names if ("/" in name) == is_nested and is_image_table(name)]
+    if len(tables) <= 1:
+        return [(name, None) for name in tables]
+    splits = [(name, split_of_table(name)) for name in tables]
+    if unnamed := [name for name, split in splits if split is None]:
         raise RefusedError(
-            f"{place}: {shown(found)} are tables of images, and {odd[0]!r} is not called after a split "
-            "(train, val, test); give one of them as data, or choose another format, such as "
-            "image_folder"
+            f"{location}: {quote_names(tables)} are tables of images, but {unnamed[0]!r} is not named after a split "
+            "(train, val, test); give one of the tables as data, or choose another format, such as image_folder"
         )
     return splits
 
 
-def split_of(name: str) -> SplitName | None:
-    """The split that a file's name gives, or else its folder's: `train-00000-of-00002.parquet`, `test/metadata.csv`."""
-    folder, _, file = name.lower().rpartition("/")
-    for part in (file, folder):
-        words = {NAMES[word] for word in _WORDS.findall(part)}
-        if len(words) == 1:
-            return words.pop()
-    return None
-
-
-def _here(folder: Path, prefix: str) -> list[str]:
+def _list_folder(folder: Path, prefix: str) -> list[str]:
     try:
         return [prefix + path.name for path in folder.iterdir()]
     except OSError:
         return []
 
 
-def _holds_tables(folder: str) -> bool:
-    return folder.lower() == "data" or folder.lower() in NAMES
+def _can_hold_tables(folder: str) -> bool:
+    return folder.lower() == "data" or folder.lower() in TABLE_SPLITS
 
 
-def _is_own(root: Path, name: str) -> bool:
-    """Whether it is a regular file inside of the folder, links followed."""
+def _is_inside(root: Path, name: str) -> bool:
+    """Returns whether a name is a regular file inside the folder after resolving links."""
     path = root / name
     return path.is_file() and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))

@@ -1,203 +1,139 @@
-"""Parquet's columns and rows by pyarrow, which is asked for only here, and whose complaints become refusals."""
+"""Parquet tables: rows contain images as Hugging Face's `datasets` writes them, or name image files."""
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from graftline.data.formats.tables.columns import USUAL, Roles, TableHeader
-from graftline.data.formats.tables.rows import TableRow
+from graftline.data.dataset import SplitName
+from graftline.data.formats.location import DataLocation
+from graftline.data.formats.raw import Format, RawDataset
+from graftline.data.formats.tables import samples
+from graftline.data.formats.tables.columns import Roles, choose_roles, guess_roles
+from graftline.data.formats.tables.discovery import list_candidates, select_tables
+from graftline.data.formats.tables.parquet_images import ParquetImages
+from graftline.data.formats.tables.parquet_rows import (
+    MAGIC,
+    count_group_rows,
+    find_image_column,
+    iter_parquet_rows,
+    open_parquet,
+    read_declared_classes,
+    read_header,
+    refuse_damage,
+)
+from graftline.data.formats.tables.row_files import RowFiles
+from graftline.data.formats.tables.rows import Table, TableRow
+from graftline.data.formats.tables.samples import is_image_table, read_tables
 from graftline.runtime.errors import RefusedError
 
-MAGIC = b"PAR1"
-_BATCH = 4096
-_FEW = 16
-_BUFFER = 2**20
+_SUFFIXES = (".parquet", ".parq", ".pq")
+_NUM_HEAD_ROWS = 10
 
 
-@dataclass(frozen=True)
-class ImageColumn:
-    """Where a file holds its images; columns in a struct are dotted."""
-
-    content: str | None
-    """Their bytes; None where rows name files."""
-    path: str | None
-    """Their names."""
+def _detect(location: DataLocation) -> bool:
+    if not location.is_folder:
+        return location.is_file and _is_parquet(location.path)
+    files = RowFiles(location)
+    return any(_is_image_table(location, files, name) for name in list_candidates(location, _SUFFIXES))
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Opens a file as a `pyarrow.parquet.ParquetFile` that reads page by page.
-
-    Raises:
-        RefusedError: pyarrow is not installed, or the file's directory is damaged.
-    """
-    try:
-        import pyarrow.parquet as parquet  # type: ignore[import-untyped]
-    except ImportError:
-        raise RefusedError(f"{path}: Parquet needs pyarrow; pip install 'graftline[parquet]'") from None
-    with reading(path):
-        file = parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
-    with file:
-        yield file
+def _list_external_files(location: DataLocation) -> list[str]:
+    files = RowFiles(location)
+    with closing(ParquetImages(None)) as images:
+        if location.is_folder:  # all files contain images if one does; the others need not be downloaded to check
+            candidates = list_candidates(location, _SUFFIXES)
+            first = next((name for name in candidates if _is_image_table(location, files, name)), None)
+            if first is not None and _open_table(location, location.fetch_file(first), first, None, images).has_images:
+                return []
+        return samples.list_external_files(_open_tables(location, files, images), files)
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turns what pyarrow says of a damaged file into one sentence."""
-    import pyarrow
-
-    try:
-        yield
-    except (pyarrow.ArrowException, OSError, ValueError, LookupError, ArithmeticError, MemoryError) as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise RefusedError(f"{path}: not a whole Parquet file ({said}); write or download it again") from None
+def _open(location: DataLocation) -> Iterator[RawDataset]:
+    files = RowFiles(location)
+    with closing(ParquetImages(location.scratch)) as images:
+        yield read_tables(location.uri, _open_tables(location, files, images), files)
 
 
-def header(file: Any, path: Path) -> TableHeader:
-    """A file's columns: which hold images (bytes, or a struct with bytes), and which are classes by type.
-
-    Raises:
-        RefusedError: Its schema is damaged.
-    """
-    with reading(path):
-        schema = file.schema_arrow
-    values = {name for role in ("label", "split", "group") for name in USUAL[role]}
-    images = [
-        field.name
-        for field in schema
-        if _is_struct(field.type) or (_is_bytes(field.type) and field.name.casefold() not in values)
-    ]
-    return TableHeader(schema.names, images, list(_class_names(schema)))
-
-
-def classes(file: Any, column: str) -> list[str]:
-    """The classes that a column declares, none where it declares none."""
-    return _class_names(file.schema_arrow).get(column, [])
-
-
-def image_column(file: Any, column: str) -> ImageColumn:
-    """Looks at a column of images: `datasets` leaves the bytes out where it was told not to embed files."""
-    kind = file.schema_arrow.field(column).type
-    if _is_bytes(kind):
-        return ImageColumn(column, None)
-    if not _is_struct(kind):
-        return ImageColumn(None, column)
-    path = f"{column}.path" if "path" in _fields(kind) else None
-    return ImageColumn(None if path and _is_empty(file, f"{column}.bytes") else f"{column}.bytes", path)
+def _open_tables(location: DataLocation, files: RowFiles, images: ParquetImages) -> list[Table]:
+    if not location.is_folder:
+        return [_open_table(location, location.path, location.path.name, None, images)]
+    names = list_candidates(location, _SUFFIXES)
+    location.fetch(names)
+    if damaged := [name for name in names if not _is_parquet(location.path / name)]:
+        raise RefusedError(
+            f"{location}: {damaged[0]} does not start like a Parquet file; download it again or remove it (a short "
+            "text file instead is a Git LFS pointer)"
+        )
+    selected = select_tables(location, names, partial(_is_image_table, location, files))
+    if not selected:
+        raise RefusedError(
+            f"{location}: none of {len(names):,} Parquet files has images and labels; expected them at the top, in "
+            "data/, or in folders named after splits"
+        )
+    tables = [_open_table(location, location.path / name, name, split, images) for name, split in selected]
+    if len({table.has_images for table in tables}) > 1:
+        raise RefusedError(f"{location}: some Parquet files contain images and others name files; separate them")
+    return tables
 
 
-def group_rows(file: Any) -> list[int]:
-    """Rows of each row group, as the file's directory claims."""
-    return [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
+def _is_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
-def rows(path: Path, roles: Roles, image: ImageColumn) -> Iterator[TableRow]:
-    """Yields rows from 0 on, without their images' bytes.
-
-    Raises:
-        RefusedError: Damaged.
-    """
-    leaves = dict.fromkeys(leaf for leaf in (image.path, *roles.labels, roles.split, roles.group) if leaf)
-    with opened(path) as file:
-        names = _class_names(file.schema_arrow)
-        with reading(path):
-            batches = file.iter_batches(_BATCH, columns=list(leaves), use_threads=False)
-        number = 0
-        while True:
-            with reading(path):
-                batch = next(batches, None)
-                if batch is None:
-                    return
-                columns = [
-                    _values(batch, column, names)
-                    for column in (roles.path if image.path else None, roles.split, roles.group)
-                ]
-                labels: list[Any] = [_values(batch, column, names) for column in roles.labels]
-            labels = list(zip(*labels, strict=True)) if roles.several else labels[0]
-            for file_name, split, group, label in zip(*columns, labels, strict=True):
-                odd = isinstance(label, int) and roles.label in names
-                fault = f"its label {label} is none of {len(names[roles.label]):,} declared classes" if odd else None
-                yield TableRow(number, file_name, label, split, group, fault)
-                number += 1
-
-
-def _values(batch: Any, column: str | None, names: dict[str, list[str]]) -> list[object]:
-    """A column of a batch as python values, by name where its indices have names; -1 is none, as `datasets` has it."""
-    if column is None:
-        return [None] * batch.num_rows
-    array = batch.column(column)
-    if _is_struct_of_one(array.type):
-        array = array.field("path")
-    try:
-        values: list[object] = array.to_pylist()
-    except UnicodeDecodeError:
-        values = [_value(value) for value in array]
-    if declared := names.get(column):
-        values = [
-            None if value == -1 else declared[value] if isinstance(value, int) and 0 <= value < len(declared) else value
-            for value in values
-        ]
-    return values
-
-
-def _value(scalar: Any) -> object:
-    try:
-        return scalar.as_py()
-    except UnicodeDecodeError:
-        return b"\xff"  # that row's fault: bytes that are no UTF-8 either
-
-
-def _is_empty(file: Any, content: str) -> bool:
-    """Whether no row of the first row group has bytes. Their statistics would tell; damaged ones abort the process."""
-    if file.metadata.num_row_groups == 0:
+def _is_image_table(location: DataLocation, files: RowFiles, name: str) -> bool:
+    """Returns whether a file is a table of images, or one that cannot be read, which opening it then reports."""
+    path = location.fetch_file(name)
+    if not _is_parquet(path):
         return False
-    batches = file.iter_batches(_FEW, row_groups=[0], columns=[content], use_threads=False)
-    return all(batch.column(0).field("bytes").null_count == batch.num_rows for batch in batches)
-
-
-def _class_names(schema: Any) -> dict[str, list[str]]:
-    """Column to the names of its indices, as Hugging Face's `datasets` writes them into the schema."""
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"].items()
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        return {}
-    return {
-        column: feature["names"]
-        for column, feature in features
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and _are_names(feature.get("names"))
-    }
+        with open_parquet(path) as file:
+            roles = guess_roles(read_header(file, path), location.columns)
+        if roles is None:
+            return False
+        with closing(ParquetImages(None)) as images:
+            table = _table_of(location, path, name, roles, images)
+            return is_image_table(table, files, list(islice(table.iter_rows(), _NUM_HEAD_ROWS)))
+    except RefusedError:
+        return True
 
 
-def _are_names(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and all(isinstance(name, str) and name.strip() for name in value)
-        and len(set(value)) == len(value) > 0
-    )
+def _open_table(location: DataLocation, path: Path, name: str, split: SplitName | None, images: ParquetImages) -> Table:
+    where = f"{location}: {name}" if location.is_folder else location.uri
+    with open_parquet(path) as file:
+        roles = choose_roles(where, read_header(file, path), location.columns)
+    return replace(_table_of(location, path, name, roles, images), split=split)
 
 
-def _is_bytes(kind: Any) -> bool:
-    from pyarrow import types
+def _table_of(location: DataLocation, path: Path, name: str, roles: Roles, images: ParquetImages) -> Table:
+    with open_parquet(path) as file, refuse_damage(path):
+        column = find_image_column(file, roles.path)
+        declared = read_declared_classes(file, roles.label)
+        group_rows = count_group_rows(file)
+    iter_rows = partial(iter_parquet_rows, path, roles, column)
+    table = Table(name, "row", iter_rows, classes=declared, task=location.task, label_columns=roles.labels)
+    if column.content is None:
+        return table
+    file_number = images.add_file(path, column.content, group_rows)
 
-    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
+    def iter_rows_with_images() -> Iterator[TableRow]:
+        for row in iter_rows():
+            yield row._replace(load_image=partial(images.load, file_number, row.number))
 
-
-def _is_struct(kind: Any) -> bool:
-    """Whether it is how `datasets` writes an image: {bytes, path}."""
-    from pyarrow import types
-
-    return bool(types.is_struct(kind)) and "bytes" in _fields(kind) and _is_bytes(kind.field("bytes").type)
-
-
-def _is_struct_of_one(kind: Any) -> bool:
-    """Whether it is such a column of which only the path was read."""
-    from pyarrow import types
-
-    return bool(types.is_struct(kind)) and _fields(kind) == ["path"]
+    return replace(table, iter_rows=iter_rows_with_images, has_images=True)
 
 
-def _fields(kind: Any) -> list[str]:
-    return [kind.field(index).name for index in range(kind.num_fields)]
+FORMAT = Format(
+    "parquet",
+    "Parquet files with images in their rows, as Hugging Face's datasets writes them, or with the columns of a table",
+    _detect,
+    _open,
+    tasks=("classification", "regression", "multilabel"),
+    takes_columns=True,
+    list_external_files=_list_external_files,
+    reference_suffixes=(".parquet",),
+)
