@@ -12,7 +12,7 @@ SIDE = (8, 8)
 
 
 def picture(name: str, flipped: int | None = None) -> bytes:
-    """A perceptual hash; one that differs in one bit where asked."""
+    """Returns a perceptual hash of a name, with one bit flipped if `flipped` is its number."""
     found = bytearray(hashlib.sha256(name.encode()).digest())
     if flipped is not None:
         found[flipped // 8] ^= 1 << flipped % 8

@@ -48,7 +48,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize(("shards", "grey", "packed_above"), itertools.product([2, 7], [0, 39, 40], [16.0, 0.0]))
+@pytest.mark.parametrize(("shards", "grey", "packed_above"), list(itertools.product([2, 7], [0, 39, 40], [16.0, 0.0])))
 def test_any_number_of_shards_makes_the_same_files(tmp_path: Path, shards: int, grey: int, packed_above: float) -> None:
     asked = job(pets(tmp_path / "pets", grey), packed_above=packed_above)
     whole = preprocess(asked, out=tmp_path / "one")
