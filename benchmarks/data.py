@@ -62,12 +62,12 @@ def epoch(_: Path, out: Path) -> Figures:
     import torch
 
     from graftline.data import dataset
-    from graftline.training.batches.samples import Samples, shuffled
+    from graftline.training.batches.samples import Samples, shuffled_batches
 
     samples = Samples([dataset.read(out).train])
 
     def once() -> int:
-        return sum(len(samples.images(rows)) for rows in shuffled(len(samples), BATCH, torch.Generator()))
+        return sum(len(samples.images(rows)) for rows in shuffled_batches(len(samples), BATCH, torch.Generator()))
 
     return {**best(once, 5), "images": len(samples)}
 

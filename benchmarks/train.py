@@ -1,13 +1,13 @@
-"""What training costs: an epoch, its input, a head on frozen features and memory, beside the usual loops.
+"""Time of an epoch and of a head on frozen features, and peak memory, compared with common training loops.
 
     .venv/bin/python -m pip install timm lightning
     .venv/bin/python benchmarks/train.py [--rounds 3] [--json FILE] [--only resnet18] [--parts epochs memory]
 
-The peers train the same network on the same images with the same optimizer, batch, epochs and threads, in 32 bits: a
-loop after torchvision's reference (ImageFolder, RandomResizedCrop, mirror, DataLoader with a worker a core), timm's
-loader and step, Lightning's trainer. Ours reads what `preprocess` has decoded once, and probes layout and precision
-before the first epoch, which is not timed on either side; what the probe chose is printed. Accuracy after the same
-epochs is compared first: a faster training that learns less is no result. Peers in memory take uint8 tensors.
+The peers train the same network on the same images with the same optimizer, batch size, epochs and threads, in float32:
+a loop based on torchvision's reference (ImageFolder, RandomResizedCrop, flip, DataLoader with one worker per core),
+timm's loader and step, and Lightning's trainer. graftline reads images decoded by `preprocess`, and probes layout and
+precision before the first epoch, which is not timed for any of them; the chosen setting is printed. Accuracy after the
+same epochs is compared first: a faster training with lower accuracy does not count. In-memory peers read uint8 tensors.
 """
 
 import argparse
@@ -45,7 +45,7 @@ from training_sides import (
 
 
 def epochs(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
-    """Epochs of all sides in turns; the first round warms up, probes and starts workers."""
+    """Times epochs of all sides in turn; the first round warms up, probes and starts workers."""
     import torch
 
     first, sides = start(case, data), {}
@@ -61,13 +61,13 @@ def epochs(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
             if number:
                 found[name].append(time.perf_counter() - began)
             elif name == "ours":
-                chosen = result.stepper.chosen()  # type: ignore[attr-defined]
+                chosen = result.stepper.settings()  # type: ignore[attr-defined]
                 (folder / "chosen.json").write_text(json.dumps(chosen))
     return {"seconds": found, "chosen": chosen, "threads": torch.get_num_threads()}
 
 
 def accuracy(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
-    """Accuracy on held-out images after the same epochs from the same weights, ours and torchvision's."""
+    """Computes the accuracy on held-out images after the same epochs from the same weights."""
     import torch
 
     first, held, found = start(case, data), samples(folder, "val"), {}
@@ -88,19 +88,19 @@ def right(network: Any, case: Case, held: Any) -> float:
 
 
 def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
-    """A head on a frozen network: ours by features once, the usual way by 10 epochs through the network."""
+    """Times a head on a frozen network: on features computed once, and in 10 epochs through the network."""
     import torch
     from torch.nn import functional
 
     from graftline.models.devices import place
     from graftline.training.contract import SourceModel
-    from graftline.training.head.heads import fit_head
+    from graftline.training.head.heads import FeatureSet, fit_head
     from graftline.training.progress import Progress
     from graftline.training.recipe import head_iterations
 
     held, train, seconds = samples(folder, "val"), samples(folder, "train"), {"ours": [], "torchvision": []}
     found = {}
-    for _ in range(rounds + 1):  # the first one, which also loads what torch loads late, is dropped on both sides
+    for _ in range(rounds + 1):  # the first round, which includes lazy imports of torch, is dropped
         network = start(case, data)
         began = time.perf_counter()
         place(network, device())
@@ -109,8 +109,7 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
         )
         fit_head(
             network.head,
-            features,
-            torch.from_numpy(train.labels),
+            FeatureSet(features, torch.from_numpy(train.labels)),
             training(case),
             iterations=head_iterations(len(train)),
             seed=SEED,
@@ -136,7 +135,7 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def compiling(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
-    """Epochs of ours, plain and through torch.compile, in 32 bits; the first ones, which compile, apart."""
+    """Times epochs without and with torch.compile in float32; the first epochs compile and are separate."""
     options = {"precision": "fp32", "layout": "channels_last"}
     sides = {
         name: SIDES["ours"](case, start(case, data), folder, compile=name == "compiled", **options)
@@ -152,12 +151,12 @@ def compiling(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, An
 
 
 def share(process: int) -> float:
-    """Megabytes of a process and of all that it started, such as workers of a loader; shared pages by their share."""
+    """Returns the proportional set size in MB of a process and its children, such as loader workers."""
     try:
         pages = Path(f"/proc/{process}/smaps_rollup").read_text().split("Pss:", 1)[1].split()[0]
         children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     except (FileNotFoundError, ProcessLookupError, IndexError):
-        return 0.0  # it has just ended
+        return 0.0  # the process has ended
     return int(pages) / 1024 + sum(share(int(child)) for child in children)
 
 
@@ -189,7 +188,7 @@ CHILDREN: dict[str, Callable[[Case, Path, Path, int], dict[str, Any]]] = {
 
 
 def run(name: str, case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
-    """Runs one of these in a process of its own; what its probe finds is kept for the others, save for memory's."""
+    """Runs a measurement in its own process; the probe's cache is shared, except for memory measurements."""
     cache = folder / ("cache" if not name.startswith("memory") else "fresh")
     answer = subprocess.run(
         [sys.executable, __file__, "--child", name, case.backbone, str(data), str(folder), "--rounds", str(rounds)],
@@ -304,7 +303,7 @@ PARTS = {"epochs": epoch_rows, "head": head_rows, "memory": memory_rows, "compil
 
 
 def equal(found: dict[str, Any], what: str) -> None:
-    """Stops where ours is clearly less accurate (95%, on the same held-out images)."""
+    """Raises an error if graftline is significantly less accurate (95%, on the same held-out images)."""
     mine, other = found["accuracy"]["ours"], found["accuracy"]["torchvision"]
     share = (mine + other) / 2
     margin = 1.96 * math.sqrt(2 * share * (1 - share) / found["images"])

@@ -1,4 +1,4 @@
-"""The sides of `train.py`: one network on the same photographs, trained by graftline and by the usual loops."""
+"""Training loops compared in `train.py`: one network on the same photos, trained by graftline and by its peers."""
 
 import importlib.util
 import json
@@ -25,9 +25,9 @@ class Case:
     batch: int
     train: int
     epochs: int
-    """For the comparison of accuracy."""
+    """Epochs for the comparison of accuracy."""
     faster: float
-    """Goal of `feature`."""
+    """Target speedup of `feature`."""
 
 
 CASES = {"resnet18": Case("resnet18", 224, 16, 128, 3, 10), "mobilenet_v2": Case("mobilenet_v2", 96, 32, 240, 4, 20)}
@@ -37,7 +37,7 @@ CASES = {"resnet18": Case("resnet18", 224, 16, 128, 3, 10), "mobilenet_v2": Case
 
 
 def unpack(data: Path, case: Case, into: Path) -> None:
-    """Photographs as they come, in a folder a class, and the same ones decoded, as a dataset artifact holds them."""
+    """Writes the photos as files in one folder per class, and decoded as arrays, as in a dataset artifact."""
     import numpy as np
     from torchvision import transforms
     from torchvision.datasets import ImageFolder
@@ -70,7 +70,7 @@ def samples(folder: Path, split: str) -> Any:
 
 
 def start(case: Case, data: Path) -> Any:
-    """The network that all begin with: MobileNetV2 from ImageNet, ResNet-18 from random weights."""
+    """Builds the initial network: MobileNetV2 from ImageNet weights, ResNet-18 from random weights."""
     import torch
 
     from graftline.models.devices import seeded
@@ -83,7 +83,7 @@ def start(case: Case, data: Path) -> Any:
         state = torch.load(weights, weights_only=True)
         own = network.backbone.state_dict()
         given = {key: state[key] for key in own if key in state}
-        assert len(given) == len(own), f"{len(given)} of {len(own)} weights found"
+        assert len(given) == len(own), f"{len(given)} of {len(own)} weights in the file"
         network.backbone.load_state_dict(given)
     return network
 
@@ -95,19 +95,17 @@ def contract(case: Case) -> Any:
 
 
 def ours(case: Case, network: Any, folder: Path, **options: Any) -> Epoch:
-    from graftline.training.loop.loop import TrainingLoop
-    from graftline.training.loop.optimizer import group
+    from graftline.training.loop.loop import Stage, TrainingLoop
+    from graftline.training.loop.optimizer import parameter_group
     from graftline.training.progress import Progress
 
     train = samples(folder, "train")
     loop = TrainingLoop(
         network,
-        [group([network], RATE)],
+        [parameter_group([network], RATE)],
         training(case, **options),
         contract(case),
-        seed=SEED,
-        device=device(),
-        progress=Progress(1),
+        Stage(SEED, device(), Progress(1)),
     )
     return lambda: (loop.epoch(train, lambda step: 1.0), loop)[1]
 
@@ -131,7 +129,7 @@ def optimizer(network: Any) -> Any:
 
 
 def plain_step(network: Any) -> Callable[[Any, Any], None]:
-    """torchvision's reference: forward, loss, back, step."""
+    """Returns the step of torchvision's reference: forward, loss, backward, optimizer."""
     from torch.nn import functional
 
     made = optimizer(network)
@@ -237,7 +235,7 @@ def lightning(case: Case, network: Any, folder: Path) -> Epoch:
 
 
 def in_memory(case: Case, network: Any, folder: Path) -> Epoch:
-    """The plain loop on uint8 tensors: one random box a batch, which is cheaper than one an image."""
+    """Trains on uint8 tensors in memory, with one random crop per batch, which is cheaper than one per image."""
     import numpy as np
     import torch
     from torchvision.transforms import v2
@@ -268,21 +266,21 @@ def in_memory(case: Case, network: Any, folder: Path) -> Epoch:
 
 
 def synthetic(case: Case, network: Any, folder: Path) -> Epoch:
-    """Our step without any input: the same network, layout, precision and optimizer on one batch in memory."""
+    """Trains on one batch in memory, with the layout, precision and optimizer that graftline uses."""
     import torch
     from torch.nn import functional
 
     from graftline.models.devices import as_input, lay_out, place
-    from graftline.training.loop.optimizer import build, group
+    from graftline.training.loop.optimizer import build_optimizer, parameter_group
 
     place(network, device())
-    made = build([group([network], RATE)], training(case))
+    made = build_optimizer([parameter_group([network], RATE)], training(case))
     generator = torch.Generator().manual_seed(SEED)
     inputs = torch.randn(case.batch, 3, case.side, case.side, generator=generator)
     labels = torch.randint(2, (case.batch,), generator=generator)
 
     def epoch() -> None:
-        chosen = json.loads((folder / "chosen.json").read_text())  # ours wrote it before
+        chosen = json.loads((folder / "chosen.json").read_text())  # written by the epochs of graftline
         lay_out(network, chosen["layout"])
         batch = as_input(inputs, chosen["layout"])
         network.train()

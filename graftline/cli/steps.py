@@ -84,7 +84,7 @@ def pretrain(
         update={"name": out.name, "init": init, "backbone": backbone or checked.backbone}
     )
     job = jobs_of(file.absolute(checked.model_copy(update={"source": [source]})), {}).sources[0].pretrain
-    with ranks.voice(out) as out:
+    with ranks.main_process_output(out) as out:
         print_training(out, run_step("pretrain", step, job, dataset=data, out=out).row)
 
 
@@ -111,7 +111,7 @@ def finetune(
 
     strategies = [] if strategy == "control" else [f"strategies=[{strategy}]"]
     checked = load_for_artifact(config, [*strategies, *set_], data)
-    with tempfile.TemporaryDirectory() as folder, ranks.voice(out) as out:
+    with tempfile.TemporaryDirectory() as folder, ranks.main_process_output(out) as out:
         plan_job = jobs_of(checked.model_copy(update={"budget": None}), {}).plan  # one candidate needs no tournament
         planned = plan(plan_job, sources=[source], dataset=data, out=Path(folder))
         jobs = [*planned.candidates, *planned.race.controls]

@@ -50,12 +50,12 @@ def cross_validate(train: Callable[[StrategyInput], StrategyResult], task: Strat
             continue
         trained = train(
             replace(
-                task, train=samples.subset(inside), val=samples.subset(np.arange(0)), journal=task.journal.within(name)
+                task, train=samples.subset(inside), val=samples.subset(np.arange(0)), journal=task.journal.scope(name)
             )
         )
         outside = samples.subset(held)
         found.append(score(trained.predict(outside), outside.labels, task.training.loss, task.objective))
-        task.journal.drop(name)
+        task.journal.discard(name)
         task.journal.put(name, JournalEntry(vars(found[-1]), done=True))
     task.progress.label = ""
     main = [each.main for each in found]

@@ -34,7 +34,7 @@ def train(job: FinetuneJob, task: StrategyInput) -> Result:
     strategy = STRATEGIES[job.strategy_name]
     crossed: Crossed | None = None
     if job.cross_validate and not job.is_control:
-        samples = task.train.whole()
+        samples = task.train.all_samples()
         crossed = cross_validate(strategy, task, samples)
     began = time.perf_counter()
     trained = strategy(task)

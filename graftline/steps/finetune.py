@@ -17,10 +17,10 @@ from graftline.strategies import STRATEGIES
 from graftline.training.batches.samples import Samples
 from graftline.training.contract import NotApplicableError, SourceModel, StrategyInput
 from graftline.training.processes import distributed
-from graftline.training.processes.launch import together
+from graftline.training.processes.launch import run_step
 from graftline.training.progress import Progress
-from graftline.training.resume.resume import journal
-from graftline.training.resume.states import step
+from graftline.training.resume.resume import open_journal
+from graftline.training.resume.states import state_files
 
 STATE = "state"
 NO_WEIGHTS = "none: random weights"
@@ -57,11 +57,11 @@ def finetune(
     """
     asked = 1 if job.skip else job.training.processes
     try:
-        return together(
+        return run_step(
             "finetune", _finetune, job, asked, out=out, sources=sources, dataset=dataset, earlier=earlier, resume=resume
         )
     except MemoryError as error:
-        if distributed.processes(asked) == 1:
+        if distributed.num_processes(asked) == 1:
             raise
         return _without_weights(job, checkpoint.load(sources / job.source)[1], out, "oom", str(error))
 
@@ -76,12 +76,12 @@ def _finetune(
     task = _task(job, SourceModel(network, source), data)
     devices.settle_threads(network, task.contract)
     try:
-        with journal(
-            _identity(job, source, data), job.checkpoint_uri, rung=job.until, first=resume or _paused(job, earlier)
+        with open_journal(
+            _identity(job, source, data), job.checkpoint_uri, rung=job.until, initial=resume or _paused(job, earlier)
         ) as kept:
             result = train(job, replace(task, journal=kept, until=job.until))
             if job.until is not None:
-                step.write(out / STATE, kept.identity, kept.state())
+                state_files.write_state(out / STATE, kept.identity, kept.state())
     except DivergedError as error:
         return _without_weights(job, source, out, "diverged", str(error))
     except NotApplicableError as error:
@@ -90,7 +90,7 @@ def _finetune(
         if not devices.is_out_of_memory(error):
             raise
         why = str(error).strip().partition("\n")[0] or "out of memory"
-        if distributed.count() > 1:  # the others may have had memory enough, and would wait for this one
+        if distributed.world_size() > 1:  # the others may have had memory enough, and would wait for this one
             raise MemoryError(why) from error
         return _without_weights(job, source, out, "oom", why)
     return _write(job, source, data, result, out)
@@ -111,7 +111,7 @@ def _identity(job: FinetuneJob, source: CheckpointManifest, data: Dataset) -> di
 
 def _task(job: FinetuneJob, start: SourceModel, data: Dataset) -> StrategyInput:
     pool = Samples([data.train, data.val])
-    places = pool.rows
+    places = pool.indices
     return StrategyInput(
         start=start,
         options=job.strategy,

@@ -15,12 +15,12 @@ from graftline.training import recipe
 from graftline.training.batches.samples import Samples
 from graftline.training.loop.fit import fit
 from graftline.training.loop.freezing import trained_parameters
-from graftline.training.loop.loop import TrainingLoop
-from graftline.training.loop.optimizer import group
+from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.optimizer import parameter_group
 from graftline.training.processes import distributed
-from graftline.training.processes.launch import together
+from graftline.training.processes.launch import run_step
 from graftline.training.progress import Progress
-from graftline.training.resume.resume import journal
+from graftline.training.resume.resume import open_journal
 from graftline.training.validation import outputs, score
 
 
@@ -40,12 +40,12 @@ def pretrain(job: PretrainJob, *, dataset: Path, out: Path) -> CheckpointManifes
         DivergedError: The loss did; names epoch and batch.
     """
     asked = job.training.processes if len(datasets.read(dataset).train) else 1
-    return together("pretrain", _pretrain, job, asked, out=out, dataset=dataset)
+    return run_step("pretrain", _pretrain, job, asked, out=out, dataset=dataset)
 
 
 def _pretrain(job: PretrainJob, *, dataset: Path, out: Path) -> CheckpointManifest:
     data = datasets.read(dataset)
-    with distributed.fetched_once() as downloads:
+    with distributed.shared_download_folder() as downloads:
         start = load_initial_weights(job, data.manifest, cache=downloads)
     start = replace(start, notes=[*start.notes, *_seen(job, data)])
     if not len(data.train):
@@ -75,21 +75,15 @@ def _train(job: PretrainJob, start: InitialWeights, data: Dataset) -> tuple[Cand
     rates = recipe.rates(training)
     new_head = any(key.startswith("head.") for key in start.reinitialised)
     groups = [
-        group([start.network.head], rates.new if new_head else rates.carried),
-        group([start.network.backbone], rates.new if job.init == "random" else rates.carried),
+        parameter_group([start.network.head], rates.new if new_head else rates.carried),
+        parameter_group([start.network.backbone], rates.new if job.init == "random" else rates.carried),
     ]
     devices.settle_threads(start.network, start.input)
     loop = TrainingLoop(
-        start.network,
-        groups,
-        training,
-        start.input,
-        seed=job.seed,
-        device=devices.pick(),
-        progress=Progress(epochs * len(train)),
+        start.network, groups, training, start.input, Stage(job.seed, devices.pick(), Progress(epochs * len(train)))
     )
     told = {"job": job.model_dump(mode="json", exclude={"checkpoint_uri", "inputs"}), "data": data.manifest.identity}
-    with journal(told, job.checkpoint_uri) as kept, devices.seeded(job.seed, "pretrain"):
+    with open_journal(told, job.checkpoint_uri) as kept, devices.seeded(job.seed, "pretrain"):
         history = fit(loop, train, val, epochs, journal=kept)
     if loop.diverged:
         raise DivergedError(loop.diverged)
@@ -98,9 +92,9 @@ def _train(job: PretrainJob, start: InitialWeights, data: Dataset) -> tuple[Cand
         source=job.label,
         strategy="pretrain",
         train_seconds=loop.seconds,
-        examples_seen=loop.shown,
+        examples_seen=loop.examples_seen,
         trained_parameters=trained_parameters(start.network),
-        learning_rate=groups[0].rate,
+        learning_rate=groups[0].lr,
         notes=start.notes,
         recipe=why,
     )

@@ -1,4 +1,4 @@
-"""One of several processes that run a step together, started by `graftline.training.processes.launch`."""
+"""Worker process of a step that runs in several processes; started by `graftline.training.processes.launch`."""
 
 import json
 import os
@@ -14,37 +14,37 @@ from graftline.runtime.errors import kind_of
 from graftline.steps.finetune import finetune
 from graftline.steps.pretrain import pretrain
 from graftline.training.processes import ranks
-from graftline.training.processes.launch import ENDED, ERRORS, Step
+from graftline.training.processes.launch import ERROR_TYPES, FAILURE_FILE, StepFunction
 
-STEPS: dict[str, tuple[type[FinetuneJob] | type[PretrainJob], Step]] = {
+STEPS: dict[str, tuple[type[FinetuneJob] | type[PretrainJob], StepFunction]] = {
     "finetune": (FinetuneJob, finetune),
     "pretrain": (PretrainJob, pretrain),
 }
-"""What can be launched, by name: the type of its job and the step."""
+"""Steps that can be launched, by name: the type of the job and the step's function."""
 
 
 def main(folder: Path) -> None:
-    """One of the processes."""
-    told = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    threading.Thread(target=_end_with, args=(told["parent"],), daemon=True).start()
-    kind, step = STEPS[told["name"]]
-    with events.speaking_for(told["step"] if ranks.first() else ""):
+    """Runs the step described by `job.json` in the folder."""
+    spec = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    threading.Thread(target=_exit_with_parent, args=(spec["parent"],), daemon=True).start()
+    job_type, step = STEPS[spec["name"]]
+    with events.speaking_for(spec["step"] if ranks.is_main_process() else ""):
         try:
             step(
-                kind.model_validate_json(told["job"]),
-                out=Path(told["out"]),
-                **{name: Path(path) for name, path in told["folders"].items()},
+                job_type.model_validate_json(spec["job"]),
+                out=Path(spec["out"]),
+                **{name: Path(path) for name, path in spec["folders"].items()},
             )
         except Exception as error:
-            if (why := "oom" if is_out_of_memory(error) else kind_of(error)) in ERRORS:
+            if (kind := "oom" if is_out_of_memory(error) else kind_of(error)) in ERROR_TYPES:
                 own = folder / f"{os.environ['RANK']}.json"
-                manifest.write_text(own, json.dumps({"kind": why, "message": str(error)}))
-                own.replace(folder / ENDED)
+                manifest.write_text(own, json.dumps({"kind": kind, "message": str(error)}))
+                own.replace(folder / FAILURE_FILE)
             raise
 
 
-def _end_with(parent: int) -> None:
-    """Ends this process when the one that started it is gone: a step that was killed leaves nobody training."""
+def _exit_with_parent(parent: int) -> None:
+    """Exits when the parent process has ended, so that no worker keeps training after the step is killed."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

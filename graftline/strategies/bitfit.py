@@ -14,7 +14,7 @@ from graftline.runtime.errors import RefusedError
 from graftline.strategies.weights.carry import carried, train_groups
 from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.loop.freezing import freeze, trained_parameters
-from graftline.training.loop.optimizer import Group, group
+from graftline.training.loop.optimizer import ParameterGroup, parameter_group
 from graftline.training.recipe import rates
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -35,7 +35,10 @@ def train(task: StrategyInput) -> StrategyResult:
     network = start.network
     chosen = thaw_only(network, options.train, task.start.manifest.backbone)
     rate = rates(task.training)
-    groups = [group([network.head], rate.carried if start.head else rate.new), Group(chosen, rate.new)]
+    groups = [
+        parameter_group([network.head], rate.carried if start.head else rate.new),
+        ParameterGroup(chosen, rate.new),
+    ]
     _, trained = train_groups(task, network, start.contract, groups)
     every = sum(weight.numel() for weight in network.parameters())
     note = (

@@ -17,9 +17,9 @@ from graftline.training.batches.samples import Samples
 from graftline.training.contract import StrategyInput, StrategyResult, predictor
 from graftline.training.loop.early_stopping import EarlyStopping
 from graftline.training.loop.freezing import trained_parameters
-from graftline.training.loop.loop import TrainingLoop
-from graftline.training.loop.monitored import MonitoredLoop, still
-from graftline.training.loop.optimizer import group
+from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.monitored import MonitoredLoop, detached_copy
+from graftline.training.loop.optimizer import parameter_group
 from graftline.training.processes import distributed
 from graftline.training.recipe.student import shape_of
 from graftline.training.resume.journal import JournalEntry
@@ -43,7 +43,7 @@ ON = "on"
 class Trial:
     """One rate's training, as far as it was tried."""
 
-    watched: MonitoredLoop
+    monitored: MonitoredLoop
     rate: float
     score: float
     """The best on validation."""
@@ -78,10 +78,10 @@ def train(task: StrategyInput) -> StrategyResult:
     network = fresh(task)
     trial, told = _best_rate(task, network, inside, val, course)
     notes += told
-    watched = trial.watched
+    monitored = trial.monitored
     converged = _go_on(task, trial, inside, val, course, notes)
-    network = watched.loop.network
-    network.load_state_dict(watched.best)
+    network = monitored.loop.network
+    network.load_state_dict(monitored.best)
     network.eval()
     contract, shape = task.contract, shape_of(task.start.manifest, task.student)
     return StrategyResult(
@@ -92,8 +92,8 @@ def train(task: StrategyInput) -> StrategyResult:
         predictor(network, contract, task.device),
         architecture=shape.architecture,
         backbone=shape.backbone,
-        history=watched.history,
-        examples_seen=watched.loop.shown,
+        history=monitored.history,
+        examples_seen=monitored.loop.examples_seen,
         trained_parameters=trained_parameters(network),
         reinitialised=list(network.state_dict()),
         notes=notes,
@@ -104,18 +104,20 @@ def train(task: StrategyInput) -> StrategyResult:
 
 def _go_on(task: StrategyInput, trial: Trial, train: Samples, val: Samples, course: Course, notes: list[str]) -> bool:
     """Trains on until patience runs out; returns whether it did, and notes what else stopped it."""
-    watched, loop = trial.watched, trial.watched.loop
+    monitored, loop = trial.monitored, trial.monitored.loop
     with seeded(task.seed, "control, on"):
         if (kept := task.journal.get(ON)) is not None:
-            watched.go_on(kept)
-        task.journal.drop(_part(trial.rate))
-        while (shown := _shown(watched)) < course.most and (shown < course.least or not watched.plateau.exhausted):
+            monitored.restore(kept)
+        task.journal.discard(_part(trial.rate))
+        while (examples_seen := _shown(monitored)) < course.most and (
+            examples_seen < course.least or not monitored.early_stopping.should_stop
+        ):
             try:
-                _to_next_look(task, ON, watched, train, val, course)
+                _to_next_look(task, ON, monitored, train, val, course)
             except DivergedError as error:
                 notes.append(f"not converged: {error}; its best weights until then are kept")
                 return False
-    converged = watched.plateau.exhausted and loop.shown >= task.longest
+    converged = monitored.early_stopping.should_stop and loop.examples_seen >= task.longest
     if not converged:
         notes.append(f"not converged: stopped by its cap of {course.most} presentations")
     return converged
@@ -153,7 +155,7 @@ def _best_rate(
             )
             best, loser = (trial, best) if best is None or trial.rank > best.rank else (best, trial)
             if loser is not None:
-                task.journal.drop(_part(loser.rate))
+                task.journal.discard(_part(loser.rate))
         except DivergedError as error:
             scores[rate], last = -math.inf, error
             told.append(f"rate {rate:g}: diverged")
@@ -179,59 +181,56 @@ def _try(task: StrategyInput, network: Network, rate: float, train: Samples, val
     part = _part(rate)
     loop = TrainingLoop(
         network,
-        [group([network], rate)],
+        [parameter_group([network], rate)],
         task.training,
         task.contract,
-        seed=task.seed,
-        device=task.device,
-        progress=task.progress,
-        stage=part,
+        Stage(task.seed, task.device, task.progress, part),
     )
-    watched = MonitoredLoop(loop, EarlyStopping(task.control.patience))
+    monitored = MonitoredLoop(loop, EarlyStopping(task.control.patience))
     kept, result = task.journal.get(part), task.journal.get(f"{part}, result")
     with seeded(task.seed, "control"):
         if kept is not None and kept.tensors:
-            watched.go_on(kept)
+            monitored.restore(kept)
         if result is not None:
-            return Trial(watched, rate, **result.values)
-        while _shown(watched) < min(course.first, course.most):
-            _to_next_look(task, part, watched, train, val, course)
-        if task.journal.keeps:
-            task.journal.put(part, still(_cell(watched)))
-    values = {"score": watched.plateau.score, "loss": watched.plateau.loss}
+            return Trial(monitored, rate, **result.values)
+        while _shown(monitored) < min(course.first, course.most):
+            _to_next_look(task, part, monitored, train, val, course)
+        if task.journal.is_enabled:
+            task.journal.put(part, detached_copy(_cell(monitored)))
+    values = {"score": monitored.early_stopping.score, "loss": monitored.early_stopping.loss}
     task.journal.put(f"{part}, result", JournalEntry(values, done=True))
-    return Trial(watched, rate, **values)
+    return Trial(monitored, rate, **values)
 
 
 def _to_next_look(
-    task: StrategyInput, part: str, watched: MonitoredLoop, train: Samples, val: Samples, course: Course
+    task: StrategyInput, part: str, monitored: MonitoredLoop, train: Samples, val: Samples, course: Course
 ) -> None:
-    loop, plateau = watched.loop, watched.plateau
-    until = min(_shown(watched) + course.every, course.most)
+    loop, early_stopping = monitored.loop, monitored.early_stopping
+    until = min(_shown(monitored) + course.every, course.most)
 
     def tick() -> None:
-        task.journal.tick(part, lambda: _cell(watched))
+        task.journal.save_if_due(part, lambda: _cell(monitored))
 
-    while loop.shown < until or loop.batches:
+    while loop.examples_seen < until or loop.batches_done:
         tick()
-        loss = loop.epoch(train, lambda step: plateau.factor * min(1.0, (step + 1) / RISING), tick)
+        loss = loop.epoch(train, lambda step: early_stopping.lr_factor * min(1.0, (step + 1) / RISING), tick)
     point = loop.record(loss, None)
     logits = outputs(loop.network, val, loop.contract, loop.device)
-    found = distributed.agreed(score(logits, val.labels, loop.training.loss, loop.network.objective))
+    found = distributed.broadcast(score(logits, val.labels, loop.training.loss, loop.network.objective))
     # Half of the least presentations at the full rate: a net from random weights may stand still for long at first.
-    watched.look(found.main, found.loss, may_decay=loop.shown >= course.least // 2)
+    monitored.update(found.main, found.loss, may_reduce_lr=loop.examples_seen >= course.least // 2)
     loop.progress.advance(0, loop.stage, **found.told)
-    watched.history.append(point.model_copy(update=found.point))
+    monitored.history.append(point.model_copy(update=found.point))
 
 
 def _part(rate: float) -> str:
     return f"rate {rate:g}"
 
 
-def _cell(watched: MonitoredLoop) -> JournalEntry:
-    return replace(watched.cell(), whole=False)  # one trial's weights don't make another's needless
+def _cell(monitored: MonitoredLoop) -> JournalEntry:
+    return replace(monitored.to_entry(), has_network=False)  # one trial's weights don't make another's needless
 
 
-def _shown(watched: MonitoredLoop) -> int:
+def _shown(monitored: MonitoredLoop) -> int:
     """Presentations at the last look: the same before and after a kill."""
-    return watched.history[-1].examples_seen if watched.history else 0
+    return monitored.history[-1].examples_seen if monitored.history else 0

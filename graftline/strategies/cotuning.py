@@ -19,7 +19,7 @@ from graftline.training.batches.losses import soft
 from graftline.training.batches.samples import Indices
 from graftline.training.contract import NotApplicableError, StrategyInput, StrategyResult
 from graftline.training.loop.freezing import trained_parameters
-from graftline.training.loop.optimizer import group
+from graftline.training.loop.optimizer import parameter_group
 from graftline.training.loop.stepper import Batch
 from graftline.training.recipe import rates
 from graftline.training.validation import hold_out
@@ -54,13 +54,13 @@ def train(task: StrategyInput) -> StrategyResult:
             f"the source's head takes {task.start.network.feature_size} features, the pooled ones "
             f"are {start.network.feature_size}"
         )
-    shares = task.journal.kept("relation", lambda: {"shares": _relation(task)})["shares"].to(task.device)
+    shares = task.journal.get_or_create("relation", lambda: {"shares": _relation(task)})["shares"].to(task.device)
     network = start.network
     network.add_module("source_head", head)
     rate = rates(task.training)
     groups = [
-        group([network.head], rate.carried if start.head else rate.new),
-        group([network.backbone, head], rate.carried),
+        parameter_group([network.head], rate.carried if start.head else rate.new),
+        parameter_group([network.backbone, head], rate.carried),
     ]
 
     def penalty(batch: Batch) -> Tensor:

@@ -22,7 +22,7 @@ from graftline.strategies.weights.surgery import anew
 from graftline.training.batches.losses import loss_of
 from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.loop.freezing import freeze
-from graftline.training.loop.optimizer import group
+from graftline.training.loop.optimizer import parameter_group
 from graftline.training.loop.stepper import Batch, Criterion
 from graftline.training.recipe import rates
 from graftline.training.recipe.student import PATIENT, shape_of
@@ -40,35 +40,35 @@ def train(task: StrategyInput) -> StrategyResult:
     """
     options = task.asked(Distill)
     student = student_of(task, options)
-    taught = full.train(replace(task, options=Full(), journal=task.journal.within(TEACHER), until=None))
+    taught = full.train(replace(task, options=Full(), journal=task.journal.scope(TEACHER), until=None))
     if taught.diverged:
         raise DivergedError(f"{TEACHER}: {taught.diverged}")
     sizes = _sizes(student, taught.network)
     freeze([taught.network])
     taught.network.eval()
     place(taught.network, task.device)
-    shown = taught.examples_seen
-    until = None if task.until is None else max(1, task.until - shown)
+    examples_seen = taught.examples_seen
+    until = None if task.until is None else max(1, task.until - examples_seen)
     # To the end: a network from random weights may stand still for long at first, and a match does not overfit.
     longer = task.training.model_copy(update={"epochs": PATIENT * (task.training.epochs or 1), "patience": 0})
     loop, trained = train_groups(
         replace(task, training=longer, until=until),
         student,
         task.contract,
-        [group([student], rates(task.training).new)],
+        [parameter_group([student], rates(task.training).new)],
         stage="student",
         criterion=matching(taught.network, options.temperature, task.objective),
     )
     shape = shape_of(task.start.manifest, options)
     history = [point.model_copy(update={"stage": TEACHER}) for point in taught.history]
-    history += onward(trained.history, shown, history[-1].seconds if history else 0.0)
+    history += onward(trained.history, examples_seen, history[-1].seconds if history else 0.0)
     return replace(
         trained,
         backbone=shape.backbone,
         small=shape.small,
         architecture=shape.architecture,
         history=history,
-        examples_seen=shown + loop.shown,
+        examples_seen=examples_seen + loop.examples_seen,
         reinitialised=list(student.state_dict()),
         dropped=list(task.start.network.state_dict()),
         surgery=anew(task),

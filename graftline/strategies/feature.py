@@ -12,9 +12,9 @@ from graftline.strategies.weights.carry import Carried, carried
 from graftline.training.batches.augment import AUGMENTATIONS
 from graftline.training.batches.samples import Samples
 from graftline.training.contract import StrategyInput, StrategyResult
-from graftline.training.head.heads import Fitted, fit_head
+from graftline.training.head.heads import FeatureSet, HeadFit, fit_head
 from graftline.training.loop.freezing import freeze, trained_parameters
-from graftline.training.loop.loop_state import fill_network, network_state
+from graftline.training.loop.loop_state import load_network_state, network_state
 from graftline.training.recipe import head_iterations
 from graftline.training.resume.journal import JournalEntry
 from graftline.training.validation import score
@@ -28,7 +28,7 @@ class OnFeatures:
     """A network with the source's frozen backbone and a head that has converged on its features."""
 
     start: Carried
-    fitted: Fitted
+    fitted: HeadFit
 
 
 def train(task: StrategyInput) -> StrategyResult:
@@ -65,7 +65,7 @@ def train(task: StrategyInput) -> StrategyResult:
         dropped=found.start.transferred.dropped,
         surgery=found.start.surgery,
         notes=[found.fitted.note],
-        learning_rate=found.fitted.rate,
+        learning_rate=found.fitted.lr,
     )
 
 
@@ -81,26 +81,23 @@ def converged_head(task: StrategyInput, iterations: int, views: int = 1) -> OnFe
     freeze([start.network.backbone])
     place(start.network, task.device)
     if (kept := task.journal.get("head")) is not None:
-        fill_network(start.network, kept.tensors)
-        return OnFeatures(start, Fitted.of(kept.values))
-    views, note = _that_fit(views, len(task.train.whole()) * start.network.feature_size)
+        load_network_state(start.network, kept.tensors)
+        return OnFeatures(start, HeadFit.of(kept.values))
+    views, note = _that_fit(views, len(task.train.all_samples()) * start.network.feature_size)
     features = torch.cat([_view_of(task, start, number) for number in range(views)])
     labels = torch.cat([torch.from_numpy(task.train.labels).to(features.device)] * views)
     fitted = fit_head(
         start.network.head,
-        features,
-        labels,
+        FeatureSet(features, labels, task.objective, views),
         task.training,
         iterations=iterations,
         seed=task.seed,
         progress=task.progress,
-        objective=task.objective,
-        views=views,
     )
     fitted = replace(fitted, note=f"{fitted.note}{note}")
     fitted = _with_validation(task, start, fitted)
     task.journal.put(
-        "head", JournalEntry(fitted.values(), network_state(start.network, "head."), done=True, whole=True)
+        "head", JournalEntry(fitted.values(), network_state(start.network, "head."), done=True, has_network=True)
     )
     return OnFeatures(start, fitted)
 
@@ -138,7 +135,7 @@ def _that_fit(views: int, numbers: int) -> tuple[int, str]:
     return taken, f", {views} views" if views > 1 else ""
 
 
-def _with_validation(task: StrategyInput, start: Carried, fitted: Fitted) -> Fitted:
+def _with_validation(task: StrategyInput, start: Carried, fitted: HeadFit) -> HeadFit:
     if not len(task.val):
         return fitted
     with torch.no_grad():
@@ -147,4 +144,4 @@ def _with_validation(task: StrategyInput, start: Carried, fitted: Fitted) -> Fit
         )
     last = fitted.history[-1].model_copy(update=found.point)
     task.progress.advance(0, "head", **found.told)
-    return Fitted([*fitted.history[:-1], last], fitted.iterations, fitted.note, fitted.rate)
+    return HeadFit([*fitted.history[:-1], last], fitted.iterations, fitted.note, fitted.lr)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from graftline.strategies.weights.carry import Carried, carried, train_groups
 from graftline.training.contract import StrategyInput, StrategyResult
-from graftline.training.loop.optimizer import group
+from graftline.training.loop.optimizer import parameter_group
 from graftline.training.loop.stepper import Penalty
 from graftline.training.recipe import rates
 
@@ -35,8 +35,8 @@ def train_all(
     """
     rate = rates(task.training)
     groups = [
-        group([start.network.head], rate.carried if start.head else rate.new, decay=decay),
-        group([start.network.backbone], rate.carried, decay=decay),
+        parameter_group([start.network.head], rate.carried if start.head else rate.new, decay=decay),
+        parameter_group([start.network.backbone], rate.carried, decay=decay),
     ]
     _, trained = train_groups(task, start.network, start.contract, groups, penalties=penalties)
     return replace(

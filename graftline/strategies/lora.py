@@ -21,7 +21,7 @@ from graftline.runtime.errors import RefusedError
 from graftline.strategies.weights.carry import carried, train_groups
 from graftline.training.contract import StrategyInput, StrategyResult, predictor
 from graftline.training.loop.freezing import freeze, trained_parameters
-from graftline.training.loop.optimizer import group
+from graftline.training.loop.optimizer import parameter_group
 from graftline.training.recipe import rates
 
 ADAPTER = "lora"
@@ -48,8 +48,8 @@ def train(task: StrategyInput) -> StrategyResult:
         adapt(start.network, names, options)
     rate = rates(task.training)
     groups = [
-        group([start.network.head], rate.carried if start.head else rate.new),
-        group([start.network.backbone], rate.new),
+        parameter_group([start.network.head], rate.carried if start.head else rate.new),
+        parameter_group([start.network.backbone], rate.new),
     ]
     _, trained = train_groups(task, start.network, start.contract, groups)
     count = trained_parameters(start.network)

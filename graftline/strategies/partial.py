@@ -7,7 +7,7 @@ from graftline.runtime.errors import RefusedError
 from graftline.strategies.weights.carry import carried, place_of, train_groups
 from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.loop.freezing import freeze
-from graftline.training.loop.optimizer import group
+from graftline.training.loop.optimizer import parameter_group
 from graftline.training.recipe import rates
 
 
@@ -36,9 +36,9 @@ def train(task: StrategyInput) -> StrategyResult:
     freeze(modules[:frozen])
     rate = rates(task.training)
     groups = [
-        group([start.network.head], rate.carried if start.head else rate.new),
-        group(modules[start.count :], rate.new),
-        group(modules[frozen : start.count], rate.carried),
+        parameter_group([start.network.head], rate.carried if start.head else rate.new),
+        parameter_group(modules[start.count :], rate.new),
+        parameter_group(modules[frozen : start.count], rate.carried),
     ]
     _, trained = train_groups(task, start.network, start.contract, groups)
     return replace(

@@ -15,8 +15,8 @@ from graftline.strategies.weights.carry import Carried, onward
 from graftline.training.contract import StrategyInput, StrategyResult, predictor
 from graftline.training.loop.fit import fit
 from graftline.training.loop.freezing import freeze, thaw, trained_parameters
-from graftline.training.loop.loop import TrainingLoop
-from graftline.training.loop.optimizer import Group, group
+from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.optimizer import ParameterGroup, parameter_group
 from graftline.training.recipe import head_iterations, rates
 
 
@@ -32,7 +32,7 @@ def train(task: StrategyInput) -> StrategyResult:
     start, source = found.start, task.start.manifest
     stages = min(options.stages, task.training.epochs or 1)  # each has an epoch, so that every layer joins
     groups = _from_top([module for _, module in start.layers], stages)
-    history, shown, last = _thaw_by_stages(task, found, groups, options.decay)
+    history, examples_seen, last = _thaw_by_stages(task, found, groups, options.decay)
     sizes = ", ".join(str(len(modules)) for modules in groups)
     return StrategyResult(
         start.network,
@@ -42,14 +42,14 @@ def train(task: StrategyInput) -> StrategyResult:
         predictor(start.network, start.contract, task.device),
         architecture=source.architecture,
         history=history,
-        examples_seen=shown,
+        examples_seen=examples_seen,
         trained_parameters=trained_parameters(start.network),
         reinitialised=start.transferred.reinitialised,
         dropped=start.transferred.dropped,
         surgery=start.surgery,
         notes=[found.fitted.note, f"layers that joined, stage by stage: {sizes}"],
         learning_rate=rates(task.training).carried,
-        over=last.over,
+        over=last.is_finished,
         diverged=last.diverged,
         numerics=last.stepper.note,
     )
@@ -65,24 +65,21 @@ def _thaw_by_stages(
     task: StrategyInput, found: OnFeatures, groups: list[list[nn.Module]], decay: float
 ) -> tuple[list[EpochRecord], int, TrainingLoop]:
     start: Carried = found.start
-    history, shown = list(found.fitted.history), found.fitted.iterations * len(task.train)
-    head = shown  # a pause counts what goes through the network, so that rungs compare like with like
+    history, examples_seen = list(found.fitted.history), found.fitted.iterations * len(task.train)
+    head = examples_seen  # a pause counts what goes through the network, so that rungs compare like with like
     rate = rates(task.training).carried
     epochs = [len(part) for part in np.array_split(np.arange(task.training.epochs or 1), len(groups))]
     freeze([start.network.backbone])
     for number, passes in enumerate(epochs, start=1):
         thaw(groups[number - 1])
-        trained: list[Group] = [group([start.network.head], rate)]
-        trained += [group(modules, rate * decay**depth) for depth, modules in enumerate(groups[:number])]
+        trained: list[ParameterGroup] = [parameter_group([start.network.head], rate)]
+        trained += [parameter_group(modules, rate * decay**depth) for depth, modules in enumerate(groups[:number])]
         loop = TrainingLoop(
             start.network,
             trained,
             task.training,
             start.contract,
-            seed=task.seed + number,
-            device=task.device,
-            progress=task.progress,
-            stage=f"stage {number}",
+            Stage(task.seed + number, task.device, task.progress, f"stage {number}"),
         )
         with seeded(task.seed, f"stage {number}"):
             points = fit(
@@ -91,11 +88,11 @@ def _thaw_by_stages(
                 task.val,
                 passes,
                 journal=task.journal,
-                most=None if task.until is None else task.until - (shown - head),
+                max_examples=None if task.until is None else task.until - (examples_seen - head),
             )
         seconds = history[-1].seconds
-        history += onward(points, shown, seconds)
-        shown += loop.shown
-        if loop.diverged or not loop.over:
+        history += onward(points, examples_seen, seconds)
+        examples_seen += loop.examples_seen
+        if loop.diverged or not loop.is_finished:
             break
-    return history, shown, loop
+    return history, examples_seen, loop

@@ -6,7 +6,7 @@ from graftline.config import Structure
 from graftline.models.structure import architecture_of
 from graftline.strategies.weights.carry import fresh, train_groups
 from graftline.training.contract import StrategyInput, StrategyResult
-from graftline.training.loop.optimizer import group
+from graftline.training.loop.optimizer import parameter_group
 from graftline.training.recipe import rates
 
 
@@ -20,7 +20,7 @@ def train(task: StrategyInput) -> StrategyResult:
     options = task.asked(Structure)
     architecture = {**task.start.manifest.architecture, **architecture_of(options)}
     network = fresh(task, architecture)
-    _, trained = train_groups(task, network, task.contract, [group([network], rates(task.training).new)])
+    _, trained = train_groups(task, network, task.contract, [parameter_group([network], rates(task.training).new)])
     words = ", ".join(f"{key} {value}" for key, value in architecture.items())
     return replace(
         trained,

@@ -12,10 +12,10 @@ from graftline.models.inputs.preprocessing import prepare
 from graftline.models.network import Network
 from graftline.strategies.feature import converged_head
 from graftline.strategies.weights.carry import onward, train_groups
-from graftline.training.batches.samples import cut
+from graftline.training.batches.samples import batch_bounds
 from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.loop.freezing import thaw
-from graftline.training.loop.optimizer import group
+from graftline.training.loop.optimizer import parameter_group
 from graftline.training.recipe import head_iterations, rates
 from graftline.training.validation import BATCH, outputs, score
 
@@ -50,19 +50,19 @@ def train(task: StrategyInput) -> StrategyResult:
     options = task.asked(Wise)
     found = converged_head(task, head_iterations(len(task.train)))
     start, network, rate = found.start, found.start.network, rates(task.training).carried
-    head = task.journal.kept("probe", network.head.state_dict)
+    head = task.journal.get_or_create("probe", network.head.state_dict)
     network.head.load_state_dict(head)
     probe = _copied(network)
     thaw([network])
-    groups = [group([network.head], rate), group([network.backbone], rate)]
+    groups = [parameter_group([network.head], rate), parameter_group([network.backbone], rate)]
     loop, trained = train_groups(task, network, start.contract, groups)
     alpha, why = _alpha(task, network, Ends(probe, _copied(network)), options)
-    shown = found.fitted.iterations * len(task.train)
-    history = [*found.fitted.history, *onward(trained.history, shown, found.fitted.history[-1].seconds)]
+    examples_seen = found.fitted.iterations * len(task.train)
+    history = [*found.fitted.history, *onward(trained.history, examples_seen, found.fitted.history[-1].seconds)]
     return replace(
         trained,
         history=history,
-        examples_seen=shown + loop.shown,
+        examples_seen=examples_seen + loop.examples_seen,
         reinitialised=start.transferred.reinitialised,
         dropped=start.transferred.dropped,
         surgery=start.surgery,
@@ -123,7 +123,7 @@ def estimate_statistics(task: StrategyInput, network: Network) -> None:
         norm.train()
     places = np.random.default_rng(task.seed).permutation(len(task.train))[:MOST]
     with torch.no_grad():
-        for low, high in cut(len(places), BATCH):
+        for low, high in batch_bounds(len(places), BATCH):
             images = prepare(task.train.images(places[low:high]).to(task.device), task.contract)
             network.backbone(as_input(images))
     kept = PRIOR / (PRIOR + len(places))

@@ -1,1 +1,1 @@
-"""The loop, its optimizer, its schedule, its devices."""
+"""Training: the loop, batches, heads, recipes, resume from saved states, and several processes."""

@@ -62,12 +62,12 @@ class SourceModel:
         """
         pool, kept = self._kept.get(name, (None, torch.empty(0)))
         if pool is not samples.pool:
-            whole = samples.whole()
+            whole = samples.all_samples()
             module.eval()
             quick = folded(module, contract, device) if len(whole) >= MANY else module
             kept = outputs(quick, whole, contract, device, progress, change)
             self._kept[name] = (samples.pool, kept)
-        return kept[torch.from_numpy(samples.rows).to(kept.device)]
+        return kept[torch.from_numpy(samples.indices).to(kept.device)]
 
 
 @dataclass(frozen=True)

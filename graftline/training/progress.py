@@ -1,4 +1,4 @@
-"""How far the running step is, in images."""
+"""Progress of the running step, counted in images."""
 
 from dataclasses import dataclass
 
@@ -7,32 +7,31 @@ from graftline.runtime import events
 
 @dataclass
 class Progress:
-    """Counts images towards the step's whole work and tells the run's watchers."""
+    """Counts processed images and reports them as progress events."""
 
     total: int
-    """Images that the step will show, at most."""
+    """Number of images that the step processes, at most."""
     done: int = 0
     label: str = ""
-    """What is going on, such as `fold 3 of 10`."""
+    """Current activity, such as `fold 3 of 10`."""
 
-    def advance(self, images: int, message: str = "", **numbers: float | None) -> None:
-        """Counts some images as done.
+    def advance(self, images: int, message: str = "", **metrics: float | None) -> None:
+        """Adds images to the count and reports it.
 
         Args:
-            images: How many.
-            message: Such as `epoch 3`.
-            **numbers: Latest figures, such as `loss`; None where a task has none.
+            images: Number of images.
+            message: Details such as `epoch 3`.
+            **metrics: Latest values, such as `loss`; None where the task does not have one.
         """
         self.done += images
-        words = ", ".join(part for part in (self.label, message) if part)
         events.progress(
             self.done,
             max(self.total, self.done),
-            words,
-            **{name: number for name, number in numbers.items() if number is not None},
+            ", ".join(part for part in (self.label, message) if part),
+            **{name: value for name, value in metrics.items() if value is not None},
         )
 
     def finish(self) -> None:
-        """Counts what convergence made needless as done."""
+        """Reports the step as complete, even if training converged early."""
         self.total = max(self.done, 1)
         events.progress(self.total, self.total, "done")

@@ -18,7 +18,7 @@ from graftline.models.devices import as_input, sent
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.objective import Objective
 from graftline.training.batches.losses import loss_of
-from graftline.training.batches.samples import Indices, Samples, in_order
+from graftline.training.batches.samples import Indices, Samples, sequential_batches
 from graftline.training.progress import Progress
 
 BATCH = 128
@@ -80,7 +80,7 @@ def outputs(
     module.eval()
     parts: list[Tensor] = []
     with torch.no_grad():
-        for places in in_order(len(samples), _at_once(contract, device)):
+        for places in sequential_batches(len(samples), _at_once(contract, device)):
             images = prepare(sent(samples.images(places), device), contract)
             parts.append(module(as_input(images if change is None else change(images))))
             if progress is not None:

@@ -15,9 +15,11 @@ from graftline.models.checkpoint import CandidateResult, CheckpointManifest, Inp
 from graftline.models.devices import seeded
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.inputs.sizes import contract_for
-from graftline.models.network import build
+from graftline.models.network import Network, build
 from graftline.training.batches.samples import Samples
 from graftline.training.contract import SourceModel, StrategyInput
+from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.optimizer import parameter_group
 from graftline.training.progress import Progress
 
 CPU = torch.device("cpu")
@@ -56,6 +58,25 @@ def split(a_class: int, *, side: int = 16, channels: int = 1, classes: int = 3, 
 
 def contract(backbone: str = "cnn", *, side: int = 16, channels: int = 1) -> InputContract:
     return contract_for(backbone, stored=(channels, side, side), mean=[0.5], std=[0.25])
+
+
+CONTRACT = contract()
+
+
+def small_network(seed: int = 0) -> Network:
+    """Builds a cnn with 3 classes."""
+    with seeded(seed, "test"):
+        return build("cnn", 3, input=CONTRACT, small=Small(widths=[8, 12]))
+
+
+def training_loop(net: Network, *, lr: float = 3e-3, seed: int = 0, **training: Any) -> TrainingLoop:
+    """Builds a loop that trains all weights of a network on the CPU."""
+    options = Training(**{"augment": "none", "batch_size": 8, **training})
+    return TrainingLoop(net, [parameter_group([net], lr)], options, CONTRACT, Stage(seed, CPU, Progress(1)))
+
+
+def constant_schedule(step: int) -> float:
+    return 1.0
 
 
 def start(
@@ -117,8 +138,8 @@ def task(
     made = StrategyInput(
         start=source,
         options=OPTIONS[strategy],
-        train=pool.subset(pool.rows[:count]),
-        val=pool.subset(pool.rows[count:]),
+        train=pool.subset(pool.indices[:count]),
+        val=pool.subset(pool.indices[count:]),
         classes=classes,
         image_shape=(channels, height, height),
         head=source.manifest.head,

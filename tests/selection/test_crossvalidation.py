@@ -25,12 +25,12 @@ def recording(seen: list[tuple[Samples, Samples]]):  # type: ignore[no-untyped-d
 def test_two_times_five_folds_never_score_what_they_trained_on() -> None:
     given = task("feature", start(), a_class=6, val=4)
     seen: list[tuple[Samples, Samples]] = []
-    found = cross_validate(recording(seen), given, given.train.whole())
+    found = cross_validate(recording(seen), given, given.train.all_samples())
     assert len(seen) == 10
     for train, held in seen:
-        assert not set(train.rows.tolist()) & set(held.rows.tolist())
+        assert not set(train.indices.tolist()) & set(held.indices.tolist())
         assert len(train) + len(held) == 30
-    assert sorted(np.concatenate([held.rows for _, held in seen]).tolist()) == sorted([*range(30), *range(30)])
+    assert sorted(np.concatenate([held.indices for _, held in seen]).tolist()) == sorted([*range(30), *range(30)])
     assert found.method == "2 x 5-fold over train + validation"
     assert 0.9 < found.main <= 1
 
@@ -49,7 +49,7 @@ def test_the_backbone_is_asked_once_for_all_folds() -> None:
             hook.remove()
 
     source.frozen_outputs = counted  # type: ignore[method-assign]
-    cross_validate(STRATEGIES["feature"], given, given.train.whole())
+    cross_validate(STRATEGIES["feature"], given, given.train.all_samples())
     STRATEGIES["feature"](given)
     assert len(calls) == 1
 
@@ -57,4 +57,4 @@ def test_the_backbone_is_asked_once_for_all_folds() -> None:
 @pytest.mark.parametrize(("a_class", "method"), [(2, "2 x 2-fold"), (3, "2 x 3-fold")])
 def test_few_samples_give_fewer_folds(a_class: int, method: str) -> None:
     given = task("feature", start(), a_class=a_class, val=0)
-    assert cross_validate(STRATEGIES["feature"], given, given.train.whole()).method.startswith(method)
+    assert cross_validate(STRATEGIES["feature"], given, given.train.all_samples()).method.startswith(method)

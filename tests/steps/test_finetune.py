@@ -153,7 +153,7 @@ def test_one_of_several_that_lacks_memory_ends_all_and_is_a_row(folders: Path, m
     with pytest.raises(MemoryError, match="CUDA out of memory"):
         run(folders, candidate(Full()))  # as the process itself
     monkeypatch.setattr(step.distributed, "processes", lambda asked: 2)
-    monkeypatch.setattr(step, "together", _raise_no_room)
+    monkeypatch.setattr(step, "run_step", _raise_no_room)
     made = run(folders, candidate(Full()))  # as the one that started them
     assert (made.row.status, made.row.reason) == ("oom", "no room")
 

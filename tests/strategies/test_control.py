@@ -79,7 +79,7 @@ def test_a_cap_by_hand_makes_it_not_converged() -> None:
 
 def test_a_control_that_still_improves_at_its_cap_is_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
     # Every look is better than the last one.
-    monkeypatch.setattr(control.EarlyStopping, "look", lambda self, *_, **__: True)
+    monkeypatch.setattr(control.EarlyStopping, "update", lambda self, *_, **__: True)
     trained = train(given(longest=18 * 3))
     assert trained.converged is False
     assert trained.examples_seen == 10 * 18 * 3
@@ -89,7 +89,7 @@ def test_a_late_divergence_keeps_the_best_weights_and_is_not_converged(monkeypat
     epoch = control.TrainingLoop.epoch
 
     def late(self: control.TrainingLoop, *rest: Any) -> float:
-        if self.shown > 18 * 20:
+        if self.examples_seen > 18 * 20:
             raise DivergedError("loss nan in epoch 21, batch 1")
         return epoch(self, *rest)
 

@@ -98,7 +98,7 @@ def test_the_penalty_is_the_cross_entropy_of_the_sources_head(monkeypatch: pytes
     batch = cotuning.Batch(torch.empty(0), features[:1], torch.empty(0), mixed)
     wanted = -0.7 * ((mixed @ shares) * functional.log_softmax(logits[:1], dim=1)).sum(dim=1).mean()
     torch.testing.assert_close(seen["penalty"](batch), wanted)
-    rates = {id(w): each.rate for each in seen["groups"] for w in each.weights}
+    rates = {id(w): each.lr for each in seen["groups"] for w in each.weights}
     kept = seen["network"].source_head
     assert rates[id(kept.out.weight)] == rates[id(seen["network"].backbone.conv1.weight)]
 

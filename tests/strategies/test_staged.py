@@ -20,7 +20,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str], list[flo
 
     def noting(self: TrainingLoop, network: Any, groups: Any, *rest: Any, **options: Any) -> None:
         trained = {key.split(".")[1] for key, weight in network.named_parameters() if weight.requires_grad}
-        seen.append((options["stage"], trained, [each.rate for each in groups]))
+        seen.append((options["stage"], trained, [each.lr for each in groups]))
         made(self, network, groups, *rest, **options)
 
     monkeypatch.setattr(TrainingLoop, "__init__", noting)

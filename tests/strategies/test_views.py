@@ -32,11 +32,11 @@ def test_all_views_are_fitted_and_counted(hidden: bool, monkeypatch: pytest.Monk
     seen = []
     fit_head = heads.fit_head
 
-    def watched(head, features, labels, *given, **more):  # type: ignore[no-untyped-def]
-        seen.append((features, labels))
-        return fit_head(head, features, labels, *given, **more)
+    def recording(head, data, *given, **more):  # type: ignore[no-untyped-def]
+        seen.append((data.features, data.labels))
+        return fit_head(head, data, *given, **more)
 
-    monkeypatch.setattr(feature, "fit_head", watched)
+    monkeypatch.setattr(feature, "fit_head", recording)
     given = made(start(), 3, hidden=hidden)
     trained = STRATEGIES["feature"](given)
     count = len(given.train)
@@ -58,7 +58,7 @@ def test_views_are_drawn_by_the_seed_and_asked_of_the_pool_once(monkeypatch: pyt
         assert torch.equal(value, other)
     kept = len(source._kept)
     assert kept == 3
-    cross_validate(STRATEGIES["feature"], given, given.train.whole())
+    cross_validate(STRATEGIES["feature"], given, given.train.all_samples())
     assert len(source._kept) == kept
     other_seed = STRATEGIES["feature"](replace(given, seed=1))
     assert any(
@@ -69,7 +69,7 @@ def test_views_are_drawn_by_the_seed_and_asked_of_the_pool_once(monkeypatch: pyt
 
 def test_folds_hold_out_images_not_views() -> None:
     labels = torch.tensor([0, 1] * 10)
-    pairs = linear._folds(torch.cat([labels] * 4), 4, seed=0)
+    pairs = linear.view_folds(torch.cat([labels] * 4), 4, seed=0)
     assert [held.tolist() for _, held in pairs] == [held.tolist() for _, held in folds(labels.numpy(), 0)]
     for train, held in pairs:
         assert len(train) == 4 * (20 - len(held))
@@ -79,7 +79,7 @@ def test_folds_hold_out_images_not_views() -> None:
 
 def test_views_that_do_not_fit_are_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     given = made(start(), 5)
-    size = given.start.network.feature_size * len(given.train.whole())
+    size = given.start.network.feature_size * len(given.train.all_samples())
     monkeypatch.setattr(feature, "ROOM", 2 * size + 1)
     trained = STRATEGIES["feature"](given)
     assert trained.notes[0].endswith(", 2 of 5 views, for more do not fit into memory")

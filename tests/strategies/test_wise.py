@@ -57,7 +57,7 @@ def test_estimated_statistics_are_those_of_the_training_images_and_as_many_as_25
     kept = 256 / (256 + len(given.train))
     before = {key: value.clone() for key, value in network.backbone.conv1[1].state_dict().items()}  # type: ignore[index, union-attr]
     estimate_statistics(given, network)
-    images = as_input(prepare(given.train.images(given.train.rows), given.contract))
+    images = as_input(prepare(given.train.images(given.train.indices), given.contract))
     maps = network.backbone.conv1[0](images)  # type: ignore[index, union-attr]
     norm = network.backbone.conv1[1]  # type: ignore[index, union-attr]
     for own, found in (("running_mean", maps.mean((0, 2, 3))), ("running_var", maps.var((0, 2, 3)))):

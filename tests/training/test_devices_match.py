@@ -23,17 +23,16 @@ from graftline.strategies.stochnorm import StochasticNorm
 from graftline.training.batches.augment import AUGMENTATIONS
 from graftline.training.batches.balance import class_weights, training_loss
 from graftline.training.batches.losses import squared_norm
-from graftline.training.batches.mixing import mixer
+from graftline.training.batches.mixing import make_mixer
 from graftline.training.batches.samples import Samples
-from graftline.training.head.ridge import Solver
-from graftline.training.loop.loop import TrainingLoop
-from graftline.training.loop.loop_state import restore, state_of
-from graftline.training.loop.optimizer import OPTIMIZERS, group
-from graftline.training.loop.stepper import Criterion, Penalty, Stepper
+from graftline.training.head.ridge import RidgeSolver
+from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.loop_state import capture_state, restore_state
+from graftline.training.loop.optimizer import OPTIMIZERS, parameter_group
+from graftline.training.loop.stepper import Criterion, LossTerms, Penalty, Stepper
 from graftline.training.progress import Progress
 from graftline.training.validation import outputs
-from tests.builders.training import split
-from tests.training.loop.test_loop import CONTRACT, constant, loop, network
+from tests.builders.training import CONTRACT, constant_schedule, small_network, split, training_loop
 
 pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available")
 
@@ -76,31 +75,31 @@ def forward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def there(seed: int = 0) -> Network:
     with CUDA:
-        return network(seed)
+        return small_network(seed)
 
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def image_batch() -> Tensor:
+def images() -> Tensor:
     return torch.empty(6, 3, 16, 12, device=CUDA)
 
 
 def test_a_mismatch_would_be_seen() -> None:
     with pytest.raises(RuntimeError, match="found at least two devices"):
-        image_batch() * torch.ones(12)
+        images() * torch.ones(12)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_augmentation(name: str) -> None:
-    assert AUGMENTATIONS[name](image_batch(), generator()).device == CUDA
+    assert AUGMENTATIONS[name](images(), generator()).device == CUDA
 
 
 @pytest.mark.parametrize("ways", [{"mixup": 0.2}, {"cutmix": 1.0}])
 @pytest.mark.parametrize("labels", [torch.tensor([0, 1, 2, 0, 1, 2]), torch.rand(6, 3)])
 def test_mixing(ways: dict[str, float], labels: Tensor) -> None:
-    found = mixer(Training(**ways), network())(image_batch(), labels.to(CUDA), generator())  # type: ignore[arg-type]
+    found = make_mixer(Training(**ways), small_network())(images(), labels.to(CUDA), generator())  # type: ignore[arg-type]
     assert [each.device for each in found] == [CUDA, CUDA]
 
 
@@ -148,9 +147,9 @@ WAYS: dict[str, Way] = {
 def test_a_step_to_its_loss(way: str, training: dict[str, Any]) -> None:
     net, train = there(), Samples([split(4)])
     criterion, penalties = WAYS[way](net)
-    made = Stepper(net, Training(**training), CONTRACT, CUDA, criterion=criterion, penalties=penalties)
-    made.begin(train)
-    assert made._parts(train, EVERY, generator(), 1.0).device == CUDA
+    made = Stepper(net, Training(**training), CONTRACT, CUDA, loss=LossTerms(criterion, penalties=penalties))
+    made.setup(train)
+    assert made.accumulate_gradients(train, EVERY, generator(), 1.0).device == CUDA
 
 
 @pytest.mark.usefixtures("forward")
@@ -159,16 +158,20 @@ def test_maps_of_two_networks() -> None:
     weights = {"conv1": torch.rand(8).to(CUDA)}
     with tapped(net, ["conv1"]) as own, tapped(source, ["conv1"]) as theirs:
         made = Stepper(
-            net, Training(precision="bf16"), CONTRACT, CUDA, penalties=[near_maps(source, own, theirs, weights)]
+            net,
+            Training(precision="bf16"),
+            CONTRACT,
+            CUDA,
+            loss=LossTerms(penalties=[near_maps(source, own, theirs, weights)]),
         )
-        assert made._parts(Samples([split(4)]), EVERY, generator(), 1.0).device == CUDA
+        assert made.accumulate_gradients(Samples([split(4)]), EVERY, generator(), 1.0).device == CUDA
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 def test_stochastic_norm(kind: torch.dtype) -> None:
     with CUDA:
         part = StochasticNorm(nn.BatchNorm2d(3), 0.5)
-    found = part(image_batch().to(kind))
+    found = part(images().to(kind))
     assert (found.device, found.dtype) == (CUDA, kind)
 
 
@@ -177,27 +180,21 @@ def test_outputs_and_what_is_fitted_on_them() -> None:
     features = outputs(there().backbone, train, CONTRACT, CUDA)
     inside = features[np.arange(8)]
     assert inside.device == CUDA
-    weight, bias = Solver.of(inside, torch.rand(8, 2).to(CUDA)).weights(0.1)
+    weight, bias = RidgeSolver.of(inside, torch.rand(8, 2).to(CUDA)).weights(0.1)
     assert (weight.device, bias.device) == (CUDA, CUDA)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_state_from_disk_goes_to_where_each_optimizer_keeps_it(optimizer: str) -> None:
     with unset_fake_temporarily():
-        first = loop(network(), optimizer=optimizer)
-        first.epoch(Samples([split(4)]), constant)
-        cell = state_of(first)
+        first = training_loop(small_network(), optimizer=optimizer)
+        first.epoch(Samples([split(4)]), constant_schedule)
+        entry = capture_state(first)
     net = there()
     later = TrainingLoop(
-        net,
-        [group([net], 1e-3)],
-        Training(optimizer=optimizer),
-        CONTRACT,
-        seed=0,
-        device=CUDA,  # type: ignore[arg-type]
-        progress=Progress(1),
+        net, [parameter_group([net], 1e-3)], Training(optimizer=optimizer), CONTRACT, Stage(0, CUDA, Progress(1))
     )
-    restore(later, cell)
+    restore_state(later, entry)
     kept = {"gd": set(), "sgd": {"momentum_buffer"}, "rmsprop": {"step", "square_avg", "momentum_buffer"}}
     own = "cpu" if optimizer == "rmsprop" else "cuda"  # it alone is not fused, and counts on the CPU
     for weight in net.parameters():

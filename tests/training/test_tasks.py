@@ -15,8 +15,8 @@ from graftline.models.objective import Objective
 from graftline.runtime.errors import RefusedError
 from graftline.training.batches.losses import loss_of
 from graftline.training.head import linear, ridge
-from graftline.training.head.heads import fit_head
-from graftline.training.head.linear import Goal, fit_linear
+from graftline.training.head.heads import FeatureSet, fit_head
+from graftline.training.head.linear import LinearProblem, fit_linear
 from graftline.training.progress import Progress
 from graftline.training.validation import folds, hold_out, score
 from tests.builders.training import contract
@@ -93,8 +93,8 @@ def test_labels_that_nobody_has_are_not_known_for_certain() -> None:
 def test_ridge_is_ridge(free_bias: bool) -> None:
     """sklearn minimises the sum of squares + alpha |W|^2: ours is its mean over samples and outputs."""
     features, labels = numbers(60, 5)
-    solved = ridge.Solver.of(features, labels) if free_bias else None
-    weight, bias = solved.weights(0.3) if solved else ridge.with_penalised_bias(features, labels, 0.3)
+    solved = ridge.RidgeSolver.of(features, labels) if free_bias else None
+    weight, bias = solved.weights(0.3) if solved else ridge.fit_with_penalized_bias(features, labels, 0.3)
     inputs = features.numpy() if free_bias else np.c_[features.numpy(), np.ones(60)]
     theirs = Ridge(alpha=0.3 * 60 * 2, fit_intercept=free_bias).fit(inputs.astype(float), labels.numpy())
     wanted = (theirs.coef_, theirs.intercept_) if free_bias else (theirs.coef_[:, :-1], theirs.coef_[:, -1])
@@ -105,19 +105,22 @@ def test_ridge_is_ridge(free_bias: bool) -> None:
 @pytest.mark.parametrize(("count", "size"), [(200, 8), (40, 120)])
 def test_a_linear_layer_on_numbers_is_ridge_on_standardised_ones(count: int, size: int) -> None:
     features, labels = numbers(count, size)
-    layer, _, l2 = fit_linear(features, labels, Goal(2, "cross_entropy", 0.0, 50, NUMBERS), l2=0, seed=0)
-    mean, deviation = linear.moments(features)
+    layer, _, l2 = fit_linear(features, labels, LinearProblem(2, "cross_entropy", 0.0, 50, NUMBERS), l2=0, seed=0)
+    mean, deviation = linear.feature_moments(features)
     scaled = ((features - mean) / deviation).numpy().astype(float)
     aim = (labels.numpy() - np.array(NUMBERS.mean)) / np.array(NUMBERS.deviation)
     theirs = Ridge(alpha=l2 * count * 2).fit(scaled, aim)
     np.testing.assert_allclose(layer(features).detach().numpy(), theirs.predict(scaled), atol=2e-3)
 
 
-def test_noise_calls_for_more_strength_than_signal() -> None:
+def test_noise_gets_stronger_regularization_than_signal() -> None:
     features, labels = numbers(80, 20, noise=0.05)
-    goal = Goal(2, "cross_entropy", 0.0, 50, NUMBERS)
+    problem = LinearProblem(2, "cross_entropy", 0.0, 50, NUMBERS)
     noise = normal(80, 20, seed=5)
-    assert fit_linear(noise, labels, goal, l2=0, seed=0)[2] > 10 * fit_linear(features, labels, goal, l2=0, seed=0)[2]
+    assert (
+        fit_linear(noise, labels, problem, l2=0, seed=0)[2]
+        > 10 * fit_linear(features, labels, problem, l2=0, seed=0)[2]
+    )
 
 
 def test_huber_minds_an_outlier_less() -> None:
@@ -126,7 +129,7 @@ def test_huber_minds_an_outlier_less() -> None:
     labels[::10] += 1000
     left = {}
     for loss in ("cross_entropy", "huber"):
-        layer, _, _ = fit_linear(features, labels, Goal(2, loss, 0.0, 200, NUMBERS), l2=0, seed=0)
+        layer, _, _ = fit_linear(features, labels, LinearProblem(2, loss, 0.0, 200, NUMBERS), l2=0, seed=0)
         values = layer(features) * torch.tensor(NUMBERS.deviation) + torch.tensor(NUMBERS.mean)
         left[loss] = (values - clean)[:, 0].abs().median().item()
     assert left["huber"] < left["cross_entropy"] / 5
@@ -135,8 +138,8 @@ def test_huber_minds_an_outlier_less() -> None:
 def test_several_labels_are_one_logistic_regression_each() -> None:
     features = normal(120, 6) * 2 + 1
     labels = (features @ normal(6, 3, seed=1) + normal(120, 3, seed=2) > 2).float()
-    layer, _, l2 = fit_linear(features, labels, Goal(3, "cross_entropy", 0.0, 2000, LABELS), l2=0, seed=0)
-    mean, deviation = linear.moments(features)
+    layer, _, l2 = fit_linear(features, labels, LinearProblem(3, "cross_entropy", 0.0, 2000, LABELS), l2=0, seed=0)
+    mean, deviation = linear.feature_moments(features)
     scaled = ((features - mean) / deviation).numpy()
     for label in range(3):
         theirs = LogisticRegression(C=1 / (2 * l2 * 3 * 120), tol=1e-8, max_iter=5000).fit(scaled, labels[:, label])
@@ -152,7 +155,12 @@ def test_a_head_on_numbers_answers_in_their_own_units(hidden: list[int]) -> None
         head = new_head(6, 2, Head(hidden=hidden), NUMBERS)
     before = {key: value.clone() for key, value in head.named_buffers()}
     fitted = fit_head(
-        head, features, labels, Training(batch_size=16), iterations=60, seed=0, progress=Progress(1), objective=NUMBERS
+        head,
+        FeatureSet(features, labels, NUMBERS),
+        Training(batch_size=16),
+        iterations=60,
+        seed=0,
+        progress=Progress(1),
     )
     residual = ((head(features) - labels) / torch.tensor(NUMBERS.deviation)).square().mean().item()
     assert residual < 0.1

@@ -44,7 +44,7 @@ def train(task: StrategyInput) -> StrategyResult:
     place(start.network, task.device)
     source = copy.deepcopy(start.network).eval()
     freeze([source])
-    kept = task.journal.kept("channel weights", lambda: channel_weights(task, names))
+    kept = task.journal.get_or_create("channel weights", lambda: channel_weights(task, names))
     weights = {name: kept[name].to(task.device) for name in names}
     head = list(start.network.head.parameters())
     with tapped(start.network, names) as own, tapped(source, names) as theirs:

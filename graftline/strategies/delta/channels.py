@@ -16,7 +16,7 @@ from graftline.models.network import Network
 from graftline.runtime import events
 from graftline.strategies.feature import converged_head
 from graftline.training.batches.losses import loss_of
-from graftline.training.batches.samples import Indices, in_order
+from graftline.training.batches.samples import Indices, sequential_batches
 from graftline.training.contract import StrategyInput
 from graftline.training.recipe import head_iterations
 
@@ -85,7 +85,7 @@ def channel_weights(task: StrategyInput, names: Sequence[str]) -> dict[str, Tens
     with torch.no_grad():
         places = sample(task.train.labels, weighed.affordable(), task.seed)
         total: dict[str, Tensor] = {}
-        for some in in_order(len(places), BATCH):
+        for some in sequential_batches(len(places), BATCH):
             for name, rises in weighed.rises(places[some]).items():
                 total[name] = total.get(name, 0) + len(some) / len(places) * rises
     events.log(f"delta: {sum(map(len, total.values()))} channels weighed on {len(places)} training images")

@@ -16,9 +16,9 @@ from graftline.training.batches.samples import Samples
 from graftline.training.contract import NotApplicableError, StrategyInput, StrategyResult, Surgery, predictor
 from graftline.training.loop.fit import fit
 from graftline.training.loop.freezing import trained_parameters
-from graftline.training.loop.loop import TrainingLoop
-from graftline.training.loop.optimizer import Group
-from graftline.training.loop.stepper import Criterion, Penalty
+from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.optimizer import ParameterGroup
+from graftline.training.loop.stepper import Criterion, LossTerms, Penalty
 from graftline.training.recipe.student import shape_of
 from graftline.training.validation import hold_out
 
@@ -130,7 +130,7 @@ def train_groups(
     task: StrategyInput,
     network: Network,
     contract: InputContract,
-    groups: list[Group],
+    groups: list[ParameterGroup],
     *,
     stage: str = "",
     penalties: Sequence[Penalty] = (),
@@ -155,15 +155,13 @@ def train_groups(
         groups,
         task.training,
         contract,
-        seed=task.seed,
-        device=task.device,
-        progress=task.progress,
-        stage=stage,
-        penalties=penalties,
-        criterion=criterion,
+        Stage(task.seed, task.device, task.progress, stage),
+        loss=LossTerms(criterion, penalties=penalties),
     )
     with seeded(task.seed, stage or "training"):
-        history = fit(loop, task.train, task.val, task.training.epochs or 1, journal=task.journal, most=task.until)
+        history = fit(
+            loop, task.train, task.val, task.training.epochs or 1, journal=task.journal, max_examples=task.until
+        )
     source = task.start.manifest
     return loop, StrategyResult(
         network,
@@ -173,10 +171,10 @@ def train_groups(
         predictor(network, contract, task.device),
         architecture=source.architecture,
         history=history,
-        examples_seen=loop.shown,
+        examples_seen=loop.examples_seen,
         trained_parameters=trained_parameters(network),
-        learning_rate=groups[0].rate,
-        over=loop.over,
+        learning_rate=groups[0].lr,
+        over=loop.is_finished,
         diverged=loop.diverged,
         numerics=loop.stepper.note,
     )

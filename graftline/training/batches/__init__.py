@@ -1,1 +1,1 @@
-"""."""
+"""Batches: samples, their order, augmentation, mixing, class balance, losses."""

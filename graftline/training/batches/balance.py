@@ -1,4 +1,4 @@
-"""Classes of unequal size: weights in the training loss, or an order of images in which each class comes as often."""
+"""Class balance: class weights in the training loss, or a sampler that draws all classes equally often."""
 
 from collections.abc import Iterator
 
@@ -10,17 +10,17 @@ from torch.nn import functional
 
 from graftline.models.objective import Objective
 from graftline.training.batches.losses import Loss, loss_of, soft
-from graftline.training.batches.samples import Indices, cut, shuffled
+from graftline.training.batches.samples import Indices, batch_bounds, shuffled_batches
 
 
 def class_weights(labels: NDArray[np.int64]) -> Tensor:
     """Returns n / (K n_k) for each class, so that the mean over the images is 1 (King and Zeng 2001).
 
     Args:
-        labels: (N,) class indices, of the training images.
+        labels: (N,) class indices of the training images.
 
     Returns:
-        float32 (K,), up to the last class that has images; 1 for one without images before it.
+        float32 (K,), up to the last class that has images; 1 for earlier classes without images.
     """
     counts = np.bincount(labels)
     present = max(1, np.count_nonzero(counts))
@@ -29,21 +29,21 @@ def class_weights(labels: NDArray[np.int64]) -> Tensor:
 
 
 def training_loss(name: str, objective: Objective, weights: Tensor | None) -> Loss:
-    """Returns the loss that gradients are taken of; validation's is `loss_of`, which weighs each image alike.
+    """Returns the loss that training minimizes; validation uses `loss_of`, which weighs all images equally.
 
     Args:
-        name: As configured.
-        objective: What the network's outputs mean.
-        weights: From `class_weights`; None: each image counts alike.
+        name: Name of the loss in the config.
+        objective: Meaning of the network's outputs.
+        weights: Result of `class_weights`; None: all images have equal weight.
     """
     if weights is None:
         return loss_of(name, objective)
-    placed = weights
+    on_device = weights
 
     def weighted(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-        nonlocal placed
-        placed = placed.to(logits.device)  # once
-        return weighted_loss(name, logits, labels, smoothing, placed)
+        nonlocal on_device
+        on_device = on_device.to(logits.device)  # copies at the first call only
+        return weighted_loss(name, logits, labels, smoothing, on_device)
 
     return weighted
 
@@ -54,44 +54,47 @@ def weighted_loss(loss: str, logits: Tensor, labels: Tensor, smoothing: float, w
     Args:
         loss: `cross_entropy` or `mse`.
         logits: (B, K).
-        labels: (B,) class indices, or (B, K) shares.
+        labels: (B,) class indices, or (B, K) soft labels.
         smoothing: Share of each label spread over all classes, 0..1.
-        weights: Of the first classes, 1 for those after them. A mixed image weighs what its shares do.
+        weights: (k,) weights of the first k classes; 1 for the others. An image with a soft label has the weighted
+            mean of its classes' weights.
     """
     weights = functional.pad(weights.to(logits.device), (0, logits.shape[1] - len(weights)), value=1.0)
-    worth = weights[labels] if labels.dim() == 1 else labels @ weights
+    image_weights = weights[labels] if labels.dim() == 1 else labels @ weights
     shares = soft(labels, logits.shape[1], smoothing).to(logits.dtype)
     if loss == "mse":
-        each = (logits.softmax(dim=1) - shares).square().sum(dim=1)
+        losses = (logits.softmax(dim=1) - shares).square().sum(dim=1)
     else:
-        each = -(shares * logits.log_softmax(dim=1)).sum(dim=1)
-    return (worth * each).mean()
+        losses = -(shares * logits.log_softmax(dim=1)).sum(dim=1)
+    return (image_weights * losses).mean()
 
 
-def ordered(labels: NDArray[np.int64], size: int, generator: Generator, balance: str | None) -> Iterator[Indices]:
-    """Yields the places of one pass, batch by batch: a pure function of the generator's state.
+def training_batches(
+    labels: NDArray[np.int64], size: int, generator: Generator, balance: str | None
+) -> Iterator[Indices]:
+    """Yields the indices of one epoch, batch by batch: a pure function of the generator's state.
 
     Args:
-        labels: Of the training images, (N,) class indices where `balance` is `sampler`.
-        size: Images a batch, at most.
+        labels: Labels of the training images; (N,) class indices if `balance` is `sampler`.
+        size: Batch size.
         generator: Draws the order.
-        balance: `sampler` shows each class as often as any other, N images in all: of a large class some are left
-            out, those of a small one come again. Anything else: each image once.
+        balance: `sampler` draws all classes equally often, N images in total: some images of large classes are left
+            out, those of small classes are repeated. Any other value: each image once.
     """
     if balance != "sampler":
-        yield from shuffled(len(labels), size, generator)
+        yield from shuffled_batches(len(labels), size, generator)
         return
-    present = np.unique(labels)
-    quotas = [len(part) for part in np.array_split(np.arange(len(labels)), len(present))]
+    classes = np.unique(labels)
+    quotas = [len(part) for part in np.array_split(np.arange(len(labels)), len(classes))]
     drawn = [
-        _drawn(np.flatnonzero(labels == each), quota, generator) for each, quota in zip(present, quotas, strict=True)
+        _draw(np.flatnonzero(labels == label), quota, generator) for label, quota in zip(classes, quotas, strict=True)
     ]
-    places = np.concatenate(drawn)[torch.randperm(len(labels), generator=generator).numpy()]
-    for low, high in cut(len(places), size):
-        yield places[low:high]
+    indices = np.concatenate(drawn)[torch.randperm(len(labels), generator=generator).numpy()]
+    for low, high in batch_bounds(len(indices), size):
+        yield indices[low:high]
 
 
-def _drawn(places: Indices, quota: int, generator: Generator) -> Indices:
-    rounds = [torch.randperm(len(places), generator=generator).numpy() for _ in range(-(-quota // len(places)))]
+def _draw(indices: Indices, quota: int, generator: Generator) -> Indices:
+    rounds = [torch.randperm(len(indices), generator=generator).numpy() for _ in range(-(-quota // len(indices)))]
     order: Indices = np.concatenate([*rounds, np.empty(0, dtype=np.int64)])[:quota]
-    return np.take(places, order)
+    return np.take(indices, order)

@@ -1,1 +1,1 @@
-"""."""
+"""Heads fitted to convergence on cached features."""

@@ -1,8 +1,8 @@
-"""A head fitted to convergence on features that stand still."""
+"""Fitting a head to convergence on the features of a frozen backbone."""
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,62 +16,63 @@ from graftline.models.objective import Objective
 from graftline.runtime.errors import DivergedError
 from graftline.training.batches.balance import class_weights, training_loss
 from graftline.training.batches.losses import loss_of, squared_norm
-from graftline.training.batches.samples import cut, shuffled
+from graftline.training.batches.samples import batch_bounds, shuffled_batches
 from graftline.training.head import linear
-from graftline.training.loop import optimizer
-from graftline.training.loop.schedule import factor
+from graftline.training.loop.optimizer import build_optimizer, parameter_group, set_lr
+from graftline.training.loop.schedule import lr_factor
 from graftline.training.progress import Progress
 from graftline.training.recipe import rates
 
-LEAST_STEPS = 8
-"""Steps a pass over cached features, where there are images for it: they are cheap, and few images need them."""
+MIN_STEPS_PER_EPOCH = 8
+"""Steps per epoch on cached features if there are enough images: steps are cheap, and small splits need them."""
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """What fitting a head came to."""
+class FeatureSet:
+    """Cached features of the training images and their labels."""
+
+    features: Tensor
+    """float32 (N, D); with several views per image, all first views, then all second views, and so on."""
+    labels: Tensor
+    """int64 (N,); for multilabel (N, K), for regression (N, D) in their own units."""
+    objective: Objective = field(default_factory=Objective)
+    """Meaning of the labels."""
+    views: int = 1
+    """Rows per image."""
+
+
+@dataclass(frozen=True)
+class HeadFit:
+    """Result of fitting a head."""
 
     history: list[EpochRecord]
     iterations: int
     """Passes over the training images."""
     note: str
-    rate: float | None = None
+    lr: float | None = None
 
     def values(self) -> dict[str, Any]:
-        """Returns it as JSON."""
+        """Returns the result as JSON."""
         return {**vars(self), "history": [point.model_dump() for point in self.history]}
 
     @classmethod
-    def of(cls, values: dict[str, Any]) -> "Fitted":
-        """Returns what `values` was of."""
+    def of(cls, values: dict[str, Any]) -> "HeadFit":
+        """Returns the result from the JSON of `values`."""
         return cls(**{**values, "history": [EpochRecord.model_validate(point) for point in values["history"]]})
 
 
 def fit_head(
-    head: nn.Module,
-    features: Tensor,
-    labels: Tensor,
-    training: Training,
-    *,
-    iterations: int,
-    seed: int,
-    progress: Progress,
-    objective: Objective = Objective(),  # noqa: B008
-    views: int = 1,
-) -> Fitted:
-    """Fits a head in place: a single linear layer in closed form (regression) or by L-BFGS, any other by the optimizer.
+    head: nn.Module, data: FeatureSet, training: Training, *, iterations: int, seed: int, progress: Progress
+) -> HeadFit:
+    """Fits a head in place: a linear layer in closed form (regression) or by L-BFGS, other heads by the optimizer.
 
     Args:
         head: From `new_head`, on the features' device.
-        features: float32 (N, D) of the training images; with several views of each, all first ones, then all second
-            ones, and so forth.
-        labels: int64 (N,); for multilabel (N, K), for regression (N, D) in their own units.
-        training: Loss, smoothing, l2; for hidden layers also optimizer, rate, decay, batch size, schedule.
-        iterations: Cap on passes.
+        data: Features and labels.
+        training: Loss, smoothing, l2; for hidden layers also optimizer, learning rate, decay, batch size, schedule.
+        iterations: Maximum number of passes.
         seed: Draws folds, batches and dropout.
-        meter: Told of the passes.
-        objective: What the outputs mean.
-        views: Rows of each image.
+        progress: Receives the loss of the passes.
 
     Raises:
         DivergedError: Features, loss or weights are not finite.
@@ -79,83 +80,79 @@ def fit_head(
     parts = [part for part in head.modules() if not isinstance(part, nn.Sequential | Scale)]
     with seeded(seed, "head"):
         if len(parts) == 1 and isinstance(parts[0], nn.Linear):
-            return _fit_single(head, parts[0], features, labels, training, iterations, seed, progress, objective, views)
+            return _fit_linear_head(head, parts[0], data, training, iterations, seed, progress)
         with threads_for(training.batch_size * sum(weight.numel() for weight in head.parameters())):
-            return _fit_hidden(head, features, labels, training, iterations, seed, progress, objective)
+            return _fit_hidden_head(head, data, training, iterations, seed, progress)
 
 
-def _fit_single(
+def _fit_linear_head(
     head: nn.Module,
     layer: nn.Linear,
-    features: Tensor,
-    labels: Tensor,
+    data: FeatureSet,
     training: Training,
     iterations: int,
     seed: int,
     progress: Progress,
-    objective: Objective,
-    views: int,
-) -> Fitted:
-    began = time.perf_counter()
-    goal = linear.Goal(
+) -> HeadFit:
+    started = time.perf_counter()
+    problem = linear.LinearProblem(
         layer.out_features,
         training.loss,
         training.label_smoothing or 0.0,
         iterations,
-        objective,
-        _weights(labels, training),
-        views,
+        data.objective,
+        _loss_weights(data.labels, training),
+        data.views,
     )
-    best, taken, l2 = linear.fit_linear(features, labels, goal, l2=training.l2, seed=seed)
+    best, taken, l2 = linear.fit_linear(data.features, data.labels, problem, l2=training.l2, seed=seed)
     layer.load_state_dict(best.state_dict())
     with torch.no_grad():
-        loss = float(loss_of(training.loss, objective)(head(features), labels, training.label_smoothing or 0.0))
-    shown = taken * len(features)
+        criterion = loss_of(training.loss, data.objective)
+        loss = float(criterion(head(data.features), data.labels, training.label_smoothing or 0.0))
     progress.advance(0, "head", loss=loss)
     point = EpochRecord(
-        stage="head", epoch=taken, train_loss=loss, examples_seen=shown, seconds=time.perf_counter() - began
+        stage="head",
+        epoch=taken,
+        train_loss=loss,
+        examples_seen=taken * len(data.features),
+        seconds=time.perf_counter() - started,
     )
-    chosen = "given" if training.l2 else "chosen by folds of train"
-    how = f"{taken} L-BFGS iterations" if goal.iterative else "ridge regression in closed form"
-    return Fitted([point], taken, f"head: {how}, l2 {l2:.3g} {chosen}")
+    origin = "given" if training.l2 else "chosen by cross-validation on train"
+    method = f"{taken} L-BFGS iterations" if problem.is_iterative else "ridge regression in closed form"
+    return HeadFit([point], taken, f"head: {method}, l2 {l2:.3g} {origin}")
 
 
-def _weights(labels: Tensor, training: Training) -> Tensor | None:
-    # A sampler has no meaning where all images are seen at once; its weights in the loss have.
+def _loss_weights(labels: Tensor, training: Training) -> Tensor | None:
+    # A sampler does not apply to full-batch fits, so class weights in the loss replace it.
     return class_weights(labels.cpu().numpy()) if training.balance in ("weights", "sampler") else None
 
 
-def _fit_hidden(
-    head: nn.Module,
-    features: Tensor,
-    labels: Tensor,
-    training: Training,
-    iterations: int,
-    seed: int,
-    progress: Progress,
-    objective: Objective,
-) -> Fitted:
-    began, criterion = time.perf_counter(), training_loss(training.loss, objective, _weights(labels, training))
-    mean, deviation = linear.moments(features)
-    scaled = (features - mean) / deviation
-    rate = rates(training).new
-    steps = optimizer.build([optimizer.group([head], rate)], training)
+def _fit_hidden_head(
+    head: nn.Module, data: FeatureSet, training: Training, iterations: int, seed: int, progress: Progress
+) -> HeadFit:
+    started = time.perf_counter()
+    criterion = training_loss(training.loss, data.objective, _loss_weights(data.labels, training))
+    mean, deviation = linear.feature_moments(data.features)
+    features = (data.features - mean) / deviation
+    lr = rates(training).new
+    optimizer = build_optimizer([parameter_group([head], lr)], training)
     generator = torch.Generator().manual_seed(seed)
-    size = len(scaled) if training.optimizer == "gd" else min(training.batch_size, max(2, len(scaled) // LEAST_STEPS))
-    total = iterations * len(cut(len(scaled), size))
+    size = min(training.batch_size, max(2, len(features) // MIN_STEPS_PER_EPOCH))
+    size = len(features) if training.optimizer == "gd" else size
+    num_steps = iterations * len(batch_bounds(len(features), size))
     history: list[EpochRecord] = []
     head.train()
     step = 0
     for epoch in range(1, iterations + 1):
         losses: list[Tensor] = []
-        for places in shuffled(len(scaled), size, generator):
-            optimizer.set_rate(steps, factor(step, total, training.schedule))
-            rows = sent(torch.from_numpy(places), features.device)
-            loss = criterion(head(scaled[rows]), labels[rows], training.label_smoothing or 0.0)
+        for indices in shuffled_batches(len(features), size, generator):
+            set_lr(optimizer, lr_factor(step, num_steps, training.schedule))
+            rows = sent(torch.from_numpy(indices), data.features.device)
+            loss = criterion(head(features[rows]), data.labels[rows], training.label_smoothing or 0.0)
             loss = loss + training.l2 * squared_norm(head.parameters()) if training.l2 else loss
-            steps.zero_grad()
+            optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            steps.step()
+            optimizer.step()
             step += 1
             losses.append(loss.detach())
         mean_loss = float(torch.stack(losses).mean())
@@ -167,18 +164,18 @@ def _fit_hidden(
                 stage="head",
                 epoch=epoch,
                 train_loss=mean_loss,
-                examples_seen=epoch * len(scaled),
-                learning_rate=steps.param_groups[0]["lr"],
-                seconds=time.perf_counter() - began,
+                examples_seen=epoch * len(features),
+                learning_rate=optimizer.param_groups[0]["lr"],
+                seconds=time.perf_counter() - started,
             )
         )
-    _fold(head, mean, deviation)
+    _fold_standardization(head, mean, deviation)
     head.eval()
-    return Fitted(history, iterations, f"head: {iterations} passes by {training.optimizer}", rate)
+    return HeadFit(history, iterations, f"head: {iterations} passes by {training.optimizer}", lr)
 
 
-def _fold(head: nn.Module, mean: Tensor, deviation: Tensor) -> None:
-    # The head saw standardised features; its first layer takes the standardisation in.
+def _fold_standardization(head: nn.Module, mean: Tensor, deviation: Tensor) -> None:
+    """Changes the head's first layer so that it takes features that are not standardized."""
     first = next(part for part in head.modules() if isinstance(part, nn.Linear))
     with torch.no_grad():
         first.weight.div_(deviation)

@@ -1,1 +1,1 @@
-"""."""
+"""The training loop: gradients, optimizers, schedules, validation, early stopping."""

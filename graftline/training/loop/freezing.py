@@ -1,4 +1,4 @@
-"""Frozen is frozen: no gradient, and eval mode, so that running statistics stand still and dropout is off."""
+"""Freezing layers: no gradients, and eval mode, so that running statistics are fixed and dropout is off."""
 
 from collections.abc import Iterable
 
@@ -8,39 +8,39 @@ from graftline.models.network import Network
 
 
 def freeze(modules: Iterable[nn.Module]) -> None:
-    """Takes some modules' weights out of training; `train_mode` then keeps their statistics still too."""
+    """Disables gradients of the modules' weights; `train_mode` then also keeps their running statistics fixed."""
     for module in modules:
         module.requires_grad_(False)
 
 
 def thaw(modules: Iterable[nn.Module]) -> None:
-    """Puts some modules' weights back into training."""
+    """Enables gradients of the modules' weights."""
     for module in modules:
         module.requires_grad_(True)
 
 
 def train_mode(network: Network) -> None:
-    """Puts what is trained into training mode and what is frozen into eval mode.
+    """Sets trained modules to training mode and frozen modules to eval mode.
 
-    In the backbone, a part is frozen where it has weights and none is trained. A part without weights (dropout)
-    is frozen where no trained weight stands before it. A batch norm is in training mode only where its scale is
-    trained: with its bias alone in training (`bitfit`) its statistics stand still.
+    In the backbone, a module with weights is frozen if none of them is trained. A module without weights (dropout) is
+    frozen if no trained weight precedes it. Batch norm is in training mode only if its scale is trained: with only
+    the bias trained (`bitfit`), its running statistics are fixed.
     """
     network.train()
-    reached = False
-    for part in network.backbone.modules():
-        weights = list(part.parameters())
-        if any(weight.requires_grad for weight in part.parameters(recurse=False)):
-            reached = True
-        trained = any(weight.requires_grad for weight in weights)
-        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.affine:
-            trained = part.weight.requires_grad
-        if not trained and (weights or not reached):
-            part.eval()
+    is_after_trained = False
+    for module in network.backbone.modules():
+        weights = list(module.parameters())
+        if any(weight.requires_grad for weight in module.parameters(recurse=False)):
+            is_after_trained = True
+        is_trained = any(weight.requires_grad for weight in weights)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
+            is_trained = module.weight.requires_grad
+        if not is_trained and (weights or not is_after_trained):
+            module.eval()
     if not any(weight.requires_grad for weight in network.head.parameters()):
         network.head.eval()
 
 
 def trained_parameters(network: nn.Module) -> int:
-    """Returns how many numbers are trained."""
+    """Returns the number of trained parameters."""
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)

@@ -1,9 +1,10 @@
-"""The loop: batches in, steps out, one epoch at a time, stopped at the first loss that is no number."""
+"""The training loop: optimizer steps over epochs, with a check for divergence."""
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,154 +14,154 @@ from graftline.models.checkpoint import EpochRecord, InputContract
 from graftline.models.devices import place
 from graftline.models.network import Network
 from graftline.runtime.errors import DivergedError, RefusedError
-from graftline.training.batches.balance import ordered
+from graftline.training.batches.balance import training_batches
 from graftline.training.batches.losses import squared_norm
-from graftline.training.batches.samples import Indices, Samples, cut
-from graftline.training.loop.averaging import Average
+from graftline.training.batches.samples import Indices, Samples, batch_bounds
+from graftline.training.loop.averaging import WeightAverage
 from graftline.training.loop.freezing import train_mode
-from graftline.training.loop.optimizer import Group, build, set_rate
-from graftline.training.loop.stepper import Criterion, Penalty, Stepper
+from graftline.training.loop.optimizer import ParameterGroup, build_optimizer, set_lr
+from graftline.training.loop.schedule import LRSchedule
+from graftline.training.loop.stepper import LossTerms, Penalty, Stepper
 from graftline.training.processes import distributed
 from graftline.training.progress import Progress
 from graftline.training.validation import outputs, score
 
-BOUND = 1e4
-"""A loss above this has diverged; a network that knows nothing is at log K."""
-GLANCE = 16
-"""Steps between two looks at the loss on a GPU, which has to wait for each."""
+MAX_LOSS = 1e4
+"""A loss above this has diverged; the loss of an untrained network is about log K."""
+GPU_LOSS_INTERVAL = 16
+"""Steps between two checks of the loss on a GPU: each check waits for the device."""
 
-LRSchedule = Callable[[int], float]
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a training: its seed, its device, and where it reports progress."""
+
+    seed: int
+    device: torch.device
+    progress: Progress
+    name: str = ""
+    """Name in the journal, the learning curve and messages."""
 
 
 class TrainingLoop:
-    """A network in training: what of it, at which rates, on which device, and how far it is.
+    """A network with its optimizer, and the counters of its training.
 
     Attributes:
         steps: Optimizer steps so far.
-        epochs: Passes begun so far.
-        shown: Images that entered a gradient so far, each time counted.
-        batches: Of the pass under way, done so far; `losses` are theirs, `order` is what their order was drawn from.
-        over: It came to its end, by its epochs or by validation.
-        diverged: Why it stopped before; the network then has the weights of the last good epoch.
-        average: Of the weights, where the training asks for one.
+        epochs: Epochs started so far.
+        examples_seen: Training images seen so far, counted once per epoch.
+        batches_done: Batches completed in the current epoch; `losses` holds their losses, and `order_state` the
+            generator state from which their order was drawn.
+        is_finished: Whether training is complete, by its epochs or by early stopping.
+        diverged: Why training diverged, or ''; the network then has the weights of the last good epoch.
+        average: Moving average of the weights, if configured.
     """
 
     def __init__(
         self,
         network: Network,
-        groups: Sequence[Group],
+        groups: Sequence[ParameterGroup],
         training: Training,
         contract: InputContract,
-        *,
-        seed: int,
-        device: torch.device,
-        progress: Progress,
-        stage: str = "",
-        criterion: Criterion | None = None,
-        penalties: Sequence[Penalty] = (),
+        stage: Stage,
+        loss: LossTerms = LossTerms(),  # noqa: B008
     ) -> None:
-        place(network, device)
-        distributed.synchronised(network, device)
+        place(network, stage.device)
+        distributed.convert_batch_norm(network, stage.device)
         self.network, self.training, self.contract = network, training, contract
-        self.device, self.progress, self.stage = device, progress, stage
-        self.optimizer = build(groups, training)
-        self.generator = torch.Generator().manual_seed(seed)
-        weights = [weight for each in groups for weight in each.weights]
+        self.device, self.progress, self.stage = stage.device, stage.progress, stage.name
+        self.optimizer = build_optimizer(groups, training)
+        self.generator = torch.Generator().manual_seed(stage.seed)
+        weights = [weight for group in groups for weight in group.weights]
+        penalties = [*([_l2(training.l2, weights)] if training.l2 else []), *loss.penalties]
         self.stepper = Stepper(
-            network,
-            training,
-            contract,
-            device,
-            trained=weights,
-            criterion=criterion,
-            penalties=[*([_l2(training.l2, weights)] if training.l2 else []), *penalties],
+            network, training, contract, stage.device, trained=weights, loss=LossTerms(loss.criterion, penalties)
         )
-        self.average = Average(network, training.ema) if training.ema else None
-        self.steps = self.epochs = self.shown = self.batches = 0
+        self.average = WeightAverage(network, training.ema) if training.ema else None
+        self.steps = self.epochs = self.examples_seen = self.batches_done = 0
         self.losses: list[Tensor] = []
-        self.order = self.generator.get_state()
-        self.seconds, self._began = 0.0, time.perf_counter()
-        self.over, self.diverged = False, ""
+        self.order_state = self.generator.get_state()
+        self.seconds, self._started = 0.0, time.perf_counter()
+        self.is_finished, self.diverged = False, ""
 
-    def epoch(self, train: Samples, course: LRSchedule, between: Callable[[], None] | None = None) -> float:
-        """Shows each image once (a sampler: as many images), or what is left of the pass that was under way.
+    def epoch(self, train: Samples, schedule: LRSchedule, after_step: Callable[[], None] | None = None) -> float:
+        """Trains for one epoch, or for the rest of an interrupted one.
 
         Args:
-            train: What to train on.
-            course: Step number, from 0 and over all epochs, to the factor on the peak rates.
-            between: Called after each step, when all of the state is at rest.
+            train: Training samples; each is used once (with a sampler, as many are drawn).
+            schedule: Maps the step number, counted over all epochs, to the factor on the peak learning rates.
+            after_step: Called after each step, when the state can be saved.
 
         Returns:
             The mean loss, penalties included.
 
         Raises:
-            DivergedError: A loss is NaN, infinite or over `BOUND`; names epoch and batch.
-            RefusedError: Batch norm in training would see batches of one.
+            DivergedError: A loss is NaN, infinite or above `MAX_LOSS`; names epoch and batch.
+            RefusedError: Batch norm in training mode would receive batches of one image.
         """
         train_mode(self.network)
-        self._refuse_single(len(train))
-        self.stepper.begin(train)
-        self._began = time.perf_counter()
-        whole = self.training.optimizer == "gd"  # a step then sees the whole split, its gradient summed up in parts
-        for places, last in self._rest_of_pass(train):
-            if not whole or not self.losses:
-                set_rate(self.optimizer, course(self.steps))
+        self._check_batch_norm(len(train))
+        self.stepper.setup(train)
+        self._started = time.perf_counter()
+        is_full_gradient = self.training.optimizer == "gd"  # one step per epoch, its gradient summed over batches
+        for indices, is_last in self._remaining_batches(train):
+            if not is_full_gradient or not self.losses:
+                set_lr(self.optimizer, schedule(self.steps))
                 self.optimizer.zero_grad()
-            self.losses.append(
-                self.stepper.gradients(train, places, self.generator, len(places) / len(train) if whole else 1.0)
-            )
-            self.batches += 1
-            self.shown += len(places)
-            self._glance(len(places), last=last)
-            if last or not whole:
+            share = len(indices) / len(train) if is_full_gradient else 1.0
+            self.losses.append(self.stepper.compute_gradients(train, indices, self.generator, share))
+            self.batches_done += 1
+            self.examples_seen += len(indices)
+            self._check_losses(len(indices), is_last=is_last)
+            if is_last or not is_full_gradient:
                 self._step()
-            if between is not None and not (last or whole):
-                self._clock()
-                between()
+            if after_step is not None and not (is_last or is_full_gradient):
+                self._update_seconds()
+                after_step()
         mean = float(torch.stack(self.losses)[:, 1].mean())
-        self.batches, self.losses = 0, []
-        self._clock()
+        self.batches_done, self.losses = 0, []
+        self._update_seconds()
         return mean
 
     def record(self, train_loss: float, val: Samples | None) -> EpochRecord:
-        """Looks at validation, with the averaged weights where there are any; returns the curve's next point."""
-        self._began = time.perf_counter()
+        """Validates, with the averaged weights if there are any, and returns the epoch's point of the curve."""
+        self._started = time.perf_counter()
         point = EpochRecord(
             stage=self.stage,
             epoch=self.epochs,
             train_loss=train_loss,
             seconds=self.seconds,
-            examples_seen=self.shown,
+            examples_seen=self.examples_seen,
             learning_rate=self.optimizer.param_groups[0]["lr"],
         )
         if val is not None and len(val):
             with self.averaged():
                 logits = outputs(self.network, val, self.contract, self.device)
-            found = distributed.agreed(score(logits, val.labels, self.training.loss, self.network.objective))
-            point = point.model_copy(update=found.point)
-            self.progress.advance(0, self._words(), **found.told, val_loss=found.loss)
-        self._clock()
+            result = distributed.broadcast(score(logits, val.labels, self.training.loss, self.network.objective))
+            point = point.model_copy(update=result.point)
+            self.progress.advance(0, self._message(), **result.told, val_loss=result.loss)
+        self._update_seconds()
         return point
 
     def averaged(self) -> AbstractContextManager[None]:
-        """Inside, the network has the averaged weights, where there are any."""
+        """Gives the network the averaged weights inside the context, if there are any."""
         return nullcontext() if self.average is None else self.average.swapped_in()
 
-    def _rest_of_pass(self, train: Samples) -> Iterator[tuple[Indices, bool]]:
-        """Yields batches of a new pass, or those that are left of the one that a state was taken in."""
-        now = self.generator.get_state()
-        if self.batches:
-            self.generator.set_state(self.order)
+    def _remaining_batches(self, train: Samples) -> Iterator[tuple[Indices, bool]]:
+        """Yields the batches of a new epoch or of the rest of an interrupted one, each with whether it is the last."""
+        state = self.generator.get_state()
+        if self.batches_done:
+            self.generator.set_state(self.order_state)
         else:
             self.epochs += 1
-            self.order = now
-        every = list(ordered(train.labels, self.training.batch_size, self.generator, self.training.balance))
-        if self.batches:
-            self.generator.set_state(now)
-        for number in range(self.batches, len(every)):
-            for later in every[number + 1 : number + 2]:
-                self.stepper.ahead.announce(train, later)
-            yield every[number], number + 1 == len(every)
+            self.order_state = state
+        batches = list(training_batches(train.labels, self.training.batch_size, self.generator, self.training.balance))
+        if self.batches_done:
+            self.generator.set_state(state)
+        for number in range(self.batches_done, len(batches)):
+            for following in batches[number + 1 : number + 2]:
+                self.stepper.prefetcher.start(train, following)
+            yield batches[number], number + 1 == len(batches)
 
     def _step(self) -> None:
         self.optimizer.step()
@@ -168,38 +169,36 @@ class TrainingLoop:
         if self.average is not None:
             self.average.update()
 
-    def _clock(self) -> None:
+    def _update_seconds(self) -> None:
         now = time.perf_counter()
-        self.seconds, self._began = self.seconds + now - self._began, now
+        self.seconds, self._started = self.seconds + now - self._started, now
 
-    def _glance(self, images: int, *, last: bool) -> None:
-        every = 1 if self.device.type == "cpu" else GLANCE
-        if len(self.losses) % every and not last:
-            self.progress.advance(images, self._words())
+    def _check_losses(self, images: int, *, is_last: bool) -> None:
+        interval = 1 if self.device.type == "cpu" else GPU_LOSS_INTERVAL
+        if len(self.losses) % interval and not is_last:
+            self.progress.advance(images, self._message())
             return
-        first = max(0, len(self.losses) - every)
+        first = max(0, len(self.losses) - interval)
         for number, (loss, total) in enumerate(torch.stack(self.losses[first:]).tolist(), start=first + 1):
-            if not math.isfinite(total) or loss > BOUND:
-                where = f"{self.stage}: " if self.stage else ""
+            if not math.isfinite(total) or loss > MAX_LOSS:
+                stage = f"{self.stage}: " if self.stage else ""
+                peak = max(float(group["peak_lr"]) for group in self.optimizer.param_groups)
                 raise DivergedError(
-                    f"{where}diverged: loss {total:.4g} in epoch {self.epochs}, batch {number}, "
-                    f"expected at most {BOUND:g}; set a learning_rate below {self._peak():.3g}"
+                    f"{stage}diverged: loss {total:.4g} in epoch {self.epochs}, batch {number}, "
+                    f"expected at most {MAX_LOSS:g}; set a learning_rate below {peak:.3g}"
                 )
-        self.progress.advance(images, self._words(), loss=total)
+        self.progress.advance(images, self._message(), loss=total)
 
-    def _peak(self) -> float:
-        return max(float(each["peak"]) for each in self.optimizer.param_groups)
-
-    def _words(self) -> str:
+    def _message(self) -> str:
         return ", ".join(part for part in (self.stage, f"epoch {self.epochs}") if part)
 
-    def _refuse_single(self, count: int) -> None:
-        if min(high - low for low, high in cut(count, self.training.batch_size)) > 1:
+    def _check_batch_norm(self, num_images: int) -> None:
+        if min(high - low for low, high in batch_bounds(num_images, self.training.batch_size)) > 1:
             return
-        if any(isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training for part in self.network.modules()):
+        if any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in self.network.modules()):
             raise RefusedError(
-                f"batch_size: {self.training.batch_size} with {count} training images gives batches of "
-                "one image, of which batch norm has no statistics; expected at least 2 images a batch"
+                f"batch_size: {self.training.batch_size} with {num_images} training images gives batches of "
+                "one image, for which batch norm cannot compute statistics; expected at least 2 images per batch"
             )
 
 

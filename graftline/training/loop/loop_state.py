@@ -1,4 +1,4 @@
-"""A loop's state as tensors and JSON, and back: all that its next step depends on."""
+"""Saving a training loop's state as tensors and JSON, and restoring it."""
 
 from typing import Any
 
@@ -10,64 +10,73 @@ from graftline.runtime import events
 from graftline.training.loop.loop import TrainingLoop
 from graftline.training.resume.journal import JournalEntry, State
 
-_COUNTS = ("steps", "epochs", "shown", "batches", "seconds")
+_COUNTS = ("steps", "epochs", "examples_seen", "batches_done", "seconds")
 _NETWORK = "network."
 _RANDOM = ("random.torch", "random.cuda")
 
 
-def state_of(loop: TrainingLoop, **more: Any) -> JournalEntry:
-    """Returns a loop's state, live tensors included: to be written before the next step.
+def capture_state(loop: TrainingLoop, **extra: Any) -> JournalEntry:
+    """Returns everything that a loop's next step depends on.
 
-    It holds weights and running statistics, the average, the optimizer's state, the random numbers of batches and of
-    dropout, the place in the pass, and what a probe chose.
+    The entry holds weights and running statistics, their average, the optimizer's state, random generator states, the
+    position in the epoch, and the settings that a probe chose. Its tensors are live: write them before the next step.
 
     Args:
-        loop: Between two steps.
-        **more: JSON to keep beside it.
+        loop: A loop between two steps.
+        **extra: Additional JSON values.
     """
     tensors = {_NETWORK + key: value for key, value in loop.network.state_dict().items()}
     if loop.average is not None:
         tensors |= {f"average.{key}": value for key, value in loop.average.values.items()}
-    for number, (_, states) in enumerate(_optimizer(loop)):
+    for number, (_, states) in enumerate(_optimizer_states(loop)):
         tensors |= {f"optimizer.{number}.{key}": value for key, value in states.items()}
-    tensors |= {"random.order": loop.order, "random.batches": loop.generator.get_state()}
+    tensors |= {"random.order": loop.order_state, "random.batches": loop.generator.get_state()}
     tensors |= dict(zip(_RANDOM, random_state(loop.device), strict=False))
     if loop.losses:
         tensors["losses"] = torch.stack(loop.losses)
-    counts = {name: getattr(loop, name) for name in _COUNTS}
-    updates = loop.average.updates if loop.average is not None else 0
-    return JournalEntry({**counts, "updates": updates, "chosen": loop.stepper.chosen(), **more}, tensors, whole=True)
+    values = {
+        **{name: getattr(loop, name) for name in _COUNTS},
+        "updates": loop.average.updates if loop.average is not None else 0,
+        "settings": loop.stepper.settings(),
+        **extra,
+    }
+    return JournalEntry(values, tensors, has_network=True)
 
 
-def restore(loop: TrainingLoop, cell: JournalEntry) -> None:
-    """Puts a loop, made as the first one was, where `state_of` found that one."""
+def restore_state(loop: TrainingLoop, entry: JournalEntry) -> None:
+    """Restores a state from `capture_state` in a new loop that was built like the original."""
     for name in _COUNTS:
-        setattr(loop, name, cell.values[name])
-    loop.stepper.choose(cell.values["chosen"])
-    loop.progress.advance(loop.shown, events.GOES_ON)
-    tensors = cell.tensors
-    fill_network(loop.network, tensors)
-    if cell.done:
+        setattr(loop, name, entry.values[name])
+    loop.stepper.apply_settings(entry.values["settings"])
+    loop.progress.advance(loop.examples_seen, events.GOES_ON)
+    tensors = entry.tensors
+    load_network_state(loop.network, tensors)
+    if entry.done:
         return
     if loop.average is not None:
-        loop.average.updates = cell.values["updates"]
+        loop.average.updates = entry.values["updates"]
         with torch.no_grad():
             for key, value in loop.average.values.items():
                 value.copy_(tensors[f"average.{key}"])
-    _fill_optimizer(loop, tensors)
-    loop.order = tensors["random.order"].cpu()
+    _load_optimizer_state(loop, tensors)
+    loop.order_state = tensors["random.order"].cpu()
     loop.generator.set_state(tensors["random.batches"].cpu())
     set_random_state(loop.device, [tensors[name] for name in _RANDOM if name in tensors])
     loop.losses = list(tensors["losses"].to(loop.device)) if "losses" in tensors else []
 
 
 def network_state(network: nn.Module, prefix: str = "") -> State:
-    """Returns copies of a network's weights and statistics, as a cell names them; of those with a prefix alone."""
+    """Returns copies of a network's weights and statistics under their names in a journal entry.
+
+    Args:
+        network: Any network.
+        prefix: Only keys with this prefix are returned.
+    """
     return {_NETWORK + key: value.clone() for key, value in network.state_dict().items() if key.startswith(prefix)}
 
 
-def fill_network(network: nn.Module, tensors: State) -> None:
-    """Puts weights and statistics into a network, where a cell still has them: a later part's cell has all again."""
+def load_network_state(network: nn.Module, tensors: State) -> None:
+    """Copies the weights and statistics of a journal entry into a network; an entry without any changes nothing."""
     own = network.state_dict()
     with torch.no_grad():
         for key, value in tensors.items():
@@ -75,7 +84,7 @@ def fill_network(network: nn.Module, tensors: State) -> None:
                 own[key.removeprefix(_NETWORK)].copy_(value)
 
 
-def _optimizer(loop: TrainingLoop) -> list[tuple[Tensor, dict[str, Tensor]]]:
+def _optimizer_states(loop: TrainingLoop) -> list[tuple[Tensor, dict[str, Tensor]]]:
     weights = [weight for group in loop.optimizer.param_groups for weight in group["params"]]
     return [
         (
@@ -86,16 +95,16 @@ def _optimizer(loop: TrainingLoop) -> list[tuple[Tensor, dict[str, Tensor]]]:
     ]
 
 
-def _fill_optimizer(loop: TrainingLoop, tensors: State) -> None:
+def _load_optimizer_state(loop: TrainingLoop, tensors: State) -> None:
     fused = {id(weight) for group in loop.optimizer.param_groups if group.get("fused") for weight in group["params"]}
-    for number, (weight, _) in enumerate(_optimizer(loop)):
+    for number, (weight, _) in enumerate(_optimizer_states(loop)):
         prefix = f"optimizer.{number}."
-        found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        if found:  # moments go to their weight's device and layout, a step count there too if the optimizer is fused
-            counts = weight.device if id(weight) in fused else "cpu"
+        saved = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        if saved:  # moments have the device and layout of their weight; fused optimizers keep step counts there too
+            step_device = weight.device if id(weight) in fused else "cpu"
             loop.optimizer.state[weight] = {
                 key: torch.empty_like(weight).copy_(value)
                 if value.shape == weight.shape and value.dim()
-                else value.to(counts, copy=True)
-                for key, value in found.items()
+                else value.to(step_device, copy=True)
+                for key, value in saved.items()
             }

@@ -1,4 +1,4 @@
-"""Optimizers by name, over groups of weights with rates of their own; decay never touches biases and norms."""
+"""Optimizers by name, over groups of weights with their own learning rates."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from graftline.config import Training
 
 
 @dataclass(frozen=True)
-class Group:
+class ParameterGroup:
     """Weights that share a peak learning rate."""
 
     weights: list[nn.Parameter]
-    rate: float
+    lr: float
     decay: bool = True
-    """False: no weight decay on these."""
+    """Whether weight decay applies."""
 
 
-def group(modules: Iterable[nn.Module], rate: float, *, decay: bool = True) -> Group:
-    """Returns the trainable weights of some modules as one group."""
-    return Group([w for module in modules for w in module.parameters() if w.requires_grad], rate, decay)
+def parameter_group(modules: Iterable[nn.Module], lr: float, *, decay: bool = True) -> ParameterGroup:
+    """Returns the trainable weights of the modules as one group."""
+    return ParameterGroup([w for module in modules for w in module.parameters() if w.requires_grad], lr, decay)
 
 
 def _adamw(groups: list[dict[str, Any]], training: Training) -> optim.Optimizer:
@@ -39,7 +39,7 @@ def _sgd(groups: list[dict[str, Any]], training: Training) -> optim.Optimizer:
 
 
 def _gd(groups: list[dict[str, Any]], training: Training) -> optim.Optimizer:
-    """Plain gradient descent: the loop gives it the gradient over the whole split."""
+    """Plain gradient descent; the loop passes the gradient over the entire split."""
     return optim.SGD(groups, fused=True)
 
 
@@ -56,33 +56,33 @@ OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], Training], optim.Optimizer
 }
 
 
-def build(groups: Sequence[Group], training: Training) -> optim.Optimizer:
-    """Makes an optimizer.
+def build_optimizer(groups: Sequence[ParameterGroup], training: Training) -> optim.Optimizer:
+    """Builds the configured optimizer.
 
     Args:
-        groups: Weights and their peak rates, each weight in one group.
-        training: Its optimizer, momentum and weight decay.
+        groups: Weights and their peak learning rates; each weight is in one group.
+        training: Names the optimizer, momentum and weight decay.
 
     Returns:
-        An optimizer whose groups carry `peak` beside `lr`; each group is split in two, with and without decay.
-        Weights of one dimension (biases, norms) never decay.
+        An optimizer whose parameter groups have `peak_lr` in addition to `lr`; each group is split into weights with
+        and without weight decay. Weights of one dimension (biases, norms) never decay.
     """
     parts: list[dict[str, Any]] = []
-    for each in groups:
+    for group in groups:
         for decays in (True, False):
-            if weights := [weight for weight in each.weights if (each.decay and weight.dim() > 1) == decays]:
+            if weights := [weight for weight in group.weights if (group.decay and weight.dim() > 1) == decays]:
                 parts.append(
                     {
                         "params": weights,
-                        "lr": each.rate,
-                        "peak": each.rate,
+                        "lr": group.lr,
+                        "peak_lr": group.lr,
                         "weight_decay": (training.weight_decay or 0.0) if decays else 0.0,
                     }
                 )
     return OPTIMIZERS[training.optimizer](parts, training)
 
 
-def set_rate(optimizer: optim.Optimizer, factor: float) -> None:
-    """Sets every group's rate to its peak times `factor`."""
-    for each in optimizer.param_groups:
-        each["lr"] = each["peak"] * factor
+def set_lr(optimizer: optim.Optimizer, factor: float) -> None:
+    """Sets the learning rate of every group to its peak times `factor`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor

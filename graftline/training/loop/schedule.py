@@ -1,15 +1,18 @@
-"""The learning rate's course over a training, as a pure function of the step."""
+"""Learning rate schedules, as pure functions of the step."""
 
 import math
 from collections.abc import Callable
 
-WARM_UP = 0.05
-"""Share of the steps over which the rate rises, at most `LONGEST` of them."""
-LONGEST = 500
+WARMUP_SHARE = 0.05
+"""Share of the steps over which the learning rate rises linearly; at most `MAX_WARMUP_STEPS`."""
+MAX_WARMUP_STEPS = 500
+
+LRSchedule = Callable[[int], float]
+"""Maps a step number, from 0, to the factor on the peak learning rates."""
 
 
 def _cosine(progress: float) -> float:
-    """Loshchilov and Hutter 2017, one half period."""
+    """Half a period of a cosine (Loshchilov and Hutter 2017)."""
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
@@ -20,18 +23,18 @@ def _constant(progress: float) -> float:
 SCHEDULES: dict[str, Callable[[float], float]] = {"cosine": _cosine, "constant": _constant}
 
 
-def factor(step: int, steps: int, schedule: str) -> float:
-    """Returns what the peak rate is multiplied with.
+def lr_factor(step: int, num_steps: int, schedule: str) -> float:
+    """Returns the factor on the peak learning rate.
 
     Args:
-        step: From 0.
-        steps: In all.
-        schedule: A name in `SCHEDULES`: the course after the warm-up.
+        step: Step number, from 0.
+        num_steps: Total number of steps.
+        schedule: Name in `SCHEDULES`; applies after the warm-up.
 
     Returns:
-        Above 0 in each step (a step at rate 0 would be lost), at most 1.
+        Value in (0, 1]: a step with learning rate 0 would have no effect.
     """
-    rising = min(LONGEST, math.ceil(WARM_UP * steps))
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    return SCHEDULES[schedule]((step - rising) / max(1, steps - rising))
+    warmup = min(MAX_WARMUP_STEPS, math.ceil(WARMUP_SHARE * num_steps))
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return SCHEDULES[schedule]((step - warmup) / max(1, num_steps - warmup))

@@ -1,4 +1,4 @@
-"""torch.compile for the networks that are trained, where a config asks for it."""
+"""Compiling the trained network with torch.compile."""
 
 import os
 import shutil
@@ -12,16 +12,16 @@ from graftline.runtime.errors import RefusedError
 COMPILERS = ("g++", "c++", "clang++")
 
 
-def compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Returns a module's forward function as torch.compile makes it at its first call; it shares the weights.
+def compile_forward(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Returns a forward function that torch.compile compiles at its first call; it shares the network's weights.
 
     Raises:
-        RefusedError: There is no C++ compiler, which torch.compile builds with.
+        RefusedError: No C++ compiler is installed; torch.compile needs one.
     """
     if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS)):
         raise RefusedError(
-            f"compile: torch.compile needs a C++ compiler, and none of {', '.join(COMPILERS)} is on the "
-            "PATH; install one, name it in CXX, or leave `compile` out"
+            f"compile: torch.compile needs a C++ compiler; none of {', '.join(COMPILERS)} is on the "
+            "PATH; install one, set CXX, or remove `compile` from the config"
         )
-    made: Callable[[Tensor], Tensor] = torch.compile(network)
-    return made
+    forward: Callable[[Tensor], Tensor] = torch.compile(network)
+    return forward

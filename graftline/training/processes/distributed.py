@@ -1,9 +1,9 @@
-"""Several processes that train one network together, each on its share of every batch (`torchrun`, or a GPU each).
+"""Training one network in several processes, each with its share of every batch (`torchrun`, or one per GPU).
 
-All processes hold the same weights, draw the same order and the same augmentation, and add up their gradients by one
-explicit sum. torch's DistributedDataParallel is not used: it takes the mean over processes, which is not the mean over
-images where shares are uneven, wants one forward call through its wrapper, which losses that look at features don't
-make, and has to be told of each part of a batch. Here a sum of shares is exact, penalties and parts included.
+All processes hold the same weights, draw the same order and augmentation, and sum their gradients explicitly. torch's
+DistributedDataParallel is not used: it computes the mean over processes, which differs from the mean over images if
+shares are uneven; it requires one forward call through its wrapper, which losses on features do not make; and it needs
+extra handling for micro-batches. A sum of weighted shares is exact, including penalties and micro-batches.
 """
 
 import os
@@ -20,176 +20,176 @@ from torch import Tensor, nn
 
 from graftline.models import devices
 from graftline.runtime.errors import RefusedError
-from graftline.training.batches.samples import cut
+from graftline.training.batches.samples import batch_bounds
 from graftline.training.processes import ranks
 from graftline.training.resume.saves import StateStore, TrainingState
 
-WAIT = timedelta(minutes=30)
-"""For the slowest process, which may be writing a checkpoint."""
+TIMEOUT = timedelta(minutes=30)
+"""Time to wait for the slowest process, which may be writing a checkpoint."""
 
 
 @contextmanager
-def joined() -> Iterator[None]:
-    """Inside, this process and those that were started with it form one group; alone it changes nothing."""
-    if not ranks.several() or dist.is_initialized():
+def process_group() -> Iterator[None]:
+    """Initializes the process group inside the context; does nothing in a single process."""
+    if not ranks.is_distributed() or dist.is_initialized():
         yield
         return
     device = devices.pick()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     on_gpus = device.type == "cuda"
-    dist.init_process_group("nccl" if on_gpus else "gloo", timeout=WAIT, device_id=device if on_gpus else None)
+    dist.init_process_group("nccl" if on_gpus else "gloo", timeout=TIMEOUT, device_id=device if on_gpus else None)
     yield
-    dist.destroy_process_group()  # not after an error: nccl would wait for the others, who wait for this process
+    dist.destroy_process_group()  # not after an error: NCCL would deadlock
 
 
-def count() -> int:
-    """Returns how many processes train together."""
+def world_size() -> int:
+    """Returns the number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def share(images: int) -> tuple[int, int, float]:
-    """Returns this process's part of a batch.
+def batch_share(images: int) -> tuple[int, int, float]:
+    """Returns this process's share of a batch.
 
     Args:
-        images: In the batch.
+        images: Number of images in the batch.
 
     Returns:
-        First and last bound, and the weight of its mean in that of the batch. Where there are not two images for each
-        process, all of them take the whole batch: batch norm has no statistics of one image.
+        Start, end, and the weight of the share's mean in the mean of the batch. If there are fewer than two images per
+        process, each process takes the entire batch: batch norm cannot compute statistics of one image.
     """
-    many = count()
-    if many == 1 or images < 2 * many:
-        return 0, images, 1 / many
-    at = dist.get_rank()
-    low, high = images * at // many, images * (at + 1) // many
+    processes = world_size()
+    if processes == 1 or images < 2 * processes:
+        return 0, images, 1 / processes
+    rank = dist.get_rank()
+    low, high = images * rank // processes, images * (rank + 1) // processes
     return low, high, (high - low) / images
 
 
-def meets(network: nn.Module) -> bool:
-    """Whether processes wait for each other inside of a pass through a network, in batch norm over all of them."""
-    return count() > 1 and any(isinstance(part, nn.SyncBatchNorm) and part.training for part in network.modules())
+def has_sync_batch_norm(network: nn.Module) -> bool:
+    """Whether a forward pass waits for other processes, in synchronized batch norm."""
+    return world_size() > 1 and any(isinstance(part, nn.SyncBatchNorm) and part.training for part in network.modules())
 
 
-def cuts(images: int, at_once: int | None, network: nn.Module) -> list[tuple[int, int]]:
-    """Cuts this process's part of a batch; where processes meet inside of the network, into as many parts in each.
+def share_bounds(images: int, micro_batch: int | None, network: nn.Module) -> list[tuple[int, int]]:
+    """Splits this process's share of a batch into micro-batches; their number is equal in all processes if they sync.
 
     Args:
-        images: In the batch.
-        at_once: Images a part; None: all.
-        network: That they go through.
+        images: Number of images in the batch.
+        micro_batch: Images per micro-batch; None: all.
+        network: Its synchronized batch norm requires equal numbers of micro-batches.
 
     Returns:
-        Bounds, from 0.
+        Start and end of each micro-batch, relative to the share.
     """
-    first, end, _ = share(images)
+    first, end, _ = batch_share(images)
     own = end - first
-    if not meets(network):
-        return cut(own, at_once or own)
-    largest = images if images < 2 * count() else -(-images // count())
-    parts = -(-largest // max(2, at_once or largest))
+    if not has_sync_batch_norm(network):
+        return batch_bounds(own, micro_batch or own)
+    largest = images if images < 2 * world_size() else -(-images // world_size())
+    parts = -(-largest // max(2, micro_batch or largest))
     return [(own * part // parts, own * (part + 1) // parts) for part in range(parts)]
 
 
-def agreed(value: Any) -> Any:
-    """Returns what the first process says: JSON that all have to act on alike."""
-    if count() == 1:
+def broadcast(value: Any) -> Any:
+    """Returns the main process's value, a JSON value, in all processes."""
+    if world_size() == 1:
         return value
-    told = [value]
-    dist.broadcast_object_list(told, src=0)
-    return told[0]
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
 
 
 @contextmanager
-def fetched_once() -> Iterator[Path]:
-    """Yields a folder for downloads that all processes share, and lets the first one inside alone, before the others.
+def shared_download_folder() -> Iterator[Path]:
+    """Yields a download folder shared by all processes; the main process runs the context first, then the others.
 
-    What it has fetched there, or to a cache of its own, the others find.
+    The others therefore use the files that it downloaded.
     """
     with TemporaryDirectory(prefix="graftline-downloads-") as own:
-        shared = Path(agreed(own))
-        if not ranks.first():
-            _meet()
+        shared = Path(broadcast(own))
+        if not ranks.is_main_process():
+            _barrier()
         yield shared
-        if ranks.first():
-            _meet()
-        _meet()  # the folder goes when nobody reads it any more
+        if ranks.is_main_process():
+            _barrier()
+        _barrier()  # the folder is removed when no process reads it
 
 
-def _meet() -> None:
-    """Waits until all processes are here."""
-    if count() > 1:
+def _barrier() -> None:
+    """Waits for all processes."""
+    if world_size() > 1:
         dist.barrier()
 
 
-class _OfAll:
-    """States that the first process reads and writes, and all go on from."""
+class _SharedStore:
+    """States that the main process reads and writes, and all processes restore."""
 
-    def __init__(self, saves: StateStore | None) -> None:
-        self._saves = saves
+    def __init__(self, store: StateStore | None) -> None:
+        self._store = store
 
     def newest(self) -> TrainingState | None:
-        """Returns what the first process found."""
-        found: TrainingState | None = agreed(self._saves.newest() if self._saves is not None else None)
-        return found
+        """Returns the newest state of the main process's store."""
+        state: TrainingState | None = broadcast(self._store.newest() if self._store is not None else None)
+        return state
 
-    def write(self, saved: TrainingState) -> None:
-        """Writes in the first process."""
-        if self._saves is not None:
-            self._saves.write(saved)
+    def write(self, state: TrainingState) -> None:
+        """Writes the state in the main process."""
+        if self._store is not None:
+            self._store.write(state)
 
     def close(self) -> None:
-        """Closes what the first process has open."""
-        if self._saves is not None:
-            self._saves.close()
+        """Closes the main process's store."""
+        if self._store is not None:
+            self._store.close()
 
 
-def of_all(open_saves: Callable[[], StateStore]) -> StateStore:
-    """Returns a place for states that processes share: the first one opens it, the others are told what is there."""
-    if count() == 1:
-        return open_saves()
-    return _OfAll(open_saves() if ranks.first() else None)
+def shared_store(open_store: Callable[[], StateStore]) -> StateStore:
+    """Returns a store for states that all processes share; only the main process opens it."""
+    if world_size() == 1:
+        return open_store()
+    return _SharedStore(open_store() if ranks.is_main_process() else None)
 
 
-def add_up(
-    weights: Sequence[nn.Parameter], network: nn.Module, told: Tensor | None, part: float, device: torch.device
+def sum_gradients(
+    weights: Sequence[nn.Parameter], network: nn.Module, losses: Tensor | None, share: float, device: torch.device
 ) -> Tensor | None:
-    """Sums gradients and losses over processes, and takes the mean of running statistics.
+    """Sums gradients and losses over processes, and averages running statistics.
 
     Args:
-        weights: Those that are trained; their gradients become the sums.
-        network: Its running statistics become the processes' mean.
-        told: (2,), this process's share of the losses; None where it failed.
-        part: Weight of this process's images.
-        device: Of the weights.
+        weights: Trained weights; their gradients become the sums.
+        network: Its running statistics become the weighted mean over processes.
+        losses: (2,), this process's share of the losses; None if it ran out of memory.
+        share: Weight of this process's images.
+        device: Device of the weights.
 
     Returns:
-        (2,), the sums; None where any process failed: nothing is changed then.
+        (2,), the summed losses; None if any process failed, in which case nothing changes.
     """
-    moving = _statistics(network)
+    statistics = _statistics(network)
     gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
-    here = torch.zeros(3, device=device) if told is None else torch.cat([told, torch.ones(1, device=device)])
-    flat = torch.cat([here, *(g.reshape(-1) for g in gradients), *(part * s.reshape(-1) for s in moving)])
-    if told is None:
+    own = torch.zeros(3, device=device) if losses is None else torch.cat([losses, torch.ones(1, device=device)])
+    flat = torch.cat([own, *(g.reshape(-1) for g in gradients), *(share * s.reshape(-1) for s in statistics)])
+    if losses is None:
         flat.zero_()
     dist.all_reduce(flat)
-    if round(float(flat[2])) < count():
+    if round(float(flat[2])) < world_size():
         return None
-    at = 3
+    offset = 3
     for weight, gradient in zip(weights, gradients, strict=True):
         if weight.grad is not None:
-            weight.grad.copy_(flat[at : at + gradient.numel()].view(gradient.shape))
-        at += gradient.numel()
-    for each in moving:
-        each.copy_(flat[at : at + each.numel()].view(each.shape))
-        at += each.numel()
+            weight.grad.copy_(flat[offset : offset + gradient.numel()].view(gradient.shape))
+        offset += gradient.numel()
+    for buffer in statistics:
+        buffer.copy_(flat[offset : offset + buffer.numel()].view(buffer.shape))
+        offset += buffer.numel()
     return flat[:2].clone()
 
 
 @contextmanager
-def own_draws(device: torch.device) -> Iterator[None]:
-    """Inside, torch's global generators draw something else in each process; after it they are equal again."""
-    if count() == 1:
+def per_process_random_state(device: torch.device) -> Iterator[None]:
+    """Gives each process its own random state inside the context; afterwards all states are equal again."""
+    if world_size() == 1:
         yield
         return
     seed = int(torch.randint(2**62, (1,)))
@@ -198,22 +198,22 @@ def own_draws(device: torch.device) -> Iterator[None]:
         yield
 
 
-def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
-    """Lets batch norm see the whole batch, on GPUs; gloo has no such layer, so there each process normalises its own.
+def convert_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
+    """Replaces batch norm with synchronized batch norm on GPUs; on CPUs each process normalizes its share.
 
-    Weights stay the same objects, and the layers' names and state are those of before.
+    Weights remain the same objects, and the layers' names and state do not change.
     """
-    if count() > 1 and device.type == "cuda":
+    if world_size() > 1 and device.type == "cuda":
         for parent in list(network.modules()):
             for name, part in list(parent.named_children()):
                 if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d):
-                    setattr(parent, name, _synchronised(part))
+                    setattr(parent, name, _to_sync_batch_norm(part))
     return network
 
 
-def _synchronised(part: nn.Module) -> nn.Module:
+def _to_sync_batch_norm(part: nn.Module) -> nn.Module:
     made: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(part)  # type: ignore[no-untyped-call]
-    made._forward_hooks = part._forward_hooks  # such as those by which `delta` reads maps
+    made._forward_hooks = part._forward_hooks  # such as those of the `delta` strategy
     return made
 
 
@@ -229,15 +229,17 @@ def _statistics(network: nn.Module) -> list[Tensor]:
     ]
 
 
-def processes(asked: int | None) -> int:
-    """Returns how many processes a training on this machine takes: those asked for, else one a visible GPU.
+def num_processes(requested: int | None) -> int:
+    """Returns the number of processes for training on this machine: as requested, else one per visible GPU.
 
     Raises:
-        RefusedError: More are asked for than there are GPUs.
+        RefusedError: There are fewer GPUs than requested processes.
     """
-    if ranks.several() or os.environ.get("WORLD_SIZE"):
-        return 1  # they are there already
-    there = torch.cuda.device_count()
-    if there and asked and asked > there:
-        raise RefusedError(f"training.processes: {asked}, and {there} GPUs are visible; give at most one a GPU")
-    return asked or max(1, there)
+    if ranks.is_distributed() or os.environ.get("WORLD_SIZE"):
+        return 1  # started by torchrun
+    available = torch.cuda.device_count()
+    if available and requested and requested > available:
+        raise RefusedError(
+            f"training.processes: {requested}, but {available} GPUs are visible; expected at most one process per GPU"
+        )
+    return requested or max(1, available)

@@ -1,4 +1,4 @@
-"""One training in several processes on this machine, such as one a GPU, each with the same job."""
+"""Running a training step in several processes on this machine, such as one per GPU."""
 
 import json
 import os
@@ -21,62 +21,62 @@ from graftline.training.processes import distributed, ranks
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-Step = Callable[..., CheckpointManifest]
-WORKER = "graftline.steps.worker"
-"""Module that runs a step in each process; it lies in a layer above, so it is named and not imported."""
-ENDED = "ended.json"
-"""What ended a process, where that is no bug."""
-ERRORS: dict[str, type[Exception]] = {"refused": RefusedError, "diverged": DivergedError, "oom": MemoryError}
-GRACE = 20.0
-"""Seconds, less than the launcher waits before it kills those that outlive another's failure."""
+StepFunction = Callable[..., CheckpointManifest]
+WORKER_MODULE = "graftline.steps.worker"
+"""Module that runs a step in each process; named instead of imported because it is in a higher layer."""
+FAILURE_FILE = "ended.json"
+"""Error that ended a process, if it is not a bug."""
+ERROR_TYPES: dict[str, type[Exception]] = {"refused": RefusedError, "diverged": DivergedError, "oom": MemoryError}
+GRACE_SECONDS = 20.0
+"""Seconds; less than the launcher waits after a failure before it kills the remaining processes."""
 
 
-def together(
+def run_step(
     name: str,
-    work: Step,
+    work: StepFunction,
     job: FinetuneJob | PretrainJob,
-    asked: int | None,
+    requested: int | None,
     *,
     out: Path,
     **folders: Path | None,
 ) -> CheckpointManifest:
-    """Runs a step's work in this process, or the step in as many as share its batches.
+    """Runs a step in this process, or in several processes that share its batches.
 
     Args:
-        name: Of the step.
-        work: What it does in one process; of several, the first one's result counts.
-        job: What to do.
-        asked: Processes; None: one a visible GPU.
-        out: Becomes a checkpoint.
-        **folders: As the step takes them.
+        name: Name of the step.
+        work: The step's function in one process; in several, the result is that of the main process.
+        job: The step's job.
+        requested: Number of processes; None: one per visible GPU.
+        out: Folder for the checkpoint.
+        **folders: Input folders of the step.
 
     Raises:
-        RefusedError: As the step does, or there are fewer GPUs than processes.
+        RefusedError: The step refuses its input, or there are fewer GPUs than processes.
     """
-    if (processes := distributed.processes(asked)) > 1:
-        return _launched(name, job, processes, out=out, **folders)
-    with distributed.joined(), ranks.voice(out) as own:
+    if (processes := distributed.num_processes(requested)) > 1:
+        return _launch(name, job, processes, out=out, **folders)
+    with distributed.process_group(), ranks.main_process_output(out) as own:
         return work(job, out=own, **folders)
 
 
-def _launched(
+def _launch(
     name: str, job: FinetuneJob | PretrainJob, processes: int, *, out: Path, **folders: Path | None
 ) -> CheckpointManifest:
-    """Runs a step in several processes and waits for them; if one fails, all end.
+    """Runs a step in several processes and waits for them; if one fails, all are ended.
 
     Raises:
-        RefusedError, DivergedError, MemoryError: A process did.
-        ChildFailedError: A process failed otherwise; the log has its traceback.
-        SystemExit: This process was told to stop, and the training has saved its state where it keeps one; or another
-            one was killed.
+        RefusedError, DivergedError, MemoryError: Raised in a process.
+        ChildFailedError: A process failed with another error; the log has its traceback.
+        SystemExit: This process received a signal, and the training has saved its state if it keeps one; or
+            another process was killed.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException  # takes a while to load
+    from torch.distributed.elastic.multiprocessing.api import SignalException  # slow to import
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     events.log(f"{processes} processes share each batch")
     with tempfile.TemporaryDirectory(prefix="graftline-launch-") as folder:
-        told = {
+        spec = {
             "name": name,
             "job": job.to_json(),
             "step": events.running(),
@@ -84,7 +84,7 @@ def _launched(
             "out": str(out.absolute()),
             "folders": {key: str(path.absolute()) for key, path in folders.items() if path is not None},
         }
-        (Path(folder) / "job.json").write_text(json.dumps(told), encoding="utf-8")
+        (Path(folder) / "job.json").write_text(json.dumps(spec), encoding="utf-8")
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -96,31 +96,30 @@ def _launched(
             monitor_interval=0.2,
         )
         try:
-            with _own_signals():
-                elastic_launch(config, sys.executable)("-m", WORKER, folder)
+            with _restored_signal_handlers():
+                elastic_launch(config, sys.executable)("-m", WORKER_MODULE, folder)
         except SignalException as error:
             raise SystemExit(128 + int(error.sigval)) from None
         except ChildFailedError as error:
-            _raise_as_alone(Path(folder), error)
+            _raise_error_of_process(Path(folder), error)
             raise
     return manifest.read(out, CheckpointManifest)
 
 
-def _raise_as_alone(folder: Path, error: "ChildFailedError") -> None:
-    """Raises what one process alone would have raised, so that the step's marker and its retry are those of one."""
-    if (folder / ENDED).is_file():
-        told = json.loads((folder / ENDED).read_text(encoding="utf-8"))
-        raise ERRORS[told["kind"]](told["message"]) from None
-    began = min(failure.timestamp for failure in error.failures.values())
-    if any(
-        failure.exitcode == -signal.SIGKILL and failure.timestamp < began + GRACE for failure in error.failures.values()
-    ):
-        raise SystemExit(128 + signal.SIGKILL) from error  # by the system, where memory ran out: no bug
+def _raise_error_of_process(folder: Path, error: "ChildFailedError") -> None:
+    """Raises the error that one process would have raised, so that error marker and retries are the same."""
+    if (folder / FAILURE_FILE).is_file():
+        failure = json.loads((folder / FAILURE_FILE).read_text(encoding="utf-8"))
+        raise ERROR_TYPES[failure["kind"]](failure["message"]) from None
+    failures = error.failures.values()
+    first = min(failure.timestamp for failure in failures)
+    if any(f.exitcode == -signal.SIGKILL and f.timestamp < first + GRACE_SECONDS for f in failures):
+        raise SystemExit(128 + signal.SIGKILL) from error  # by the operating system, out of memory: not a bug
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """Puts back the handlers that the launcher takes over and does not give back."""
+def _restored_signal_handlers() -> Iterator[None]:
+    """Restores the signal handlers that the launcher replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

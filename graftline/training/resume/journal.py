@@ -1,8 +1,8 @@
-"""What a training has come to, part by part, saved now and then, so that a killed one goes on where it was.
+"""The progress of a training, stage by stage, saved periodically so that an interrupted training can resume.
 
-A strategy runs from its top each time. Whatever is a pure function of the task (a new network, carried weights) is made
-anew; whatever takes long (a loop, a fitted head, a fold) is a part with a name, and asks the journal first: a part that
-is done gives back its values, one that was under way goes on from its last state.
+A strategy always runs from its start. Results that are pure functions of its input (a new network, transferred weights)
+are computed again; long stages (a loop, a fitted head, a fold) have a name and ask the journal first: a completed stage
+returns its values, an interrupted one resumes from its last state.
 """
 
 import signal
@@ -18,7 +18,7 @@ from graftline.runtime.signals import handled, leave
 from graftline.training.processes import ranks
 from graftline.training.resume.saves import StateStore, TrainingState
 
-EVERY = 60.0
+SAVE_INTERVAL = 60.0
 """Seconds between two saves."""
 
 State = dict[str, Tensor]
@@ -26,169 +26,175 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """What one part has come to."""
+    """State or result of one stage."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    """JSON."""
+    """JSON values."""
     tensors: State = field(default_factory=dict)
     done: bool = False
-    whole: bool = False
-    """The tensors are the state of the whole network: older such cells of the same scope need theirs no more."""
+    has_network: bool = False
+    """Whether the tensors hold the entire network, which makes those of earlier such entries of the scope obsolete."""
 
 
 class Journal:
-    """Cells by name, in memory, and where there are `saves`, outside of it too.
+    """Entries by stage name, in memory and in a store.
 
-    Without saves it keeps nothing: each part is made anew.
+    Without a store it keeps nothing: every stage runs from its start.
     """
 
     def __init__(
-        self, saves: StateStore | None = None, every: float = EVERY, identity: dict[str, Any] | None = None
+        self,
+        store: StateStore | None = None,
+        save_interval: float = SAVE_INTERVAL,
+        identity: dict[str, Any] | None = None,
     ) -> None:
-        """Opens a journal with what the saves' newest state holds.
+        """Opens a journal with the entries of the store's newest state.
 
         Args:
-            saves: Where states go.
-            every: Seconds between two saves.
-            identity: What makes the training itself, as JSON, for whoever writes a state elsewhere.
+            store: Where states are saved.
+            save_interval: Seconds between two saves.
+            identity: JSON that identifies the training, for callers that save its state elsewhere.
         """
-        self._saves, self._every, self.identity = saves, every, identity or {}
-        self._cells: dict[str, JournalEntry] = _cells(saves.newest()) if saves is not None else {}
+        self._store, self._save_interval, self.identity = store, save_interval, identity or {}
+        self._entries: dict[str, JournalEntry] = _to_entries(store.newest()) if store is not None else {}
         self._prefix = ""
-        self._clock = _Clock(time.monotonic())
+        self._status = _Status(time.monotonic())
 
-    def within(self, name: str) -> "Journal":
-        """Returns this journal for the parts of a part, such as a fold's."""
+    def scope(self, name: str) -> "Journal":
+        """Returns this journal for the stages inside a stage, such as those of a fold."""
         inner = Journal.__new__(Journal)
         inner.__dict__.update(self.__dict__)
         inner._prefix = f"{self._prefix}{name}/"
         return inner
 
-    def get(self, part: str) -> JournalEntry | None:
-        """Returns what a part has come to, None where it has not begun."""
-        return self._cells.get(self._prefix + part)
+    def get(self, name: str) -> JournalEntry | None:
+        """Returns the entry of a stage, None if it has not started."""
+        return self._entries.get(self._prefix + name)
 
     @property
-    def keeps(self) -> bool:
-        """Whether anything is kept."""
-        return self._saves is not None
+    def is_enabled(self) -> bool:
+        """Whether the journal keeps anything."""
+        return self._store is not None
 
-    def tick(self, part: str, state: Callable[[], JournalEntry]) -> None:
-        """Says that a part under way could be saved now; it is where the time has come or the process shall stop.
+    def save_if_due(self, name: str, make_entry: Callable[[], JournalEntry]) -> None:
+        """Saves the state of a running stage if the interval has passed or the process received a signal.
 
         Args:
-            part: Its name, unique in its scope.
-            state: Makes the cell; tensors may be live ones: they are written before this returns.
+            name: Name of the stage, unique in its scope.
+            make_entry: Creates the entry; its tensors may be live, because they are written before this returns.
 
         Raises:
-            SystemExit: The process was told to stop (SIGTERM, SIGINT); all is saved.
+            SystemExit: The process received SIGTERM or SIGINT; everything is saved.
         """
-        if self._saves is None and not self._clock.told:
+        if self._store is None and not self._status.signals:
             return
-        if self._clock.told or time.monotonic() - self._clock.saved >= self._every:
-            self.put(part, state())
+        if self._status.signals or time.monotonic() - self._status.saved_at >= self._save_interval:
+            self.put(name, make_entry())
             self.save()
-        self.leave_if_told()
+        self.exit_if_requested()
 
-    def put(self, part: str, cell: JournalEntry) -> None:
-        """Keeps what a part has come to; it is saved with the next tick or `save`.
+    def put(self, name: str, entry: JournalEntry) -> None:
+        """Stores the entry of a stage; it is written with the next save.
 
         Args:
-            part: Its name, unique in its scope.
-            cell: Its tensors must not change any more.
+            name: Name of the stage, unique in its scope.
+            entry: Entry whose tensors do not change any more.
         """
-        if self._saves is None:
+        if self._store is None:
             return
-        if cell.whole:
-            for key, old in self._cells.items():
-                if old.whole and key.startswith(self._prefix) and "/" not in key.removeprefix(self._prefix):
-                    self._cells[key] = replace(old, tensors={})
-        self._cells[self._prefix + part] = cell
+        if entry.has_network:
+            for key, old in self._entries.items():
+                if old.has_network and key.startswith(self._prefix) and "/" not in key.removeprefix(self._prefix):
+                    self._entries[key] = replace(old, tensors={})
+        self._entries[self._prefix + name] = entry
 
-    def kept(self, part: str, make: Callable[[], State]) -> State:
-        """Returns tensors that are made once and then kept to the end, such as a penalty's weights."""
-        found = self.get(part)
-        if found is None:
-            found = JournalEntry(tensors={key: value.detach().clone() for key, value in make().items()}, done=True)
-            self.put(part, found)
-        return found.tensors
+    def get_or_create(self, name: str, make_tensors: Callable[[], State]) -> State:
+        """Returns tensors that are computed once per training, such as the weights of a penalty."""
+        entry = self.get(name)
+        if entry is None:
+            tensors = {key: value.detach().clone() for key, value in make_tensors().items()}
+            entry = JournalEntry(tensors=tensors, done=True)
+            self.put(name, entry)
+        return entry.tensors
 
-    def drop(self, part: str) -> None:
-        """Forgets a part's tensors, and all of the parts inside it."""
-        name = self._prefix + part
-        for key in [key for key in self._cells if key.startswith(f"{name}/")]:
-            del self._cells[key]
-        if name in self._cells:
-            self._cells[name] = replace(self._cells[name], tensors={})
+    def discard(self, name: str) -> None:
+        """Removes the tensors of a stage, and all stages inside it."""
+        full_name = self._prefix + name
+        for key in [key for key in self._entries if key.startswith(f"{full_name}/")]:
+            del self._entries[key]
+        if full_name in self._entries:
+            self._entries[full_name] = replace(self._entries[full_name], tensors={})
 
     def state(self) -> TrainingState:
-        """Returns all that is kept, as one state."""
-        return _saved(self._cells)
+        """Returns all entries as one state."""
+        return _to_state(self._entries)
 
     def save(self) -> None:
-        """Writes everything, where there is a place for it."""
-        if self._saves is not None:
-            self._saves.write(self.state())
-        self._clock.saved = time.monotonic()
+        """Writes all entries to the store, if there is one."""
+        if self._store is not None:
+            self._store.write(self.state())
+        self._status.saved_at = time.monotonic()
 
-    def leave_if_told(self) -> None:
-        """Ends the process where it was told to stop.
+    def exit_if_requested(self) -> None:
+        """Exits if the process received a signal.
 
         Raises:
-            SystemExit: It was.
+            SystemExit: It did.
         """
-        if self._clock.told:
-            raise SystemExit(128 + self._clock.told[0])
+        if self._status.signals:
+            raise SystemExit(128 + self._status.signals[0])
 
     @contextmanager
-    def until_told(self) -> Iterator[None]:
-        """Inside, SIGTERM and SIGINT wait for the next tick, which saves; the same one again ends the process at once.
+    def deferred_signals(self) -> Iterator[None]:
+        """Defers SIGTERM and SIGINT to the next `save_if_due`; a repeated signal exits immediately.
 
-        After Ctrl-C in a terminal a step has both: one from there, one from the run that it is a step of.
+        After Ctrl-C in a terminal, a step receives both: SIGINT from the terminal and SIGTERM from its run.
         """
-        if not ranks.first():
+        if not ranks.is_main_process():
             yield
             return
 
-        def told(number: int, frame: object) -> None:
-            if number in self._clock.told:
+        def handle(number: int, frame: object) -> None:
+            if number in self._status.signals:
                 leave(number, None)
-            self._clock.told.append(number)
+            self._status.signals.append(number)
 
-        with handled(told, signal.SIGTERM, signal.SIGINT):
+        with handled(handle, signal.SIGTERM, signal.SIGINT):
             yield
-        self.leave_if_told()
+        self.exit_if_requested()
 
     def close(self) -> None:
-        """Lets other runs write where this one did."""
-        if self._saves is not None:
-            self._saves.close()
+        """Releases the store for other runs."""
+        if self._store is not None:
+            self._store.close()
 
 
 @dataclass
-class _Clock:
-    """Shared by a journal and its scopes."""
+class _Status:
+    """Time of the last save and received signals, shared by a journal and its scopes."""
 
-    saved: float
-    told: list[int] = field(default_factory=list)
-    """Signals by which the process was told to stop."""
+    saved_at: float
+    signals: list[int] = field(default_factory=list)
 
 
-def _saved(cells: dict[str, JournalEntry]) -> TrainingState:
-    values = {name: {"values": cell.values, "done": cell.done, "whole": cell.whole} for name, cell in cells.items()}
+def _to_state(entries: dict[str, JournalEntry]) -> TrainingState:
+    values = {
+        name: {"values": entry.values, "done": entry.done, "has_network": entry.has_network}
+        for name, entry in entries.items()
+    }
     return TrainingState(
-        values, {f"{name}//{key}": value for name, cell in cells.items() for key, value in cell.tensors.items()}
+        values, {f"{name}//{key}": value for name, entry in entries.items() for key, value in entry.tensors.items()}
     )
 
 
-def _cells(saved: TrainingState | None) -> dict[str, JournalEntry]:
-    if saved is None:
+def _to_entries(state: TrainingState | None) -> dict[str, JournalEntry]:
+    if state is None:
         return {}
-    tensors: dict[str, State] = {name: {} for name in saved.values}
-    for key, value in saved.tensors.items():
+    tensors: dict[str, State] = {name: {} for name in state.values}
+    for key, value in state.tensors.items():
         name, _, inner = key.partition("//")
         tensors[name][inner] = value
     return {
-        name: JournalEntry(told["values"], tensors[name], told["done"], told["whole"])
-        for name, told in saved.values.items()
+        name: JournalEntry(values["values"], tensors[name], values["done"], values["has_network"])
+        for name, values in state.values.items()
     }

@@ -1,4 +1,4 @@
-"""The journal of a step's training: what it has to share with one that was killed, and where states are kept."""
+"""Opening the journal of a step's training: its identity and the location of its states."""
 
 import os
 from collections.abc import Iterator
@@ -10,41 +10,45 @@ from graftline.runtime.cache_location import CHECKPOINTS, NOWHERE
 from graftline.runtime.code_version import code_version
 from graftline.training.processes import distributed
 from graftline.training.resume import states
-from graftline.training.resume.journal import EVERY, Journal
-from graftline.training.resume.saves import Continued
-from graftline.training.resume.states import step
+from graftline.training.resume.journal import SAVE_INTERVAL, Journal
+from graftline.training.resume.saves import StoreWithInitialState
+from graftline.training.resume.states import state_files
 
-SECONDS = "GRAFTLINE_CHECKPOINT_SECONDS"
-"""Environment variable: seconds between two states, for those who lose their machines often."""
+SAVE_INTERVAL_VARIABLE = "GRAFTLINE_CHECKPOINT_SECONDS"
+"""Environment variable: seconds between two saves, for machines that are preempted often."""
 
 
 @contextmanager
-def journal(
-    told: dict[str, Any], uri: str | None, *, rung: int | None = None, first: Path | None = None
+def open_journal(
+    training_identity: dict[str, Any], uri: str | None, *, rung: int | None = None, initial: Path | None = None
 ) -> Iterator[Journal]:
-    """Opens the journal of a training; inside, SIGTERM waits until a state is saved.
+    """Opens the journal of a training; inside the context, SIGTERM waits until the state is saved.
 
     Args:
-        told: What makes the training itself: job, source's digest, data's digest; the code is added.
-        uri: From the config; None: as the environment says.
-        rung: Presentations after which it pauses: another place, for it must not see states from beyond.
-        first: Folder with the state of the rung before.
+        training_identity: JSON that identifies the training: job, digests of source and data. The code version is
+            added.
+        uri: From the config; None: from the environment.
+        rung: Number of images seen after which the training pauses. Each rung has its own location, because it must
+            not resume from states of later rungs.
+        initial: Folder with the state of the previous rung.
 
     Raises:
-        RefusedError: A state is of another training.
+        RefusedError: A state is that of another training.
     """
-    identity = {**told, "code": code_version()}
-    place = uri or os.environ.get(CHECKPOINTS, NOWHERE)
-    saves = (
+    identity = {**training_identity, "code": code_version()}
+    location = uri or os.environ.get(CHECKPOINTS, NOWHERE)
+    suffix = "" if rung is None else f"-{rung}"
+    store = (
         None
-        if place == NOWHERE
-        else distributed.of_all(lambda: states.at(place, identity, "" if rung is None else f"-{rung}"))
+        if location == NOWHERE
+        else distributed.shared_store(lambda: states.open_directory(location, identity, suffix))
     )
-    start = None if first is None else step.read(first, identity)
-    keeps = saves is not None or start is not None or rung is not None
-    opened = Journal(Continued(start, saves) if keeps else None, float(os.environ.get(SECONDS, EVERY)), identity)
+    state = None if initial is None else state_files.read_state(initial, identity)
+    is_enabled = store is not None or state is not None or rung is not None
+    interval = float(os.environ.get(SAVE_INTERVAL_VARIABLE, SAVE_INTERVAL))
+    journal = Journal(StoreWithInitialState(state, store) if is_enabled else None, interval, identity)
     try:
-        with opened.until_told():
-            yield opened
+        with journal.deferred_signals():
+            yield journal
     finally:
-        opened.close()
+        journal.close()

@@ -1,4 +1,4 @@
-"""Where a training's state is kept outside of the process: what a state is, and what a place for states can do."""
+"""The saved state of a training, and the interface of the stores that keep it."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -8,49 +8,49 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TrainingState:
-    """One state of a training."""
+    """Saved state of a training."""
 
     values: dict[str, Any]
-    """JSON; infinite numbers are fine."""
+    """JSON values; may be infinite."""
     tensors: dict[str, Tensor] = field(default_factory=dict)
-    """May be live: whoever writes them does so before the next step."""
+    """May be live: a store writes them before the next step."""
 
 
 class StateStore(Protocol):
-    """A place for states."""
+    """A store for the states of one training."""
 
     def newest(self) -> TrainingState | None:
-        """Returns the newest whole state, None where there is none."""
+        """Returns the newest complete state, None if there is none."""
 
-    def write(self, saved: TrainingState) -> None:
-        """Keeps one more state. A place that is full or does not answer costs the state, never the training."""
+    def write(self, state: TrainingState) -> None:
+        """Saves a state. If the store is full or unreachable, the state is lost and training continues."""
 
     def close(self) -> None:
-        """Lets others write here."""
+        """Releases the store for other runs."""
 
 
-class Continued:
-    """Saves that start, as long as they have no state of their own, from one of elsewhere."""
+class StoreWithInitialState:
+    """A store that returns an initial state as long as it has no state of its own."""
 
-    def __init__(self, first: TrainingState | None, saves: StateStore | None) -> None:
-        """Puts a state before saves.
+    def __init__(self, initial: TrainingState | None, store: StateStore | None) -> None:
+        """Combines a state and a store.
 
         Args:
-            first: Of an earlier part of the training.
-            saves: Where states go; None: nowhere.
+            initial: State at the end of an earlier part of the training.
+            store: Where states are saved; None: nowhere.
         """
-        self._first, self._saves = first, saves
+        self._initial, self._store = initial, store
 
     def newest(self) -> TrainingState | None:
-        """Returns the newest state of the saves, else the first one."""
-        return (self._saves.newest() if self._saves is not None else None) or self._first
+        """Returns the newest state of the store, or else the initial state."""
+        return (self._store.newest() if self._store is not None else None) or self._initial
 
-    def write(self, saved: TrainingState) -> None:
-        """Keeps one more state in the saves."""
-        if self._saves is not None:
-            self._saves.write(saved)
+    def write(self, state: TrainingState) -> None:
+        """Saves a state in the store."""
+        if self._store is not None:
+            self._store.write(state)
 
     def close(self) -> None:
-        """Closes the saves."""
-        if self._saves is not None:
-            self._saves.close()
+        """Closes the store."""
+        if self._store is not None:
+            self._store.close()

@@ -9,7 +9,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_each_keeps_shape_type_and_range_and_repeats_by_seed(name: str) -> None:
+def test_each_augmentation_keeps_shape_type_and_range_and_is_seeded(name: str) -> None:
     images = torch.rand(6, 3, 32, 24)
     once, again = (AUGMENTATIONS[name](images, generator()) for _ in range(2))
     assert once.shape == images.shape
@@ -20,7 +20,7 @@ def test_each_keeps_shape_type_and_range_and_repeats_by_seed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name != "none"])
-def test_each_changes_images_one_by_one(name: str) -> None:
+def test_each_augmentation_draws_per_image(name: str) -> None:
     one = torch.rand(1, 1, 32, 32).expand(16, 1, 32, 32)
     assert len({tuple(image.flatten().tolist()) for image in AUGMENTATIONS[name](one, generator())}) > 1
 

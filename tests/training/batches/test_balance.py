@@ -11,15 +11,14 @@ from torch.nn import functional
 from graftline.config import Training
 from graftline.data.dataset import Split
 from graftline.models.objective import Objective
-from graftline.training.batches.balance import class_weights, ordered, training_loss, weighted_loss
+from graftline.training.batches.balance import class_weights, training_batches, training_loss, weighted_loss
 from graftline.training.batches.losses import LOSSES
-from graftline.training.batches.samples import Samples, shuffled
-from graftline.training.head.heads import fit_head
+from graftline.training.batches.samples import Samples, shuffled_batches
+from graftline.training.head.heads import FeatureSet, fit_head
 from graftline.training.loop.fit import fit
-from graftline.training.loop.loop_state import restore, state_of
+from graftline.training.loop.loop_state import capture_state, restore_state
 from graftline.training.progress import Progress
-from tests.builders.training import split
-from tests.training.loop.test_loop import constant, loop, network
+from tests.builders.training import constant_schedule, small_network, split, training_loop
 
 
 def uneven() -> Samples:
@@ -44,7 +43,7 @@ def test_the_weighted_loss_is_the_mean_of_weight_times_loss(loss: str) -> None:
     torch.testing.assert_close(weighted_loss(loss, logits, shares, 0.1, weights), torch.stack(each).mean())
 
 
-def test_it_is_torchs_weighted_cross_entropy_and_ones_change_nothing() -> None:
+def test_the_weighted_loss_is_torchs_weighted_cross_entropy() -> None:
     logits, labels = torch.randn(5, 3, generator=Generator().manual_seed(0)), torch.tensor([0, 0, 1, 2, 2])
     weights = torch.tensor([0.5, 2.0, 3.0])
     theirs = functional.cross_entropy(logits, labels, weights, reduction="sum") / 5
@@ -55,9 +54,9 @@ def test_it_is_torchs_weighted_cross_entropy_and_ones_change_nothing() -> None:
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any), st.integers(1, 9))
-def test_the_sampler_shows_each_class_as_often_as_any_other(counts: list[int], size: int) -> None:
+def test_the_sampler_draws_all_classes_equally_often(counts: list[int], size: int) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
-    places = np.concatenate(list(ordered(labels, size, Generator().manual_seed(0), "sampler")))
+    places = np.concatenate(list(training_batches(labels, size, Generator().manual_seed(0), "sampler")))
     assert len(places) == len(labels)
     shown = np.bincount(labels[places], minlength=len(counts))[np.array(counts) > 0]
     assert shown.max() - shown.min() <= 1
@@ -67,27 +66,27 @@ def test_the_sampler_shows_each_class_as_often_as_any_other(counts: list[int], s
 
 
 @pytest.mark.parametrize("balance", [None, "none", "weights"])
-def test_without_a_sampler_the_order_is_the_plain_one(balance: str | None) -> None:
+def test_without_a_sampler_the_order_is_that_of_shuffled_batches(balance: str | None) -> None:
     labels = np.repeat(np.arange(3), 5)
-    found = ordered(labels, 4, Generator().manual_seed(7), balance)
-    plain = shuffled(15, 4, Generator().manual_seed(7))
+    found = training_batches(labels, 4, Generator().manual_seed(7), balance)
+    plain = shuffled_batches(15, 4, Generator().manual_seed(7))
     assert all((one == other).all() for one, other in zip(found, plain, strict=True))
 
 
 @pytest.mark.parametrize("balance", ["sampler", "weights"])
-def test_a_pass_taken_up_in_the_middle_ends_as_the_unbroken_one(balance: Any) -> None:
+def test_an_epoch_resumed_in_the_middle_gives_the_same_weights(balance: Any) -> None:
     train, cells = uneven(), []
     options: dict[str, Any] = {"balance": balance, "mixup": 0.4, "augment": "shift", "batch_size": 4}
-    whole, broken = loop(network(), **options), loop(network(1), seed=9, **options)
+    whole, broken = training_loop(small_network(), **options), training_loop(small_network(1), seed=9, **options)
 
     def keep() -> None:
-        if whole.batches == 3 and not cells:
-            cell = state_of(whole)
-            cells.append(type(cell)(cell.values, {k: v.detach().clone() for k, v in cell.tensors.items()}))
+        if whole.batches_done == 3 and not cells:
+            entry = capture_state(whole)
+            cells.append(type(entry)(entry.values, {k: v.detach().clone() for k, v in entry.tensors.items()}))
 
-    whole.epoch(train, constant, keep)
-    restore(broken, cells[0])
-    broken.epoch(train, constant)
+    whole.epoch(train, constant_schedule, keep)
+    restore_state(broken, cells[0])
+    broken.epoch(train, constant_schedule)
     for one, other in zip(whole.network.parameters(), broken.network.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -96,7 +95,7 @@ def test_a_pass_taken_up_in_the_middle_ends_as_the_unbroken_one(balance: Any) ->
 def test_rare_classes_are_learned(balance: Any) -> None:
     recalls = {}
     for way in ("none", balance):
-        made = loop(network(), balance=way, rate=1e-3)
+        made = training_loop(small_network(), balance=way, lr=1e-3)
         points = fit(made, uneven(), Samples([split(20, seed=3)]), 5)
         recalls[way] = points[-1].val_score
     assert recalls[balance] > recalls["none"]
@@ -106,7 +105,7 @@ def test_validation_weighs_each_image_alike() -> None:
     train, val = uneven(), Samples([split(4, seed=3)])
     losses = []
     for balance in ("none", "weights"):
-        made = loop(network(), balance=balance)
+        made = training_loop(small_network(), balance=balance)
         losses.append(made.record(0.0, val).val_loss)
     assert losses[0] == losses[1]
     assert len(train) == 25
@@ -122,6 +121,8 @@ def test_a_head_on_features_is_balanced_too(hidden: bool) -> None:
         torch.manual_seed(0)
         layers = [torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)] if hidden else [torch.nn.Linear(4, 2)]
         head = torch.nn.Sequential(*layers)
-        fit_head(head, features, labels, Training(balance=balance), iterations=30, seed=0, progress=Progress(1))  # type: ignore[arg-type]
+        fit_head(
+            head, FeatureSet(features, labels), Training(balance=balance), iterations=30, seed=0, progress=Progress(1)
+        )  # type: ignore[arg-type]
         recall[balance] = float((head(features[180:]).argmax(1) == 1).float().mean())
     assert recall["weights"] == recall["sampler"] > recall["none"] + 0.2

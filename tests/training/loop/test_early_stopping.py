@@ -3,40 +3,40 @@ import pytest
 from graftline.training.loop.early_stopping import EarlyStopping
 
 
-def test_it_lowers_the_rate_after_half_of_its_patience_then_stops() -> None:
-    plateau = EarlyStopping(4)
-    assert plateau.look(0.5, 1.0, may_decay=True)
+def test_the_learning_rate_is_reduced_after_half_of_the_patience_before_stopping() -> None:
+    early_stopping = EarlyStopping(4)
+    assert early_stopping.update(0.5, 1.0, may_reduce_lr=True)
     factors = []
-    while not plateau.exhausted:
-        assert not plateau.look(0.5, 1.0, may_decay=True)
-        factors.append(plateau.factor)
+    while not early_stopping.should_stop:
+        assert not early_stopping.update(0.5, 1.0, may_reduce_lr=True)
+        factors.append(early_stopping.lr_factor)
     assert factors == pytest.approx([1, 0.3, 0.3, 0.09])
 
 
-def test_improvement_renews_its_patience() -> None:
-    plateau = EarlyStopping(2)
-    plateau.look(0.5, 1.0, may_decay=True)
-    plateau.look(0.4, 1.0, may_decay=True)
-    assert plateau.look(0.6, 1.0, may_decay=True)
-    assert plateau.since == 0
+def test_an_improvement_resets_the_patience() -> None:
+    early_stopping = EarlyStopping(2)
+    early_stopping.update(0.5, 1.0, may_reduce_lr=True)
+    early_stopping.update(0.4, 1.0, may_reduce_lr=True)
+    assert early_stopping.update(0.6, 1.0, may_reduce_lr=True)
+    assert early_stopping.num_bad_epochs == 0
 
 
-def test_the_loss_breaks_ties_but_not_by_a_hair() -> None:
-    plateau = EarlyStopping(2)
-    plateau.look(0.5, 1.0, may_decay=True)
-    assert not plateau.look(0.5, 0.995, may_decay=True)
-    assert plateau.look(0.5, 0.9, may_decay=True)
+def test_the_loss_breaks_ties_if_it_decreases_enough() -> None:
+    early_stopping = EarlyStopping(2)
+    early_stopping.update(0.5, 1.0, may_reduce_lr=True)
+    assert not early_stopping.update(0.5, 0.995, may_reduce_lr=True)
+    assert early_stopping.update(0.5, 0.9, may_reduce_lr=True)
 
 
-def test_the_rate_waits_until_it_may_fall() -> None:
-    plateau = EarlyStopping(2)
+def test_the_learning_rate_is_not_reduced_before_it_may_be() -> None:
+    early_stopping = EarlyStopping(2)
     for _ in range(5):
-        plateau.look(0.5, 1.0, may_decay=False)
-    assert plateau.factor == 1
-    plateau.look(0.5, 1.0, may_decay=True)
-    assert plateau.factor == pytest.approx(0.3)
+        early_stopping.update(0.5, 1.0, may_reduce_lr=False)
+    assert early_stopping.lr_factor == 1
+    early_stopping.update(0.5, 1.0, may_reduce_lr=True)
+    assert early_stopping.lr_factor == pytest.approx(0.3)
 
 
 def test_nan_is_never_better() -> None:
-    plateau = EarlyStopping(2)
-    assert not plateau.look(float("nan"), float("nan"), may_decay=True)
+    early_stopping = EarlyStopping(2)
+    assert not early_stopping.update(float("nan"), float("nan"), may_reduce_lr=True)

@@ -1,44 +1,26 @@
 import copy
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from graftline.config import Small, Training
-from graftline.models.devices import seeded
+from graftline.config import Training
 from graftline.models.inputs.preprocessing import prepare
-from graftline.models.network import Network, build
+from graftline.models.network import build
 from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.training.batches.losses import squared_norm
 from graftline.training.batches.samples import Samples
 from graftline.training.loop.fit import fit
-from graftline.training.loop.loop import TrainingLoop
-from graftline.training.loop.optimizer import group
+from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.optimizer import parameter_group
 from graftline.training.progress import Progress
-from tests.builders.training import CPU, contract, split
-
-CONTRACT = contract()
+from tests.builders.training import CONTRACT, CPU, constant_schedule, contract, small_network, split, training_loop
 
 
-def network(seed: int = 0) -> Network:
-    with seeded(seed, "test"):
-        return build("cnn", 3, input=CONTRACT, small=Small(widths=[8, 12]))
-
-
-def loop(net: Network, *, rate: float = 3e-3, seed: int = 0, **training: Any) -> TrainingLoop:
-    options = Training(**{"augment": "none", "batch_size": 8, **training})
-    return TrainingLoop(net, [group([net], rate)], options, CONTRACT, seed=seed, device=CPU, progress=Progress(1))
-
-
-def constant(step: int) -> float:
-    return 1.0
-
-
-def test_it_learns_and_writes_a_curve() -> None:
+def test_fit_reduces_the_loss_and_returns_a_learning_curve() -> None:
     train, val = Samples([split(8)]), Samples([split(4, seed=3)])
-    points = fit(loop(network(), augment="shift"), train, val, 15)
+    points = fit(training_loop(small_network(), augment="shift"), train, val, 15)
     assert [point.epoch for point in points] == list(range(1, 16))
     assert points[-1].train_loss < 0.5 * points[0].train_loss
     assert points[-1].val_accuracy == 1
@@ -51,15 +33,15 @@ def test_it_learns_and_writes_a_curve() -> None:
 def test_one_batch_can_be_overfitted(optimizer: str) -> None:
     train = Samples([split(2)])
     rate = {"sgd": 0.02, "gd": 0.1}.get(optimizer, 3e-3)
-    points = fit(loop(network(), rate=rate, optimizer=optimizer, weight_decay=0.0), train, None, 80)
+    points = fit(training_loop(small_network(), lr=rate, optimizer=optimizer, weight_decay=0.0), train, None, 80)
     assert points[-1].train_loss < 0.1
 
 
 def test_the_same_seed_gives_the_same_weights_another_one_does_not() -> None:
     train = Samples([split(6)])
-    nets = [network() for _ in range(3)]
+    nets = [small_network() for _ in range(3)]
     for net, seed in zip(nets, (0, 0, 1), strict=True):
-        fit(loop(net, seed=seed, augment="crop"), train, None, 2)
+        fit(training_loop(net, seed=seed, augment="crop"), train, None, 2)
     first, again, other = (torch.cat([w.flatten() for w in net.parameters()]) for net in nets)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -67,10 +49,10 @@ def test_the_same_seed_gives_the_same_weights_another_one_does_not() -> None:
 
 def test_gd_sees_the_whole_split_however_it_is_cut() -> None:
     train = Samples([split(5)])
-    nets = [network(), network()]
+    nets = [small_network(), small_network()]
     for net, size in zip(nets, (4, 15), strict=True):
-        run = loop(net, rate=0.1, optimizer="gd", batch_size=size, l2=0.01, weight_decay=0.0)
-        run.epoch(train, constant)
+        run = training_loop(net, lr=0.1, optimizer="gd", batch_size=size, l2=0.01, weight_decay=0.0)
+        run.epoch(train, constant_schedule)
         assert run.steps == 1
     for one, other in zip(*(net.parameters() for net in nets), strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
@@ -78,9 +60,9 @@ def test_gd_sees_the_whole_split_however_it_is_cut() -> None:
 
 def test_gd_takes_the_full_gradient() -> None:
     train = Samples([split(3)])
-    net = network()
+    net = small_network()
     before = copy.deepcopy(net)
-    loop(net, rate=0.1, optimizer="gd", weight_decay=0.0, l2=0.01).epoch(train, constant)
+    training_loop(net, lr=0.1, optimizer="gd", weight_decay=0.0, l2=0.01).epoch(train, constant_schedule)
     every = np.arange(len(train))
     loss = nn.functional.cross_entropy(before(prepare(train.images(every), CONTRACT)), train.targets(every))
     (loss + 0.01 * squared_norm(before.parameters())).backward()
@@ -90,32 +72,34 @@ def test_gd_takes_the_full_gradient() -> None:
 
 
 def test_l2_is_in_the_loss_over_trained_weights_alone() -> None:
-    train, net = Samples([split(2)]), network()
+    train, net = Samples([split(2)]), small_network()
     net.backbone.requires_grad_(False)
     head = squared_norm(net.head.parameters()).item()
-    plain = loop(copy.deepcopy(net), rate=1e-9).epoch(train, constant)
-    assert loop(net, rate=1e-9, l2=0.5).epoch(train, constant) == pytest.approx(plain + 0.5 * head, rel=1e-3)
+    plain = training_loop(copy.deepcopy(net), lr=1e-9).epoch(train, constant_schedule)
+    assert training_loop(net, lr=1e-9, l2=0.5).epoch(train, constant_schedule) == pytest.approx(
+        plain + 0.5 * head, rel=1e-3
+    )
 
 
 def test_a_huge_rate_diverges_and_the_message_names_epoch_and_batch() -> None:
     with pytest.raises(DivergedError, match=r"loss \S+ in epoch 1, batch [23], expected at most 10000; set"):
-        fit(loop(network(), rate=1e9, optimizer="sgd"), Samples([split(8)]), None, 3)
+        fit(training_loop(small_network(), lr=1e9, optimizer="sgd"), Samples([split(8)]), None, 3)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e5])
 def test_a_loss_that_is_no_number_or_too_large_stops(value: float) -> None:
-    net = network()
+    net = small_network()
     with torch.no_grad():
         net.head.get_submodule("out").bias[0] = value  # type: ignore[index]
     with pytest.raises(DivergedError, match="epoch 1, batch 1"):
-        loop(net).epoch(Samples([split(4)]), constant)
+        training_loop(net).epoch(Samples([split(4)]), constant_schedule)
 
 
-def test_channels_last_changes_nothing_but_the_speed() -> None:
-    train, net = Samples([split(4)]), network()
+def test_channels_last_gives_the_same_outputs_and_gradients() -> None:
+    train, net = Samples([split(4)]), small_network()
     plain = copy.deepcopy(net)
     images, every = train.images(np.arange(12)), np.arange(12)
-    loop(net)  # moves it to channels-last
+    training_loop(net)  # moves it to channels-last
     weight = net.backbone.get_submodule("conv2").weight
     assert weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[union-attr, operator]
     inputs = prepare(images, CONTRACT)
@@ -132,18 +116,16 @@ def test_channels_last_changes_nothing_but_the_speed() -> None:
 def test_batch_norm_of_single_images_is_refused() -> None:
     made = contract("shufflenet_v2_x0_5", side=32)
     net = build("shufflenet_v2_x0_5", 3, input=made)
-    run = TrainingLoop(
-        net, [group([net], 1e-3)], Training(batch_size=1), made, seed=0, device=CPU, progress=Progress(1)
-    )
+    run = TrainingLoop(net, [parameter_group([net], 1e-3)], Training(batch_size=1), made, Stage(0, CPU, Progress(1)))
     with pytest.raises(RefusedError, match="batch_size: 1 with 3 training images gives batches of one image"):
-        run.epoch(Samples([split(1, side=32)]), constant)
+        run.epoch(Samples([split(1, side=32)]), constant_schedule)
 
 
 def test_single_images_are_fine_without_batch_norm() -> None:
-    assert loop(network(), batch_size=1).epoch(Samples([split(1)]), constant) > 0
+    assert training_loop(small_network(), batch_size=1).epoch(Samples([split(1)]), constant_schedule) > 0
 
 
 def test_a_batch_may_be_larger_than_the_data() -> None:
-    run = loop(network(), batch_size=500)
-    run.epoch(Samples([split(2)]), constant)
-    assert (run.steps, run.shown) == (1, 6)
+    run = training_loop(small_network(), batch_size=500)
+    run.epoch(Samples([split(2)]), constant_schedule)
+    assert (run.steps, run.examples_seen) == (1, 6)

@@ -21,7 +21,7 @@ from graftline.runtime.cache_location import CHECKPOINTS
 from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.steps.finetune import finetune
 from graftline.steps.pretrain import pretrain
-from graftline.training.resume.resume import SECONDS
+from graftline.training.resume.resume import SAVE_INTERVAL_VARIABLE
 from tests.builders.training import artifact
 from tests.steps import test_pretrain
 from tests.steps.test_finetune import candidate, folders
@@ -44,7 +44,7 @@ def run(job: FinetuneJob | PretrainJob, folders: Path, out: Path) -> CheckpointM
 
 
 @pytest.mark.parametrize("name", [pytest.param("finetune", marks=pytest.mark.slow), "pretrain"])
-def test_a_step_of_two_processes_ends_as_one_of_one(
+def test_a_step_in_two_processes_gives_the_weights_of_one(
     name: str, folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -67,7 +67,7 @@ def test_a_step_of_two_processes_ends_as_one_of_one(
 
 
 @pytest.mark.slow
-def test_a_refusal_in_a_process_is_one_of_the_step(
+def test_a_refusal_in_a_process_is_raised_by_the_step(
     folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -78,7 +78,7 @@ def test_a_refusal_in_a_process_is_one_of_the_step(
 
 
 @pytest.mark.slow
-def test_a_divergence_in_the_processes_is_one_of_the_step(
+def test_a_divergence_in_a_process_is_raised_by_the_step(
     folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -87,7 +87,7 @@ def test_a_divergence_in_the_processes_is_one_of_the_step(
     assert not (tmp_path / "out").exists()
 
 
-def test_where_nothing_is_trained_nothing_is_launched(
+def test_no_process_is_launched_if_nothing_is_trained(
     folders: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "graftline")
@@ -179,7 +179,7 @@ def gone(pids: list[int]) -> bool:
 
 
 @pytest.mark.slow
-def test_a_step_that_is_told_to_stop_takes_its_processes_along(folders: Path, tmp_path: Path) -> None:
+def test_sigterm_ends_a_step_and_all_its_processes(folders: Path, tmp_path: Path) -> None:
     started = begun("finetune", job_of("finetune", epochs=100_000), folders, tmp_path)
     told = tmp_path / "run/logs/one.events.jsonl"
     wait_for(lambda: told.is_file() and "progress" in told.read_text())
@@ -201,13 +201,13 @@ def test_a_step_that_is_told_to_stop_takes_its_processes_along(folders: Path, tm
         ("finetune", signal.SIGKILL, "process"),
     ],
 )
-def test_a_step_broken_off_and_run_again_ends_with_the_same_weights(
+def test_an_interrupted_step_resumes_to_the_same_weights(
     name: str, by: signal.Signals, victim: str, folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     job, states = job_of(name, epochs=60), tmp_path / "states"
     unbroken = run(job, folders, tmp_path / "unbroken").digest
-    env = {CHECKPOINTS: str(states), SECONDS: "0"}
+    env = {CHECKPOINTS: str(states), SAVE_INTERVAL_VARIABLE: "0"}
     started = begun(name, job, folders, tmp_path, **env)
     wait_for(lambda: any(int(path.name[-8:]) >= 20 for path in states.glob("*/step-*")))
     pids = children(started)
@@ -218,5 +218,5 @@ def test_a_step_broken_off_and_run_again_ends_with_the_same_weights(
     before = max(int(path.name[-8:]) for path in states.glob("*/step-*"))
     assert begun(name, job, folders, tmp_path, **env).wait(200) == 0
     assert checkpoint.load(tmp_path / "out")[1].digest == unbroken
-    assert "goes on from state" in (tmp_path / "run/logs/one.log").read_text()
+    assert "resuming from state" in (tmp_path / "run/logs/one.log").read_text()
     assert before < max(int(path.name[-8:]) for path in states.glob("*/step-*")) <= 60 * 3

@@ -9,22 +9,22 @@ from torch import Tensor, nn
 from graftline.config import Small, Training
 from graftline.models.network import Network, build
 from graftline.training.batches.samples import Samples
-from graftline.training.loop.loop import TrainingLoop
-from graftline.training.loop.loop_state import restore, state_of
-from graftline.training.loop.optimizer import group
+from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.loop_state import capture_state, restore_state
+from graftline.training.loop.optimizer import parameter_group
 from graftline.training.processes import probe
-from graftline.training.processes.probe import Setting
+from graftline.training.processes.probe import ComputeSetting
 from graftline.training.progress import Progress
 from tests.builders.training import CPU, contract, split
 
-USUAL, PLAIN, HALF = Setting(), Setting("contiguous"), Setting(precision="bf16")
+USUAL, PLAIN, HALF = ComputeSetting(), ComputeSetting("contiguous"), ComputeSetting(precision="bf16")
 INPUTS = torch.zeros(4, 1, 16, 16)
 
 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAFTLINE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(probe, "_in_this_process", {})
+    monkeypatch.setattr(probe, "process_cache", {})
     monkeypatch.setattr(probe, "perf_counter", lambda: Steps.clock)
 
 
@@ -33,10 +33,10 @@ class Steps:
 
     clock = 0.0
 
-    def __init__(self, net: nn.Module, seconds: dict[Setting, float], bend: float = 0.0) -> None:
-        self.net, self.seconds, self.bend, self.calls = net, seconds, bend, list[Setting]()
+    def __init__(self, net: nn.Module, seconds: dict[ComputeSetting, float], bend: float = 0.0) -> None:
+        self.net, self.seconds, self.bend, self.calls = net, seconds, bend, list[ComputeSetting]()
 
-    def __call__(self, setting: Setting) -> Tensor:
+    def __call__(self, setting: ComputeSetting) -> Tensor:
         self.calls.append(setting)
         Steps.clock += self.seconds.get(setting, 0.05)
         out: Tensor = self.net(torch.ones(4, 3) * torch.arange(4)[:, None])
@@ -57,8 +57,8 @@ def net() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 8, bias=False), nn.BatchNorm1d(8), nn.Linear(8, 2, bias=False))
 
 
-def chosen(steps: Steps, *among: Setting) -> Setting:
-    return probe.choose(steps.net, list(steps.net.parameters()), steps, list(among), inputs=INPUTS)
+def chosen(steps: Steps, *among: ComputeSetting) -> ComputeSetting:
+    return probe.choose_setting(steps.net, list(steps.net.parameters()), steps, list(among), inputs=INPUTS)
 
 
 @pytest.mark.parametrize(
@@ -70,18 +70,20 @@ def chosen(steps: Steps, *among: Setting) -> Setting:
         ({USUAL: 0.03, HALF: 0.02, PLAIN: 0.01}, PLAIN),
     ],
 )
-def test_the_fastest_is_taken_where_it_is_clearly_faster(seconds: dict[Setting, float], expected: Setting) -> None:
+def test_the_fastest_setting_is_chosen_if_it_is_clearly_faster(
+    seconds: dict[ComputeSetting, float], expected: ComputeSetting
+) -> None:
     assert chosen(Steps(net(), seconds), USUAL, PLAIN, HALF) == expected
 
 
-def test_a_precision_whose_gradients_point_elsewhere_is_not_taken() -> None:
+def test_a_precision_whose_gradients_differ_is_not_chosen() -> None:
     fast = {USUAL: 0.02, HALF: 0.001}
     assert chosen(Steps(net(), fast, bend=3.0), USUAL, HALF) == USUAL
-    probe._in_this_process.clear()
+    probe.process_cache.clear()
     assert chosen(Steps(net(), fast), USUAL, HALF) == USUAL  # as the disk has it
     for file in probe.cache_home().rglob("*.json"):
         file.unlink()
-    probe._in_this_process.clear()
+    probe.process_cache.clear()
     assert chosen(Steps(net(), fast), USUAL, HALF) == HALF
 
 
@@ -101,10 +103,10 @@ def test_a_precision_whose_gradients_point_elsewhere_is_not_taken() -> None:
 )
 def test_agreement_is_of_direction_length_and_loss(other: list[float], loss: float, expected: bool) -> None:
     one, another = ((value, list(torch.tensor(parts).split(1))) for value, parts in ((1.0, [1.0, 0.0]), (loss, other)))
-    assert probe.agree(one, another) is expected
+    assert probe.gradients_agree(one, another) is expected
 
 
-def test_it_leaves_weights_statistics_and_random_numbers_as_they_were() -> None:
+def test_probing_does_not_change_weights_statistics_or_random_state() -> None:
     made = net()
     before, drawn = copy.deepcopy(made.state_dict()), torch.get_rng_state()
     chosen(Steps(made, {}, bend=0.1), USUAL, HALF)
@@ -113,10 +115,10 @@ def test_it_leaves_weights_statistics_and_random_numbers_as_they_were() -> None:
     assert all(w.grad is None for w in made.parameters())
 
 
-def test_a_machine_chooses_once() -> None:
+def test_a_choice_is_cached() -> None:
     first = Steps(net(), {USUAL: 0.03, HALF: 0.01})
     assert chosen(first, USUAL, HALF) == HALF
-    probe._in_this_process.clear()  # as another process has it
+    probe.process_cache.clear()  # as another process has it
     again = Steps(net(), {USUAL: 0.01, HALF: 0.03})
     assert chosen(again, USUAL, HALF) == HALF
     assert not again.calls
@@ -128,27 +130,27 @@ def test_a_machine_chooses_once() -> None:
     made = net()
     made[0].weight.requires_grad_(False)  # type: ignore[union-attr, operator]
     frozen = Steps(made, {USUAL: 0.01, HALF: 0.03})
-    assert probe.choose(made, [made[2].weight], frozen, [USUAL, HALF], inputs=INPUTS) == USUAL  # type: ignore[list-item]
+    assert probe.choose_setting(made, [made[2].weight], frozen, [USUAL, HALF], inputs=INPUTS) == USUAL  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"key": 1}', '{"key": {}, "chosen": {"layout": "rm -rf"}}'])
 def test_a_damaged_file_is_searched_again(content: str) -> None:
     chosen(Steps(net(), {USUAL: 0.03, HALF: 0.01}), USUAL, HALF)
-    probe._in_this_process.clear()
+    probe.process_cache.clear()
     (file,) = probe.cache_home().rglob("*.json")
     file.write_text(content)
     assert chosen(Steps(net(), {USUAL: 0.03, HALF: 0.01}), USUAL, HALF) == HALF
 
 
-def test_no_place_to_keep_it_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_probing_works_without_a_writable_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GRAFTLINE_CACHE", str(tmp_path / "file"))
     assert chosen(Steps(net(), {USUAL: 0.03, HALF: 0.01}), USUAL, HALF) == HALF
 
 
-def test_out_of_memory_in_a_probe_means_the_usual() -> None:
+def test_the_default_setting_is_used_if_a_probe_runs_out_of_memory() -> None:
     class Short(Steps):
-        def __call__(self, setting: Setting) -> Tensor:
+        def __call__(self, setting: ComputeSetting) -> Tensor:
             if setting == HALF:
                 torch.empty(2**58)
             return super().__call__(setting)
@@ -165,7 +167,7 @@ def big() -> Network:
 def loop(network: Network, **training: Any) -> TrainingLoop:
     options = Training(**{"augment": "crop", "batch_size": 8, "epochs": 20, **training})
     return TrainingLoop(
-        network, [group([network], 1e-3)], options, contract(side=40), seed=0, device=CPU, progress=Progress(1)
+        network, [parameter_group([network], 1e-3)], options, contract(side=40), Stage(0, CPU, Progress(1))
     )
 
 
@@ -178,22 +180,27 @@ def loop(network: Network, **training: Any) -> TrainingLoop:
         (16, {}, False),
     ],
 )
-def test_only_long_trainings_of_no_tiny_network_are_probed(
+def test_only_long_trainings_of_larger_networks_are_probed(
     monkeypatch: pytest.MonkeyPatch, side: int, training: dict[str, Any], expected: bool
 ) -> None:
     asked = []
 
     def choose(
-        network: Network, trained: list[nn.Parameter], step: probe.ProbeStep, among: list[Setting], *, inputs: Tensor
-    ) -> Setting:
+        network: Network,
+        trained: list[nn.Parameter],
+        step: probe.ProbeStep,
+        among: list[ComputeSetting],
+        *,
+        inputs: Tensor,
+    ) -> ComputeSetting:
         asked.append(among)
         return among[0]
 
-    monkeypatch.setattr(probe, "choose", choose)
+    monkeypatch.setattr(probe, "choose_setting", choose)
     made = contract(side=side)
     network = build("cnn", 3, input=made, small=Small(widths=[8, 12]))
     options = Training(**{"augment": "crop", "batch_size": 8, "epochs": 20, **training})
-    run = TrainingLoop(network, [group([network], 1e-3)], options, made, seed=0, device=CPU, progress=Progress(1))
+    run = TrainingLoop(network, [parameter_group([network], 1e-3)], options, made, Stage(0, CPU, Progress(1)))
     for _ in range(2):
         run.epoch(Samples([split(14, side=side)]), lambda step: 1.0)
     assert len(asked) == expected
@@ -202,26 +209,26 @@ def test_only_long_trainings_of_no_tiny_network_are_probed(
 def test_a_training_that_probes_ends_as_one_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     train, nets = Samples([split(14, side=40)]), [big(), big()]
     for network, training in zip(nets, ({}, {"layout": "channels_last", "precision": "fp32"}), strict=True):
-        monkeypatch.setattr(probe, "CLEARLY", 1e9)  # whatever the times are
+        monkeypatch.setattr(probe, "MIN_SPEEDUP", 1e9)  # whatever the times are
         torch.manual_seed(0)
         loop(network, **training).epoch(train, lambda step: 1.0)
     for one, other in zip(*(network.parameters() for network in nets), strict=True):
         assert torch.equal(one, other)
 
 
-def test_a_training_goes_on_with_what_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_training_uses_the_saved_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped after any step, it ends with the same bits as one that was not, although a new probe would differ."""
     train = Samples([split(14, side=40)])
-    monkeypatch.setattr(probe, "choose", lambda *_, **__: Setting("contiguous", "bf16"))
+    monkeypatch.setattr(probe, "choose_setting", lambda *_, **__: ComputeSetting("contiguous", "bf16"))
     whole, states = loop(big(), ema=0.9), []
 
     def keep() -> None:
-        states.append(copy.deepcopy(state_of(whole)))
+        states.append(copy.deepcopy(capture_state(whole)))
 
     whole.epoch(train, lambda step: 1.0, keep)
-    monkeypatch.setattr(probe, "choose", lambda *_, **__: Setting())
+    monkeypatch.setattr(probe, "choose_setting", lambda *_, **__: ComputeSetting())
     again = loop(big(), ema=0.9)
-    restore(again, states[1])
+    restore_state(again, states[1])
     again.epoch(train, lambda step: 1.0)
     for one, other in zip(whole.network.parameters(), again.network.parameters(), strict=True):
         assert torch.equal(one, other)

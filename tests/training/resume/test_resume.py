@@ -24,7 +24,7 @@ from graftline.strategies import STRATEGIES
 from graftline.training.contract import StrategyInput, StrategyResult
 from graftline.training.progress import Progress
 from graftline.training.resume.journal import Journal, JournalEntry
-from graftline.training.resume.resume import SECONDS, journal
+from graftline.training.resume.resume import SAVE_INTERVAL_VARIABLE, open_journal
 from graftline.training.resume.saves import TrainingState
 from tests.builders.training import artifact, start, task
 from tests.strategies.test_contract import source_for
@@ -39,7 +39,7 @@ class KilledError(Exception):
     """What stands for a kill where a real one would take too long."""
 
 
-class Mortal:
+class CrashingStore:
     """Saves in memory, every state apart from what trains on; its holder dies after so many."""
 
     def __init__(self, lives: int | None = None) -> None:
@@ -59,18 +59,18 @@ class Mortal:
         """Nothing to give back."""
 
 
-def train(name: str, given: StrategyInput, saves: Mortal) -> StrategyResult:
-    return STRATEGIES[name](replace(given, journal=Journal(saves, every=0.0)))
+def train(name: str, given: StrategyInput, saves: CrashingStore) -> StrategyResult:
+    return STRATEGIES[name](replace(given, journal=Journal(saves, save_interval=0.0)))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_every_strategy_goes_on_to_the_same_weights_from_any_state(name: str) -> None:
+def test_every_strategy_resumes_to_the_same_weights_from_any_state(name: str) -> None:
     given = task(name, source_for(name), classes=["red", "two", "blue"], training=TRAINING)
-    whole = Mortal()
+    whole = CrashingStore()
     unbroken = train(name, given, whole)
     plain = STRATEGIES[name](given)
     for lives in sorted(random.Random(0).sample(range(1, len(whole.states) + 1), min(6, len(whole.states)))):
-        saves = Mortal(lives)
+        saves = CrashingStore(lives)
         with pytest.raises(KilledError):
             train(name, given, saves)
         saves.lives = None
@@ -84,11 +84,11 @@ def test_every_strategy_goes_on_to_the_same_weights_from_any_state(name: str) ->
 
 
 @pytest.mark.parametrize("name", ["full", "staged"])
-def test_what_an_earlier_try_has_done_counts_as_done(name: str) -> None:
-    given, whole = task(name, source_for(name), classes=["red", "two", "blue"], training=TRAINING), Mortal()
+def test_a_resumed_training_counts_earlier_progress_as_done(name: str) -> None:
+    given, whole = task(name, source_for(name), classes=["red", "two", "blue"], training=TRAINING), CrashingStore()
     unbroken = replace(given, progress=Progress(1))
     train(name, unbroken, whole)
-    saves, again = Mortal(len(whole.states) * 2 // 3), replace(given, progress=Progress(1))
+    saves, again = CrashingStore(len(whole.states) * 2 // 3), replace(given, progress=Progress(1))
     with pytest.raises(KilledError):
         train(name, given, saves)
     saves.lives = None
@@ -97,14 +97,14 @@ def test_what_an_earlier_try_has_done_counts_as_done(name: str) -> None:
     assert unbroken.progress.done - again.progress.done == features
 
 
-def test_ctrl_c_and_the_stop_that_follows_it_save_one_state() -> None:
+def test_ctrl_c_followed_by_sigterm_saves_one_state() -> None:
     def told(*signals: signal.Signals) -> None:
-        with (kept := Journal(saves, every=1e9)).until_told():
+        with (kept := Journal(saves, save_interval=1e9)).deferred_signals():
             for each in signals:
                 os.kill(os.getpid(), each)
-            kept.tick("part", lambda: JournalEntry({"step": 1}))
+            kept.save_if_due("part", lambda: JournalEntry({"step": 1}))
 
-    saves = Mortal()
+    saves = CrashingStore()
     with pytest.raises(SystemExit, match="130"):
         told(signal.SIGINT, signal.SIGTERM)  # from the terminal, and from the run
     assert [list(state.values) for state in saves.states] == [["part"]]
@@ -122,7 +122,7 @@ def test_cross_validation_does_not_train_a_fold_twice(tmp_path: Path, monkeypatc
     folders = made(tmp_path)
     job = candidate(Staged(stages=2)).model_copy(update={"cross_validate": True})
     first = run(folders, job, tmp_path / "whole")
-    monkeypatch.setenv(SECONDS, "0")
+    monkeypatch.setenv(SAVE_INTERVAL_VARIABLE, "0")
     monkeypatch.setenv(CHECKPOINTS, str(tmp_path / "states"))
     killed(folders, job, tmp_path / "out", signal.SIGKILL, 0.5)
     assert run(folders, job, tmp_path / "again").row.val_score == first.row.val_score
@@ -136,7 +136,7 @@ def test_staged_killed_at_random_moments_ends_with_the_same_weights(
     began = time.monotonic()
     unbroken = run(folders, job, tmp_path / "unbroken").digest
     took = time.monotonic() - began
-    monkeypatch.setenv(SECONDS, "0.01")
+    monkeypatch.setenv(SAVE_INTERVAL_VARIABLE, "0.01")
     draw, deaths = random.Random(by), 0
     for turn in count():
         monkeypatch.setenv(CHECKPOINTS, str(tmp_path / f"states-{turn}"))
@@ -149,14 +149,14 @@ def test_staged_killed_at_random_moments_ends_with_the_same_weights(
             break
 
 
-def test_another_config_or_other_data_cannot_be_gone_on_with(tmp_path: Path) -> None:
+def test_a_state_of_another_config_or_other_data_cannot_be_resumed(tmp_path: Path) -> None:
     told = {"job": {"seed": 0, "training": {"epochs": 3}}, "data": "sha256:a"}
-    with journal(told, str(tmp_path), rung=1) as kept:
+    with open_journal(told, str(tmp_path), rung=1) as kept:
         kept.save()
     (folder,) = (path for path in tmp_path.glob("*-1/step-*"))
     other = {"job": {"seed": 1, "training": {"epochs": 3}}, "data": "sha256:b"}
     message = r'another training.*data was "sha256:a", is "sha256:b"; job.seed was 0, is 1'
-    with pytest.raises(RefusedError, match=message), journal(other, "none", first=folder):
+    with pytest.raises(RefusedError, match=message), open_journal(other, "none", initial=folder):
         pass
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from graftline.runtime.errors import RefusedError
 from graftline.training.resume.saves import TrainingState
-from graftline.training.resume.states import at, bucket, folder, step
-from graftline.training.resume.states.step import TENSORS, differences
+from graftline.training.resume.states import bucket, folder, open_directory, state_files
+from graftline.training.resume.states.state_files import TENSORS, OtherTrainingError, differences
 from graftline.training.resume.states.store import StateDirectory
 from tests.builders.fake_bucket import Bucket
 
@@ -58,11 +58,11 @@ def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
 
 
 def opened(uri: str) -> StateDirectory:
-    PLACES.append(at(uri, IDENTITY))
+    PLACES.append(open_directory(uri, IDENTITY))
     return PLACES[-1]
 
 
-def test_what_is_written_is_read_again(uri: str) -> None:
+def test_a_written_state_is_read_back(uri: str) -> None:
     first = opened(uri)
     assert first.newest() is None
     first.write(state(1))
@@ -79,63 +79,61 @@ def test_old_states_are_pruned(uri: str) -> None:
     place = opened(uri)
     for number in range(5):
         place.write(state(number))
-    assert place._store.numbers() == [4, 5]
+    assert place.numbers() == [4, 5]
 
 
 def test_a_second_run_reads_but_does_not_write(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket, "RENEWED", 0.02)
+    monkeypatch.setattr(bucket, "RENEWAL_INTERVAL", 0.02)
     first = opened(uri)
     first.write(state(1))
     second = opened(uri)
     assert second.newest() is not None
     second.write(state(2))
-    assert first._store.numbers() == [1]
+    assert first.numbers() == [1]
     first.close()
     third = opened(uri)
     third.write(state(3))
-    assert third._store.numbers() == [1, 2]
+    assert third.numbers() == [1, 2]
 
 
-def test_a_dead_holder_of_a_bucket_is_inherited(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_lease_of_a_bucket_is_taken_over(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     from graftline.training.resume.states import bucket as module
 
     first = opened("gs://bucket/states")
-    first._store._over.set()  # type: ignore[attr-defined]  # its thread ends, as with its process
-    monkeypatch.setattr(module, "RENEWED", 0.02)
-    monkeypatch.setattr(module, "DEAD", 1.0)
+    first._folders._stopped.set()  # type: ignore[attr-defined]  # its thread ends, as with its process
+    monkeypatch.setattr(module, "RENEWAL_INTERVAL", 0.02)
+    monkeypatch.setattr(module, "LEASE_TIMEOUT", 1.0)
     second = opened("gs://bucket/states")
     second.write(state(2))
-    assert second._store.numbers() == [1]
+    assert second.numbers() == [1]
 
 
-def test_a_lease_that_could_not_be_renewed_in_time_stops_the_writing(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lease_that_was_not_renewed_in_time_stops_writing(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     from graftline.training.resume.states import bucket as module
 
     first = opened("gs://bucket/states")
-    assert first._store.held()
-    monkeypatch.setattr(module, "DEAD", module.RENEWED)
+    assert first._folders.is_held()
+    monkeypatch.setattr(module, "LEASE_TIMEOUT", module.RENEWAL_INTERVAL)
     first.write(state(1))
-    assert first._store.numbers() == []
+    assert first.numbers() == []
 
 
-def test_a_lease_that_was_taken_away_stops_the_writing(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_that_was_taken_over_stops_writing(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     from graftline.training.resume.states import bucket as module
 
-    monkeypatch.setattr(module, "RENEWED", 0.02)
+    monkeypatch.setattr(module, "RENEWAL_INTERVAL", 0.02)
     first = opened("gs://bucket/states")
     (lease,) = (name for name in bucket.objects if name.endswith("lease.json"))
     bucket.replace(lease, b"{}")
     limit = time.monotonic() + 10
-    while first._store.held() and time.monotonic() < limit:
+    while first._folders.is_held() and time.monotonic() < limit:
         time.sleep(0.02)
     first.write(state(1))
-    assert first._store.numbers() == []
+    assert first.numbers() == []
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "no manifest", "no tensors"])
-def test_a_damaged_newest_state_gives_way_to_the_one_before(tmp_path: Path, damage: str) -> None:
+def test_the_previous_state_is_read_if_the_newest_is_damaged(tmp_path: Path, damage: str) -> None:
     first = opened(str(tmp_path))
     first.write(state(1))
     first.write(state(2))
@@ -160,7 +158,7 @@ def spoil(newest: Path, damage: str) -> None:
         tensors.unlink()
 
 
-def test_half_an_upload_is_no_state_and_its_number_is_not_used_again(bucket: Bucket) -> None:
+def test_an_incomplete_upload_is_ignored_and_its_number_is_not_reused(bucket: Bucket) -> None:
     place = opened("gs://bucket/states")
     place.write(state(1))
     for name in [name for name in bucket.objects if name.endswith("manifest.json")]:
@@ -174,7 +172,7 @@ def test_half_an_upload_is_no_state_and_its_number_is_not_used_again(bucket: Buc
     assert found.values["number"] == 2
 
 
-def test_a_full_disk_costs_the_state_and_not_the_training(
+def test_training_continues_without_a_state_if_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     place = opened(str(tmp_path))
@@ -186,7 +184,7 @@ def test_a_full_disk_costs_the_state_and_not_the_training(
     with caplog.at_level("INFO"), monkeypatch.context() as patch:
         patch.setattr(folder, "_sync", full)
         place.write(state(2))
-    assert "state not kept, the training goes on" in caplog.text
+    assert "state not saved, training continues" in caplog.text
     assert [path.name for path in next(iter(tmp_path.iterdir())).glob(".new-*")] == []
     place.write(state(3))
     found = place.newest()
@@ -194,7 +192,7 @@ def test_a_full_disk_costs_the_state_and_not_the_training(
     assert found.values["number"] == 3
 
 
-def test_a_bucket_that_does_not_answer_costs_the_state_and_not_the_training(
+def test_training_continues_without_a_state_if_the_bucket_is_unreachable(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from graftline.storage.gcs import client
@@ -204,10 +202,10 @@ def test_a_bucket_that_does_not_answer_costs_the_state_and_not_the_training(
     bucket.fail("upload", 503, times=1000)
     with caplog.at_level("INFO"):
         place.write(state(1))
-    assert "state not kept, the training goes on" in caplog.text
+    assert "state not saved, training continues" in caplog.text
 
 
-def test_killed_at_any_moment_of_a_save_there_is_a_whole_state(tmp_path: Path) -> None:
+def test_a_complete_state_exists_after_a_kill_at_any_moment_of_a_save(tmp_path: Path) -> None:
     first = opened(str(tmp_path))
     first.write(state(0))
     first.close()
@@ -236,17 +234,17 @@ def test_a_state_of_another_training_is_refused_with_the_differences(tmp_path: P
     first.write(state(1))
     first.close()
     (own,) = tmp_path.iterdir()
-    other = at(str(tmp_path), IDENTITY | {"data": "sha256:b"})
+    other = open_directory(str(tmp_path), IDENTITY | {"data": "sha256:b"})
     (theirs,) = (path for path in tmp_path.iterdir() if path != own)
     shutil.copytree(own / "step-00000001", theirs / "step-00000001")
-    with pytest.raises(RefusedError, match=r'of another training.*data was "sha256:a", is "sha256:b"'):
+    with pytest.raises(OtherTrainingError, match=r'belongs to another training.*data was "sha256:a", is "sha256:b"'):
         other.newest()
 
 
-def test_of_many_differences_the_first_ones_are_told(tmp_path: Path) -> None:
-    step.write(tmp_path / "state", {f"key{number}": 0 for number in range(9)}, state(1))
-    with pytest.raises(RefusedError, match=r"key5 was 0, is nothing; and 3 more\. Give another place"):
-        step.read(tmp_path / "state", {})
+def test_an_error_lists_only_the_first_differences(tmp_path: Path) -> None:
+    state_files.write_state(tmp_path / "state", {f"key{number}": 0 for number in range(9)}, state(1))
+    with pytest.raises(RefusedError, match=r"key5 was 0, is missing; and 3 more\. Use another checkpoint location"):
+        state_files.read_state(tmp_path / "state", {})
 
 
 json = st.recursive(
@@ -257,6 +255,6 @@ json = st.recursive(
 
 
 @given(json, json)
-def test_differences_are_none_only_where_values_are_equal(one: object, other: object) -> None:
+def test_differences_are_empty_only_if_values_are_equal(one: object, other: object) -> None:
     assert differences(one, one) == []
     assert bool(differences(one, other)) == (one != other)

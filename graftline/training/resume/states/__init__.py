@@ -1,5 +1,5 @@
-"""States of trainings on disk and in buckets: immutable, checked, leased, pruned."""
+"""Training states on disk and in buckets: immutable, verified, locked by one writer, pruned."""
 
-from graftline.training.resume.states.store import at
+from graftline.training.resume.states.store import open_directory
 
-__all__ = ["at"]
+__all__ = ["open_directory"]

@@ -1,4 +1,4 @@
-"""A training's own place among all states: newest first in reading, one more in writing, older ones pruned."""
+"""The states of one training: reads the newest complete one, writes new ones, prunes old ones."""
 
 import shutil
 import tempfile
@@ -10,120 +10,124 @@ from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import canonical_json, digest_text
 from graftline.storage.access import is_remote
 from graftline.training.resume.saves import TrainingState
-from graftline.training.resume.states import step
+from graftline.training.resume.states import state_files
 
-KEPT = 2
-"""Newest states that stay: the one before the newest is there for a damaged newest one."""
+NUM_KEPT = 2
+"""Number of states that are kept: the older one is used if the newest is damaged."""
 
 
-class Store(Protocol):
-    """Numbered folders, on disk or in a bucket."""
+class StateFolders(Protocol):
+    """Numbered folders on disk or in a bucket."""
 
-    place: str
+    location: str
 
-    def hold(self) -> bool:
-        """Takes the lease; False where another run holds it."""
+    def acquire(self) -> bool:
+        """Acquires the lease; False if another run holds it."""
 
-    def held(self) -> bool:
-        """Whether the lease is still ours."""
+    def is_held(self) -> bool:
+        """Whether this run still holds the lease."""
 
     def release(self) -> None:
-        """Gives the lease back."""
+        """Releases the lease."""
 
     def numbers(self) -> list[int]:
-        """Lists the folders' numbers, whole or not, in rising order."""
+        """Returns the folders' numbers in ascending order, including incomplete folders."""
 
     def scratch(self) -> Path:
-        """Returns a new folder in which a state can be written or fetched."""
+        """Creates a temporary folder to write or download a state."""
 
     def publish(self, folder: Path, number: int) -> None:
-        """Makes a scratch folder the folder of that number, whole or not at all."""
+        """Turns a temporary folder into the folder with this number, atomically."""
 
     def fetch(self, number: int, folder: Path) -> Path:
-        """Returns where the files of a folder can be read; `folder` is a scratch one to bring them to."""
+        """Returns a local folder with the files of a state; downloads them to the temporary `folder` if needed."""
 
     def remove(self, number: int) -> None:
         """Removes a folder."""
 
 
 class StateDirectory:
-    """The states of one training. Reading and writing are `graftline.training.resume.saves.Saves`."""
+    """The states of one training; a `graftline.training.resume.saves.StateStore`."""
 
-    def __init__(self, store: Store, identity: dict[str, Any]) -> None:
-        self._store, self._identity = store, identity
-        self._writes = store.hold()
-        if not self._writes:
-            events.log(f"{store.place}: another run trains this just now; this one keeps no state")
+    def __init__(self, folders: StateFolders, identity: dict[str, Any]) -> None:
+        self._folders, self._identity = folders, identity
+        self._may_write = folders.acquire()
+        if not self._may_write:
+            events.log(f"{folders.location}: another run is training this; this run does not save its state")
 
     def newest(self) -> TrainingState | None:
-        """Returns the newest state that is whole.
+        """Returns the newest complete state.
 
         Raises:
-            RefusedError: It is of another training.
+            OtherTrainingError: It belongs to another training.
         """
-        for number in reversed(self._store.numbers()):
-            scratch = self._store.scratch()
+        for number in reversed(self._folders.numbers()):
+            scratch = self._folders.scratch()
             try:
-                saved = step.read(self._store.fetch(number, scratch), self._identity)
+                state = state_files.read_state(self._folders.fetch(number, scratch), self._identity)
+            except state_files.OtherTrainingError:
+                raise
             except RefusedError as error:
-                if "another training" in str(error):
-                    raise
-                events.log(f"state {number} passed over: {error}")
+                events.log(f"state {number} skipped: {error}")
             else:
-                events.log(f"goes on from state {number} in {self._store.place}")
-                return saved
+                events.log(f"resuming from state {number} in {self._folders.location}")
+                return state
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         return None
 
-    def write(self, saved: TrainingState) -> None:
-        """Keeps one more state and prunes older ones."""
-        if not self._writes or not self._store.held():
+    def numbers(self) -> list[int]:
+        """Returns the numbers of the states in ascending order, including incomplete ones."""
+        return self._folders.numbers()
+
+    def write(self, state: TrainingState) -> None:
+        """Saves a state and removes old ones."""
+        if not self._may_write or not self._folders.is_held():
             return
         scratch: Path | None = None
         try:
-            scratch = self._store.scratch()
-            step.write(scratch, self._identity, saved)
-            number = max(self._store.numbers(), default=0) + 1
-            self._store.publish(scratch, number)
-            for old in self._store.numbers():
-                if old <= number - KEPT:
-                    self._store.remove(old)
+            scratch = self._folders.scratch()
+            state_files.write_state(scratch, self._identity, state)
+            number = max(self._folders.numbers(), default=0) + 1
+            self._folders.publish(scratch, number)
+            for old in self._folders.numbers():
+                if old <= number - NUM_KEPT:
+                    self._folders.remove(old)
         except (OSError, RefusedError) as error:
-            events.log(f"state not kept, the training goes on: {error}")
+            events.log(f"state not saved, training continues: {error}")
         finally:
             if scratch is not None:
                 shutil.rmtree(scratch, ignore_errors=True)
 
     def close(self) -> None:
-        """Lets others write here."""
-        if self._writes:
-            self._store.release()
-        self._writes = False
+        """Releases the lease for other runs."""
+        if self._may_write:
+            self._folders.release()
+        self._may_write = False
 
 
-def at(uri: str, identity: dict[str, Any], apart: str = "") -> StateDirectory:
-    """Opens the place of one training below a folder or a gs:// prefix.
+def open_directory(uri: str, identity: dict[str, Any], suffix: str = "") -> StateDirectory:
+    """Opens the states of one training below a folder or a gs:// prefix.
 
     Args:
-        uri: Shared by all trainings.
-        identity: What makes this one itself: source, strategy, seed, config, data, code; as JSON.
-        apart: Added to the folder's name: another place for the same training.
+        uri: Folder or prefix shared by all trainings.
+        identity: JSON that identifies the training: source, strategy, seed, config, data, code.
+        suffix: Added to the folder's name, to separate states of the same training.
 
     Raises:
-        RefusedError: Not well formed, or not to be asked.
+        RefusedError: The URI is invalid or unreachable.
     """
     key = digest_text(canonical_json(identity)).removeprefix("sha256:")[:24]
-    place = f"{uri.rstrip('/')}/{key}{apart}"
-    if is_remote(place):
-        from graftline.training.resume.states.bucket import BucketStore
+    location = f"{uri.rstrip('/')}/{key}{suffix}"
+    if is_remote(location):
+        from graftline.training.resume.states.bucket import BucketFolders
 
-        return StateDirectory(BucketStore(place), identity)
-    from graftline.training.resume.states.folder import FolderStore
+        return StateDirectory(BucketFolders(location), identity)
+    from graftline.training.resume.states.folder import LocalFolders
 
-    return StateDirectory(FolderStore(Path(place.removeprefix("file://")).expanduser()), identity)
+    return StateDirectory(LocalFolders(Path(location.removeprefix("file://")).expanduser()), identity)
 
 
-def scratch_folder(inside: Path | None = None) -> Path:
-    """Makes a new empty folder for a state."""
-    return Path(tempfile.mkdtemp(prefix=".new-", dir=inside))
+def scratch_folder(parent: Path | None = None) -> Path:
+    """Creates an empty temporary folder for a state."""
+    return Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
