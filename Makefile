@@ -43,13 +43,13 @@ test-gpu: install ## tests that need a GPU
 coverage: install ## the fast tests with branch coverage; the page is build/coverage/index.html
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov --cov-report term:skip-covered --cov-report html
 
-lowest: install ## the fast tests with the oldest versions that pyproject.toml allows
+lowest: install ## the fast tests with the oldest versions that pyproject.toml allows; their own deprecations do not fail
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	$(BIN)/uv pip compile pyproject.toml --resolution lowest-direct $(EXTRAS) --group dev --quiet \
 	  --python $(LOWEST)/bin/python -o $(LOWEST)/requirements.txt
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python 'setuptools>=77' -r $(LOWEST)/requirements.txt
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --no-build-isolation --editable .
-	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n auto -p no:cacheprovider $(LOWEST_TESTS)
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n auto -W default -p no:cacheprovider $(LOWEST_TESTS)
 
 check: install ## lint, format, types, import contracts, spelling, and whether the generated pages are up to date
 	$(BIN)/ruff check .
