@@ -1,4 +1,4 @@
-"""Parts of a set of samples in which labels are spread as in the whole: of numbers, and of several labels a sample."""
+"""Stratification by numbers and by several labels per sample."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 10
-"""Of numbers, at most."""
+"""Maximum number of bins."""
 A_BIN = 10
-"""Samples a bin at least."""
+"""Minimum number of samples per bin."""
 ANY = ""
-"""Counts all samples among a label's counts, with or without a label."""
+"""Key for the count of all samples, with or without a label."""
 
 Part = TypeVar("Part")
 
@@ -20,7 +20,7 @@ Part = TypeVar("Part")
 def quantile_bins(values: NDArray[np.floating]) -> NDArray[np.int64]:
     """Returns the bin of each sample, bins of about equal numbers of samples.
 
-    Several outputs are put on one line first: standardised, then on their first principal axis.
+    Several outputs are standardized and projected on their first principal axis first.
 
     Args:
         values: (N, D), finite.
@@ -37,15 +37,15 @@ def quantile_bins(values: NDArray[np.floating]) -> NDArray[np.int64]:
     line = line[:, 0].round(9)  # what is equal up to rounding shares a bin
     bins = min(BINS, max(1, len(line) // A_BIN))
     edges = np.unique(np.quantile(line, np.arange(1, bins) / bins))
-    found: NDArray[np.int64] = np.searchsorted(edges, line, side="right").astype(np.int64)
-    return found
+    bins_of_values: NDArray[np.int64] = np.searchsorted(edges, line, side="right").astype(np.int64)
+    return bins_of_values
 
 
 def iterative(sizes: Sequence[Counter[str]], want: Mapping[Part, Counter[str]]) -> list[Part]:
     """Iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011) of units of one sample or more.
 
-    The label with the fewest samples left goes first; each of its units joins the part that still wants most samples
-    of it, among equals the one that wants most samples at all, then the first. What has no label comes last.
+    The label with the fewest samples left goes first; each of its units joins the part that still lacks most samples
+    of it, among equals the one that lacks most samples in total, then the first. Units without labels come last.
 
     Args:
         sizes: A unit's samples of each label, and under `ANY` all of them; in the order in which units are dealt.

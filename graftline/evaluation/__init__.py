@@ -1,1 +1,1 @@
-"""What makes a verdict mean something: intervals, gain, baselines, calibration, gate."""
+"""Metrics with confidence intervals, problem kinds, transfer gain, calibration and the release gate."""

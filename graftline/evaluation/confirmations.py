@@ -1,4 +1,4 @@
-"""The chosen candidate and the control, each trained with several seeds: who is there, and what they answer."""
+"""The chosen candidate and the control, each trained with several seeds, and their outputs on test."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftline.data.dataset import Dataset
-from graftline.evaluation.result import Side
+from graftline.evaluation.result import ConfirmationResults
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
 from graftline.models.predictions import predict_logits
@@ -19,31 +19,31 @@ CONTROL = "control"
 
 
 @dataclass(frozen=True)
-class Model:
-    """One trained model and its answers."""
+class EvaluatedModel:
+    """A trained model with its outputs."""
 
     manifest: CheckpointManifest
     test: NDArray[np.float32]
     """Logits (N, K) on the test split, or a regression's values."""
     val: NDArray[np.float32]
-    """Likewise, (M, K), on the validation split; no rows for confirmations, which need none."""
+    """The same, (M, K), on the validation split; without rows for confirmations, which need none."""
 
 
 @dataclass(frozen=True)
-class Sides:
-    """Both sides by seed, the same seeds on each in the same order; the first is the model that ships."""
+class Confirmations:
+    """Models of candidate and control by seed, both with the same seeds in the same order; the first is released."""
 
-    chosen: dict[int, Model]
-    control: dict[int, Model]
+    chosen: dict[int, EvaluatedModel]
+    control: dict[int, EvaluatedModel]
     notes: list[str]
-    """Which seeds were left out, and why."""
+    """Excluded seeds, with the reason."""
 
 
-def gather(chosen: Path, control: Path, confirmations: Sequence[Path], data: Dataset) -> Sides:
+def load_confirmations(chosen: Path, control: Path, confirmations: Sequence[Path], data: Dataset) -> Confirmations:
     """Loads every model and runs it over the test split.
 
-    A confirmation that was skipped is passed over; one that failed leaves its seed out on both sides, with a note.
-    A chosen model that nothing was trained for is the same whatever the seed, so it stands for each of the control's.
+    Skipped confirmations are ignored; a failed one excludes its seed for candidate and control, with a note. A chosen
+    model without training (`zero`) does not depend on the seed and is compared with every control.
 
     Args:
         chosen: Checkpoint.
@@ -53,90 +53,92 @@ def gather(chosen: Path, control: Path, confirmations: Sequence[Path], data: Dat
 
     Raises:
         RefusedError: Chosen or control have no weights, their seeds differ, or a checkpoint is of other data.
-        DivergedError: Chosen or control answer with NaN.
+        DivergedError: Chosen or control have outputs with NaN.
     """
     first, against = _required(chosen, data), _required(control, data)
-    ours, theirs = {first.manifest.seed: first}, {against.manifest.seed: against}
-    if ours.keys() != theirs.keys():
+    candidates, controls = {first.manifest.seed: first}, {against.manifest.seed: against}
+    if candidates.keys() != controls.keys():
         raise RefusedError(
             f"{control}: trained with seed {against.manifest.seed}, {chosen} with "
             f"{first.manifest.seed}; give the chosen candidate and the control of one run"
         )
     notes: list[str] = []
     for folder in confirmations:
-        found = manifest.read(folder, CheckpointManifest)
-        if found.row.status == "skipped":
+        trained = manifest.read(folder, CheckpointManifest)
+        if trained.row.status == "skipped":
             continue
-        model, why = _confirmation(folder, found, data)
+        model, why = _confirmation(folder, trained, data)
         if model is None:
-            notes.append(f"Seed {found.seed} was left out on both sides: {found.name} {why}")
+            notes.append(f"Seed {trained.seed} was left out on both sides: {trained.name} {why}")
         else:
-            (theirs if found.strategy == CONTROL else ours).setdefault(found.seed, model)
+            (controls if trained.strategy == CONTROL else candidates).setdefault(trained.seed, model)
     if first.manifest.strategy == "zero":
-        ours = dict.fromkeys(theirs, first)
-    common = [seed for seed in ours if seed in theirs]
-    return Sides({seed: ours[seed] for seed in common}, {seed: theirs[seed] for seed in common}, notes)
+        candidates = dict.fromkeys(controls, first)
+    common = [seed for seed in candidates if seed in controls]
+    return Confirmations({seed: candidates[seed] for seed in common}, {seed: controls[seed] for seed in common}, notes)
 
 
-def outputs(models: dict[int, Model]) -> NDArray[np.float32]:
-    """Returns what each seed says of test, (S, N, K)."""
+def stack_outputs(models: dict[int, EvaluatedModel]) -> NDArray[np.float32]:
+    """Returns the outputs on test, (S, N, K)."""
     return np.stack([model.test for model in models.values()])
 
 
-def side(models: dict[int, Model], scores: list[float], task: str) -> Side:
-    """Returns a side's cost and main figure, seed by seed; converged only where every seed did."""
+def confirmation_results(
+    models: dict[int, EvaluatedModel], scores: list[float], *, has_accuracy: bool
+) -> ConfirmationResults:
+    """Returns cost and main metric by seed; `converged` only where every seed has converged."""
     rows = [model.manifest.row for model in models.values()]
     first = next(iter(models.values())).manifest
     converged = [row.converged for row in rows]
-    return Side(
+    return ConfirmationResults(
         name=first.name,
         seeds=list(models),
         examples_seen=[row.examples_seen for row in rows],
         seconds=[row.train_seconds for row in rows],
         learning_rate=first.row.learning_rate,
         converged=None if None in converged else all(converged),
-        **{"accuracy_by_seed" if task == "classification" else "score_by_seed": scores},
+        **{"accuracy_by_seed" if has_accuracy else "score_by_seed": scores},
     )
 
 
-def _required(folder: Path, data: Dataset) -> Model:
-    found = manifest.read(folder, CheckpointManifest)
-    if found.row.status != "ok":
+def _required(folder: Path, data: Dataset) -> EvaluatedModel:
+    trained = manifest.read(folder, CheckpointManifest)
+    if trained.row.status != "ok":
         raise RefusedError(
-            f"{folder}: {found.name} ended as {found.row.status!r} "
-            f"({found.row.reason or 'no reason given'}), so there is nothing to compare; "
+            f"{folder}: {trained.name} ended as {trained.row.status!r} "
+            f"({trained.row.reason or 'no reason given'}), so there is nothing to compare; "
             "lower its learning rate or its batch size and run again"
         )
-    return _run(folder, found, data, val=True)
+    return _run(folder, trained, data, val=True)
 
 
-def _confirmation(folder: Path, found: CheckpointManifest, data: Dataset) -> tuple[Model | None, str]:
-    if found.row.status != "ok":
-        return None, f"ended as {found.row.status!r}"
+def _confirmation(folder: Path, trained: CheckpointManifest, data: Dataset) -> tuple[EvaluatedModel | None, str]:
+    if trained.row.status != "ok":
+        return None, f"ended as {trained.row.status!r}"
     try:
-        return _run(folder, found, data, val=False), ""
+        return _run(folder, trained, data, val=False), ""
     except DivergedError as error:
         return None, f"is of no use: {error}"
 
 
-def _run(folder: Path, found: CheckpointManifest, data: Dataset, *, val: bool) -> Model:
-    if found.classes != data.manifest.classes:
+def _run(folder: Path, trained: CheckpointManifest, data: Dataset, *, val: bool) -> EvaluatedModel:
+    if trained.classes != data.manifest.classes:
         raise RefusedError(
-            f"{folder}: {found.name} knows the classes {found.classes[:5]}, the dataset has "
+            f"{folder}: {trained.name} knows the classes {trained.classes[:5]}, the dataset has "
             f"{data.manifest.classes[:5]}; give artifacts of one run"
         )
-    if found.task != data.manifest.task:
+    if trained.task != data.manifest.task:
         raise RefusedError(
-            f"{folder}: {found.name} was made for {found.task}, the dataset is for "
+            f"{folder}: {trained.name} was made for {trained.task}, the dataset is for "
             f"{data.manifest.task}; give artifacts of one run"
         )
-    if found.dataset_digest not in (data.manifest.digest, None) and found.strategy != "zero":
+    if trained.dataset_digest not in (data.manifest.digest, None) and trained.strategy != "zero":
         raise RefusedError(
-            f"{folder}: {found.name} was trained on dataset {found.dataset_digest}, given is "
+            f"{folder}: {trained.name} was trained on dataset {trained.dataset_digest}, given is "
             f"{data.manifest.digest}; give artifacts of one run"
         )
     network, _ = checkpoint.load(folder)
-    test = predict_logits(network, found.input, data.test, name=found.name)
+    test = predict_logits(network, trained.input, data.test, name=trained.name)
     if not val or not len(data.val):
-        return Model(found, test, test[:0])
-    return Model(found, test, predict_logits(network, found.input, data.val, name=found.name))
+        return EvaluatedModel(trained, test, test[:0])
+    return EvaluatedModel(trained, test, predict_logits(network, trained.input, data.val, name=trained.name))

@@ -1,4 +1,4 @@
-"""The metrics artifact: figures of the chosen model, the control and the baselines on the same test split.
+"""The metrics artifact: the chosen model, the control and the baselines on the same test split.
 
 Folder: `predictions.safetensors` (`labels` (N,) int64, `chosen.seedS` and `control.seedS` logits (N, K) float32,
 `majority` and `forest` predicted classes (N,) int64; for other tasks see `Predictions`), `manifest.json`.
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AliasChoices, BaseModel, Field
 
+from graftline.config import DEFAULT_TASK
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import Manifest, read
 
@@ -22,16 +23,16 @@ Verdict = Literal["positive", "negative", "none", "undecided"]
 
 @dataclass(frozen=True)
 class Unit:
-    """How a gain in some figure is said."""
+    """Unit and precision in which a gain in some metric is printed."""
 
     factor: float
     digits: int
     name: str
     figure: str
-    """What is compared, in words."""
+    """Name of the compared metric."""
 
     def say(self, value: float) -> str:
-        """A gain with its sign: 0.09 of accuracy as `+9.0`."""
+        """Formats a gain with its sign: 0.09 of accuracy as `+9.0`."""
         return f"{self.factor * value:+.{self.digits}f}"
 
 
@@ -40,11 +41,11 @@ UNITS = {
     "rmse": Unit(1, 3, "deviations", "RMSE"),
     "macro_ap": Unit(100, 1, "points", "macro average precision"),
 }
-"""By figure. A deviation is the standard deviation of the test labels."""
+"""Unit by main metric. A deviation is the standard deviation of the test labels."""
 
 
-class Figure(BaseModel):
-    """A number with its 95% interval, where it has one."""
+class Estimate(BaseModel):
+    """An estimate with its 95% confidence interval, where it has one."""
 
     value: float
     low: float | None = None
@@ -52,10 +53,10 @@ class Figure(BaseModel):
 
 
 class Gain(BaseModel):
-    """How much better the chosen side is than the control on the same test images, mean over seeds.
+    """How much better the chosen candidate is than the control on the same test samples, mean over seeds.
 
     Accuracy and macro average precision: chosen minus control. RMSE: control minus chosen, in deviations of the test
-    labels, mean over the outputs. So positive always means that the transfer is better.
+    labels, mean over the outputs. Positive means that the transfer is better.
     """
 
     measure: str = "accuracy"
@@ -66,9 +67,9 @@ class Gain(BaseModel):
     seeds: int
     verdict: Verdict
     method: str
-    """How the interval was made, in words."""
+    """Description of how the interval was computed."""
     reasons: list[str]
-    """Why the verdict is this one and not a stronger one."""
+    """Reasons for the verdict, and against a stronger one."""
 
     def __str__(self) -> str:
         seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
@@ -79,20 +80,20 @@ class Gain(BaseModel):
 
     @property
     def unit(self) -> Unit:
-        """How it is said."""
+        """Unit of the metric."""
         return UNITS[self.measure]
 
 
-class Side(BaseModel):
-    """The chosen candidate's or the control's cost and figures, seed by seed."""
+class ConfirmationResults(BaseModel):
+    """Cost and main metric of the chosen candidate or of the control by seed."""
 
     name: str
     seeds: list[int] = []
-    """The first one is the model that ships; the lists below follow this order."""
+    """The first one is the released model's; the lists below follow this order."""
     accuracy_by_seed: list[float] = []
-    """Of a classification."""
+    """Accuracy, where it is the main metric."""
     score_by_seed: list[float] = []
-    """Of another task: the figure that sides are compared by."""
+    """Main metric of other tasks."""
     examples_seen: list[int] = Field(validation_alias=AliasChoices("examples_seen", "presentations"))
     seconds: list[float]
     converged: bool | None = None
@@ -100,7 +101,7 @@ class Side(BaseModel):
 
 
 class EqualCost(BaseModel):
-    """The gain where the source's training is charged to the transfer."""
+    """The gain if the source's training counts as cost of the transfer."""
 
     source_examples_seen: int = Field(validation_alias=AliasChoices("source_examples_seen", "source_presentations"))
     transfer_examples_seen: int = Field(
@@ -109,12 +110,12 @@ class EqualCost(BaseModel):
     """Source and target together."""
     control_examples_seen: int = Field(validation_alias=AliasChoices("control_examples_seen", "control_presentations"))
     value: float | None
-    """None where the control neither had as many presentations nor had converged."""
+    """None where the control has neither seen as many examples nor converged."""
     note: str
 
 
 class Calibration(BaseModel):
-    """Temperature fitted on validation, and what it does on test."""
+    """Temperature fitted on validation, and the calibration error on test before and after."""
 
     temperature: float
     ece_before: float
@@ -123,17 +124,17 @@ class Calibration(BaseModel):
 
 
 class Evaluation(Manifest):
-    """Everything that was measured on the test split."""
+    """All measurements on the test split."""
 
-    task: str = "classification"
+    task: str = DEFAULT_TASK
     classes: list[str]
     dataset_digest: str
-    chosen: Side
-    control: Side
-    test: dict[str, Figure]
+    chosen: ConfirmationResults
+    control: ConfirmationResults
+    test: dict[str, Estimate]
     """accuracy, balanced_accuracy, macro_precision, macro_recall, macro_f1, loss, ece of the chosen model, first seed.
 
-    Loss and ece are of the calibrated probabilities, which ship; macro means are over the classes that test holds.
+    Loss and ece are of the calibrated probabilities; macro means are over the classes that test holds.
     Regression: rmse, mae, r2, means over the outputs; of several outputs in deviations of their training labels, of
     one in its own unit. Multilabel: macro_ap, micro_ap, macro_f1, exact, loss, ece.
     """
@@ -142,20 +143,20 @@ class Evaluation(Manifest):
     own unit: class, rmse, mae, r2, examples."""
     confusion: list[list[int]]
     """Rows are true classes, columns predicted; empty for other tasks."""
-    control_test: dict[str, Figure]
-    """The same figures of the control, calibrated by its own temperature."""
-    baselines: dict[str, Figure]
+    control_test: dict[str, Estimate]
+    """The same metrics of the control, calibrated by its own temperature."""
+    baselines: dict[str, Estimate]
     """`majority` and `forest`: accuracy. Regression: `mean`, `forest`: rmse. Multilabel: `prior`,
     `forest`: macro_ap."""
     best: str
-    """Which of chosen, control and the baselines is best by that figure."""
+    """Best of chosen, control and the baselines by that metric."""
     gain: Gain
     equal_cost: EqualCost | None
     calibration: Calibration | None
     """None for regression, which has no probabilities."""
     examples: int
     notes: list[str] = []
-    """What a reader should know: seeds left out, a forest trained on a part, a temperature that was not fitted."""
+    """Notes for the report: excluded seeds, a forest trained on a subset, a temperature that was not fitted."""
 
     @property
     def temperature(self) -> float:
@@ -165,14 +166,14 @@ class Evaluation(Manifest):
 
 @dataclass(frozen=True)
 class Predictions:
-    """What every model said of every test sample, in the dataset's order."""
+    """Predictions of all models on the test split, in the dataset's order."""
 
     labels: NDArray[Any]
-    """The truth: (N,) classes; regression (N, D) values; multilabel (N, K) of 0 and 1."""
+    """(N,) classes; regression (N, D) values; multilabel (N, K) of 0 and 1."""
     chosen: dict[int, NDArray[np.float32]]
     """Seed to logits (N, K), before any temperature, or values (N, D)."""
     control: dict[int, NDArray[np.float32]]
-    """Likewise."""
+    """The same for the control."""
     baselines: dict[str, NDArray[Any]]
     """`majority` and `forest`: predicted classes (N,). Regression: `mean` and `forest`, values. Multilabel: `prior` and
     `forest`, logits (N, K)."""
@@ -219,11 +220,11 @@ def read_predictions(folder: Path) -> Predictions:
     return Predictions(labels, sides["chosen"], sides["control"], rest)
 
 
-def shipped_logits(folder: Path) -> tuple[NDArray[Any], NDArray[np.float32]]:
-    """Returns test labels and what the model that ships said, as evaluate scored it: logits (N, K), or values.
+def chosen_outputs(folder: Path) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Returns test labels and the released model's outputs as evaluate scored them: logits (N, K), or values.
 
     Raises:
-        RefusedError: The artifact is not whole or lacks that model's logits.
+        RefusedError: The artifact is incomplete or lacks that model's logits.
     """
     first = (read(folder, Evaluation).chosen.seeds or [-1])[0]
     predictions = read_predictions(folder)

@@ -4,11 +4,12 @@ Reading a manifest needs no torch; reading weights does.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 
-from graftline.config import Head, Small
+from graftline.config import DEFAULT_TASK, Head, Small
+from graftline.data.labels import known_task
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import NAME, Manifest, digest_file, read
 from graftline.runtime.manifest import write as write_manifest
@@ -94,7 +95,7 @@ class CheckpointManifest(Manifest):
     """Outputs of the source's own head, where `zero` put a fixed map to the target's classes behind it."""
     architecture: dict[str, float | int | str] = {}
     """What `structure` changed."""
-    task: Literal["classification", "regression", "multilabel"] = "classification"
+    task: Annotated[str, AfterValidator(known_task)] = DEFAULT_TASK
     """What the outputs are: logits of classes, values in the labels' own units, or logits of labels by themselves."""
     classes: list[str]
     """For regression the names of the outputs, for multilabel those of the labels."""

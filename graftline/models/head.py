@@ -55,6 +55,6 @@ def new_head(feature_size: int, classes: int, head: Head, objective: Objective |
     if head.dropout:
         parts["dropout"] = nn.Dropout(head.dropout)
     parts["out"] = nn.Linear(units, classes)
-    if objective is not None and objective.task == "regression":
+    if objective is not None and objective.deviation:
         parts["scale"] = Scale(objective.mean, objective.deviation)
     return nn.Sequential(parts)

@@ -1,4 +1,4 @@
-"""What a network's outputs mean, which decides how they are trained and scored. No torch."""
+"""Meaning of a network's outputs: their task and scale. No torch."""
 
 from dataclasses import dataclass
 
@@ -6,31 +6,31 @@ import numpy as np
 
 from graftline.config import DEFAULT_TASK
 from graftline.data.dataset import DatasetManifest
+from graftline.data.labels import LABEL_TYPES, UNLABELED
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A task, and for regression the scale of its outputs."""
+    """The task of the outputs, and for numbers their mean and scale."""
 
     task: str = DEFAULT_TASK
     mean: tuple[float, ...] = ()
-    """Of each of a regression's outputs over the training split, in its own unit."""
+    """Mean of each output's labels over the training split, in their own units; empty where labels are no numbers."""
     deviation: tuple[float, ...] = ()
-    """Likewise, above 0: residuals are divided by it, so that outputs of different units count alike."""
+    """Standard deviations, above 0. Residuals are divided by them, so that all units weigh the same."""
 
     @classmethod
     def of(cls, data: DatasetManifest) -> "Objective":
-        """Returns what a network for these data is for; the numbers as a network holds them, in 32 bits."""
-        if data.task == "regression":
-            return cls("regression", _in_32_bits(data.target_mean), _in_32_bits(data.target_std))
-        return cls("multilabel" if data.task == "multilabel" else "classification")
+        """Returns the objective of a network for these data, with numbers in 32 bits as a network stores them."""
+        task = DEFAULT_TASK if data.task == UNLABELED else data.task
+        return cls(task, _in_32_bits(data.target_mean), _in_32_bits(data.target_std))
 
     @classmethod
     def unfilled(cls, task: str, outputs: int) -> "Objective":
-        """Returns one that stands in until a network's own numbers are read."""
-        return cls(task, (0.0,) * outputs, (1.0,) * outputs) if task == "regression" else cls(task)
+        """Returns a placeholder until the network's weights are read."""
+        return cls(task, (0.0,) * outputs, (1.0,) * outputs) if LABEL_TYPES[task].is_numeric else cls(task)
 
 
 def _in_32_bits(numbers: list[float]) -> tuple[float, ...]:
-    found: list[float] = np.asarray(numbers, np.float32).tolist()
-    return tuple(found)
+    rounded: list[float] = np.asarray(numbers, np.float32).tolist()
+    return tuple(rounded)

@@ -16,8 +16,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from graftline.data.images.stored_images import Images
-from graftline.evaluation.result import Calibration, Figure, Gain
-from graftline.release.onnx.model_file import FILE, OUTPUTS_OF, Int8, ModelMetadata, OnnxModel, Parity, load
+from graftline.evaluation.result import Calibration, Estimate, Gain
+from graftline.evaluation.tasks import TASKS
+from graftline.release.onnx.model_file import FILE, Int8, ModelMetadata, OnnxModel, Parity, load
 from graftline.runtime import manifest as manifests
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import NAME, Manifest, canonical_json, digest_text
@@ -65,9 +66,9 @@ class ReleaseManifest(Manifest):
     lineage: Lineage
     examples: int
     """Test images."""
-    test: dict[str, Figure]
-    control_test: dict[str, Figure]
-    baselines: dict[str, Figure]
+    test: dict[str, Estimate]
+    control_test: dict[str, Estimate]
+    baselines: dict[str, Estimate]
     best: str
     gain: Gain
     calibration: Calibration | None
@@ -111,7 +112,7 @@ def write_sample(folder: Path, model: OnnxModel, images: Images, labels: NDArray
     spread = firsts[np.linspace(0, len(firsts) - 1, min(_SAMPLES, len(firsts))).astype(int)]
     index = np.sort(np.concatenate([spread, rest[: _SAMPLES - len(spread)]]))
     batch = np.ascontiguousarray(images[index])
-    outputs = dict(zip(OUTPUTS_OF[model.facts.task], model.run(batch), strict=False))
+    outputs = dict(zip(TASKS[model.facts.task].onnx_outputs, model.run(batch), strict=False))
     save_file({"images": batch, "labels": np.ascontiguousarray(labels[index]), **outputs}, folder / SAMPLE)
     return len(index)
 
@@ -146,7 +147,7 @@ def verify(folder: Path) -> Iterator[str]:
     _lineage(folder, manifest, model)
     yield f"model.onnx: one valid file, made from checkpoint {manifest.lineage.checkpoint}"
     shown, worst = _outputs(folder, manifest, model)
-    what = OUTPUTS_OF[model.facts.task][0].removesuffix("s")
+    what = TASKS[model.facts.task].onnx_outputs[0].removesuffix("s")
     yield (
         f"outputs: {shown} stored images give the stored outputs (largest {what} difference {worst:.1e}, "
         f"allowed {manifest.parity.tolerance:.1e})"
@@ -173,7 +174,7 @@ def _lineage(folder: Path, manifest: ReleaseManifest, model: OnnxModel) -> None:
 def _outputs(folder: Path, manifest: ReleaseManifest, model: OnnxModel) -> tuple[int, float]:
     try:
         sample = load_file(folder / SAMPLE)
-        first, last = OUTPUTS_OF[model.facts.task][0], OUTPUTS_OF[model.facts.task][-1]
+        first, last = TASKS[model.facts.task].onnx_outputs[0], TASKS[model.facts.task].onnx_outputs[-1]
         images, stored, shares = sample["images"], sample[first], sample[last]
     except (SafetensorError, KeyError) as error:
         raise RefusedError(f"{folder / SAMPLE}: not readable ({error}); get the release again") from None

@@ -7,6 +7,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from graftline.data.dataset import DatasetManifest
+from graftline.data.labels import LABEL_TYPES
+from graftline.evaluation.tasks import TASKS
 from graftline.release.artifact import ReleaseManifest
 from graftline.report import wording
 
@@ -42,6 +44,7 @@ def model_card(
     }
     text = environment.get_template("model_card.md").render(
         manifest=manifest,
+        task_kind=TASKS[manifest.facts.task],
         measures=wording.MEASURES,
         headline=headline,
         sentence=sentence,
@@ -61,7 +64,7 @@ def model_card(
 def _limits(manifest: ReleaseManifest, converged: bool | None) -> list[str]:
     limits = []
     each = manifest.examples / len(manifest.facts.classes)
-    if manifest.facts.task == "classification" and each < _FEW:
+    if LABEL_TYPES[manifest.facts.task].is_class and each < _FEW:
         limits.append(f"Only {each:.0f} test images per class on average: per-class figures are imprecise.")
     if converged is False:
         limits.append("The control stopped at its limit while still improving, so the gain is at best an upper bound.")

@@ -4,7 +4,8 @@ import math
 import re
 from collections.abc import Sequence
 
-from graftline.evaluation.result import UNITS, Figure, Gain
+from graftline.evaluation.result import UNITS, Estimate, Gain
+from graftline.evaluation.tasks import TASKS
 
 MINUS = "\N{MINUS SIGN}"
 NAMES = {
@@ -38,11 +39,6 @@ MEASURES = {
     "ece": "Calibration error (ECE)",
 }
 _PLAIN = ("loss", "rmse", "mae", "r2")
-_KINDS = {
-    "classification": ("class", "classes"),
-    "regression": ("output", "outputs"),
-    "multilabel": ("label", "labels"),
-}
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -63,12 +59,12 @@ def points(value: float | None, digits: int = 1) -> str:
     return f"{rounded or 0.0:+.{digits}f}".replace("-", MINUS) if rounded else f"{0:.{digits}f}"
 
 
-def value(figure: Figure, name: str = "accuracy") -> str:
+def value(figure: Estimate, name: str = "accuracy") -> str:
     """Formats a figure without its interval: `93.1%`; losses and errors as plain numbers."""
     return plain(figure.value) if name in _PLAIN else percent(figure.value)
 
 
-def ends(figure: Figure, name: str = "accuracy") -> str:
+def ends(figure: Estimate, name: str = "accuracy") -> str:
     """Formats a figure's interval: `(91.2 to 94.6)`; empty if it has none."""
     if figure.low is None or figure.high is None:
         return ""
@@ -76,7 +72,7 @@ def ends(figure: Figure, name: str = "accuracy") -> str:
     return f"({low} to {high})"
 
 
-def figure(figure: Figure, name: str = "accuracy") -> str:
+def figure(figure: Estimate, name: str = "accuracy") -> str:
     """Formats a figure with its interval: `93.1% (91.2 to 94.6)`."""
     return f"{value(figure, name)} {ends(figure, name)}".rstrip()
 
@@ -99,12 +95,12 @@ def interval(gain: Gain) -> str:
 
 def kinds(task: str, number: int) -> str:
     """Formats the number of classes, outputs or labels: `10 classes`, `1 output`, `4 labels`."""
-    return plural(number, *_KINDS[task])
+    return plural(number, *TASKS[task].words.nouns)
 
 
 def kind(task: str) -> str:
     """Returns `class`, `output` or `label`."""
-    return _KINDS[task][0]
+    return TASKS[task].words.nouns[0]
 
 
 def plain(value: float | None) -> str:
@@ -194,7 +190,9 @@ def verdict(gain: Gain, delta: float) -> tuple[str, str]:
     return headline, f"{seeds}: {amount(gain)} {what}, 95% interval {interval(gain)}; {why}."
 
 
-def best_of(best: str, chosen: Figure, control: Figure, baselines: dict[str, Figure], measure: str = "accuracy") -> str:
+def best_of(
+    best: str, chosen: Estimate, control: Estimate, baselines: dict[str, Estimate], measure: str = "accuracy"
+) -> str:
     """Names the best of transfer, control and baselines, and says so if it is not the transfer.
 
     Args:
@@ -219,7 +217,7 @@ def best_of(best: str, chosen: Figure, control: Figure, baselines: dict[str, Fig
     )
 
 
-def _best_by(best: str, scores: dict[str, Figure], measure: str) -> str:
+def _best_by(best: str, scores: dict[str, Estimate], measure: str) -> str:
     sign = -1 if measure == "rmse" else 1
     name = UNITS[measure].figure
     if best != "chosen":

@@ -1,5 +1,6 @@
-"""The chosen candidate, the control and the baselines on the test split, and what the difference proves."""
+"""Compares the chosen candidate, the control and the baselines on the test split."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,27 @@ from numpy.typing import NDArray
 from graftline.config.jobs import EvaluateJob
 from graftline.data import dataset as datasets
 from graftline.data.dataset import Dataset
-from graftline.evaluation.confirmations import Model, Sides, gather, outputs, side
-from graftline.evaluation.result import EqualCost, Evaluation, Figure, Gain, Predictions, Side, write_predictions
-from graftline.evaluation.tasks import TASKS, Rules
+from graftline.evaluation.confirmations import (
+    Confirmations,
+    EvaluatedModel,
+    confirmation_results,
+    load_confirmations,
+    stack_outputs,
+)
+from graftline.evaluation.result import (
+    ConfirmationResults,
+    EqualCost,
+    Estimate,
+    Evaluation,
+    Gain,
+    Predictions,
+    write_predictions,
+)
+from graftline.evaluation.tasks import TASKS
+from graftline.evaluation.tasks.task_kind import TaskKind
 from graftline.evaluation.tasks.truth import Truth, truth_of
 from graftline.evaluation.verdict.cost import equal_cost
-from graftline.evaluation.verdict.gain import judged
+from graftline.evaluation.verdict.gain import judge_gain
 from graftline.models import checkpoint
 from graftline.runtime import events, manifest
 from graftline.runtime.errors import RefusedError
@@ -43,101 +59,113 @@ def evaluate(
         raise RefusedError(f"{dataset}: the test split is empty, so nothing can be measured; set target.test_fraction")
     if data.manifest.task not in TASKS:
         raise RefusedError(f"{dataset}: has no labels, so nothing can be measured; give labelled data")
-    rules = TASKS[data.manifest.task]
-    sides = gather(chosen, control, confirmations, data)
+    kind = TASKS[data.manifest.task]
+    models = load_confirmations(chosen, control, confirmations, data)
     events.progress(0, 0, "training the forest")
-    guesses, notes = rules.guesses(data, seed=job.seed)
+    predictions, notes = kind.baseline_predictions(data, seed=job.seed)
     truth = truth_of(data.test, data.manifest)
-    models = {
-        name: {seed: model.test for seed, model in side.items()}
-        for name, side in (("chosen", sides.chosen), ("control", sides.control))
-    }
+    chosen_outputs, control_outputs = (
+        {seed: model.test for seed, model in by_seed.items()} for by_seed in (models.chosen, models.control)
+    )
     out.mkdir(parents=True, exist_ok=True)
-    write_predictions(out, Predictions(truth.labels, models["chosen"], models["control"], guesses))
+    write_predictions(out, Predictions(truth.labels, chosen_outputs, control_outputs, predictions))
     events.progress(0, 0, "resampling")
-    written = manifest.write(out, _evaluation(job, rules, data, truth, sides, guesses, sources, notes))
-    events.log(_summary(written, rules.MAIN))
+    tested = _Tested(job, kind, data, truth, models)
+    written = manifest.write(out, _evaluation(tested, predictions, sources, notes))
+    events.log(_summary(written, kind.main_metric))
     return written
 
 
-def _evaluation(
-    job: EvaluateJob,
-    rules: Rules,
-    data: Dataset,
-    truth: Truth,
-    sides: Sides,
-    guesses: dict[str, NDArray[Any]],
-    sources: Path,
-    notes: list[str],
-) -> Evaluation:
+@dataclass(frozen=True)
+class _Tested:
+    """Models with their outputs on the test split."""
+
+    job: EvaluateJob
+    kind: TaskKind
+    data: Dataset
+    truth: Truth
+    models: Confirmations
+
+
+def _evaluation(tested: _Tested, predictions: dict[str, NDArray[Any]], sources: Path, notes: list[str]) -> Evaluation:
+    kind, truth, data, seed = tested.kind, tested.truth, tested.data, tested.job.seed
     val = np.asarray(data.val.labels)
-    chosen, control = next(iter(sides.chosen.values())), next(iter(sides.control.values()))
-    calibration, its_own = (
-        rules.calibrated((model.val, val), (model.test, truth.labels)) for model in (chosen, control)
+    chosen, control = next(iter(tested.models.chosen.values())), next(iter(tested.models.control.values()))
+    calibration, control_calibration = (
+        kind.calibrate((model.val, val), (model.test, truth.labels)) for model in (chosen, control)
     )
-    test, rows = rules.scored(
-        chosen.test, truth, temperature=calibration.temperature if calibration else 1.0, seed=job.seed
+    test, rows = kind.estimate_metrics(
+        chosen.test, truth, temperature=calibration.temperature if calibration else 1.0, seed=seed
     )
-    control_test, _ = rules.scored(
-        control.test, truth, temperature=its_own.temperature if its_own else 1.0, seed=job.seed
+    control_test, _ = kind.estimate_metrics(
+        control.test, truth, temperature=control_calibration.temperature if control_calibration else 1.0, seed=seed
     )
-    beside = {name: rules.guessed(guess, truth, seed=job.seed) for name, guess in guesses.items()}
-    ours, theirs = (_side(rules, truth, models, data.manifest.task) for models in (sides.chosen, sides.control))
-    gain = _gain(job, rules, data, truth, sides, converged=theirs.converged is True)
+    baselines = {name: kind.baseline_score(values, truth, seed=seed) for name, values in predictions.items()}
+    chosen_results, control_results = (
+        _results(tested, models) for models in (tested.models.chosen, tested.models.control)
+    )
+    has_converged = control_results.converged is True
+    gain = _gain(tested, converged=has_converged)
+    main = kind.main_metric
     return Evaluation(
-        task=data.manifest.task,
+        task=kind.name,
         classes=truth.names,
         dataset_digest=data.manifest.digest,
-        chosen=ours,
-        control=theirs,
+        chosen=chosen_results,
+        control=control_results,
         test=test,
         per_class=rows,
-        confusion=rules.confused(chosen.test, truth),
+        confusion=kind.confusion_matrix(chosen.test, truth),
         control_test=control_test,
-        baselines=beside,
+        baselines=baselines,
         gain=gain,
-        best=_best({"chosen": test[rules.MAIN], "control": control_test[rules.MAIN], **beside}, rules),
-        equal_cost=_equal_cost(sources, chosen, control, gain, theirs.converged is True),
+        best=_best({"chosen": test[main], "control": control_test[main], **baselines}, kind),
+        equal_cost=_equal_cost(sources, chosen, control, gain, has_converged),
         calibration=calibration,
         examples=len(data.test),
-        notes=[*sides.notes, *notes, *_absent(rows, data.manifest.task)],
+        notes=[*tested.models.notes, *notes, *_absent(rows, kind)],
     )
 
 
-def _side(rules: Rules, truth: Truth, models: dict[int, Model], task: str) -> Side:
-    return side(models, [rules.score(model.test, truth) for model in models.values()], task)
+def _results(tested: _Tested, models: dict[int, EvaluatedModel]) -> ConfirmationResults:
+    scores = [tested.kind.score(model.test, tested.truth) for model in models.values()]
+    return confirmation_results(models, scores, has_accuracy=tested.kind.main_metric == "accuracy")
 
 
-def _gain(job: EvaluateJob, rules: Rules, data: Dataset, truth: Truth, sides: Sides, *, converged: bool) -> Gain:
-    found = rules.difference(outputs(sides.chosen), outputs(sides.control), truth, seed=job.seed)
-    gain = judged(
-        found,
-        measure=rules.MAIN,
-        seeds=len(sides.chosen),
-        delta=job.delta,
+def _gain(tested: _Tested, *, converged: bool) -> Gain:
+    kind, models = tested.kind, tested.models
+    difference = kind.difference(
+        stack_outputs(models.chosen), stack_outputs(models.control), tested.truth, seed=tested.job.seed
+    )
+    gain = judge_gain(
+        difference,
+        measure=kind.main_metric,
+        seeds=len(models.chosen),
+        delta=tested.job.delta,
         converged=converged,
-        fewest=rules.fewest(data),
+        min_class_count=kind.min_class_count(tested.data),
     )
-    return gain.model_copy(update={"reasons": [*gain.reasons, *(f"{note}." for note in sides.notes)]})
+    return gain.model_copy(update={"reasons": [*gain.reasons, *(f"{note}." for note in models.notes)]})
 
 
-def _equal_cost(sources: Path, chosen: Model, control: Model, gain: Gain, converged: bool) -> EqualCost | None:
+def _equal_cost(
+    sources: Path, chosen: EvaluatedModel, control: EvaluatedModel, gain: Gain, converged: bool
+) -> EqualCost | None:
     source = manifest.read(sources / chosen.manifest.row.source, checkpoint.CheckpointManifest)
     return equal_cost(source, chosen.manifest.row, control.manifest.row, gain.value, converged=converged)
 
 
-def _best(scores: dict[str, Figure], rules: Rules) -> str:
-    """The first of the best: a tie is not held against the chosen model."""
-    sign = -1 if rules.LOWER_IS_BETTER else 1
+def _best(scores: dict[str, Estimate], kind: TaskKind) -> str:
+    """Returns the name of the best score, the first of equal ones, so that a tie favors the chosen model."""
+    sign = -1 if kind.lower_is_better else 1
     return max(scores, key=lambda name: sign * scores[name].value)
 
 
-def _absent(rows: list[dict[str, Any]], task: str) -> list[str]:
+def _absent(rows: list[dict[str, Any]], kind: TaskKind) -> list[str]:
     missing = [str(row["class"]) for row in rows if not row["examples"]]
-    what = "labels" if task == "multilabel" else "classes"
     return (
         [
-            f"{len(missing)} {what} have no test samples and are not in the macro figures: "
+            f"{len(missing)} {kind.words.nouns[1]} have no test samples and are not in the macro figures: "
             f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
         ]
         if missing
@@ -145,10 +173,10 @@ def _absent(rows: list[dict[str, Any]], task: str) -> list[str]:
     )
 
 
-def _summary(found: Evaluation, main: str) -> str:
-    sides = f"chosen {found.test[main].value:.3f}, control {found.control_test[main].value:.3f}"
-    rest = ", ".join(f"{name} {figure.value:.3f}" for name, figure in found.baselines.items())
+def _summary(evaluation: Evaluation, main: str) -> str:
+    scores = f"chosen {evaluation.test[main].value:.3f}, control {evaluation.control_test[main].value:.3f}"
+    rest = ", ".join(f"{name} {score.value:.3f}" for name, score in evaluation.baselines.items())
     return (
-        f"test {found.gain.unit.figure} on {found.examples:,} samples: {sides}, {rest}; best: {found.best}. "
-        f"Transfer gain {found.gain}"
+        f"test {evaluation.gain.unit.figure} on {evaluation.examples:,} samples: {scores}, {rest}; "
+        f"best: {evaluation.best}. Transfer gain {evaluation.gain}"
     )

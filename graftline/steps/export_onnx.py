@@ -6,7 +6,8 @@ import graftline
 from graftline.config.jobs import ExportJob
 from graftline.data import dataset as datasets
 from graftline.data.dataset import DatasetManifest
-from graftline.evaluation.result import Evaluation, shipped_logits
+from graftline.evaluation.result import Evaluation, chosen_outputs
+from graftline.evaluation.tasks import TASKS
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
 from graftline.release.onnx import export, model_file
@@ -59,7 +60,7 @@ def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path
         model_file.load(file),
         data.test.images,
         reference,
-        shipped_logits(evaluation)[1],
+        chosen_outputs(evaluation)[1],
         batch_sizes=job.batch_sizes,
         relative=job.rtol,
         progress=lambda done, total: events.progress(done, total, "onnxruntime against PyTorch"),
@@ -71,7 +72,7 @@ def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path
         size_bytes=file.stat().st_size,
         opset=export.OPSET,
         producer=f"{proto.producer_name} {proto.producer_version}",
-        outputs=list(model_file.OUTPUTS_OF[facts.task]),
+        outputs=list(TASKS[facts.task].onnx_outputs),
         parity=parity,
         latency=export.latency(model, file, data.test.images),
     )

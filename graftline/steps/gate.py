@@ -1,5 +1,6 @@
 """The file that ships, scored on the test split by itself and judged. Whatever cannot be judged is not promoted."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,14 @@ from numpy.typing import NDArray
 from graftline.config.jobs import GateJob
 from graftline.data import dataset as datasets
 from graftline.data.dataset import Dataset
-from graftline.evaluation.result import Evaluation, Figure, Predictions, read_predictions
+from graftline.evaluation.result import Estimate, Evaluation, Predictions, read_predictions
 from graftline.evaluation.statistics.intervals import wilson
-from graftline.evaluation.tasks import TASKS, Rules
+from graftline.evaluation.tasks import TASKS
+from graftline.evaluation.tasks.task_kind import TaskKind
 from graftline.evaluation.tasks.truth import Truth, truth_of
 from graftline.evaluation.verdict import gate as judging
 from graftline.evaluation.verdict.gate import Finding, GateResult
-from graftline.evaluation.verdict.shipped import broken
+from graftline.evaluation.verdict.same_model import ExportedOutputs, find_invalid_outputs
 from graftline.release.onnx import model_file
 from graftline.release.onnx.model_file import OnnxManifest, OnnxModel
 from graftline.runtime import events, manifest
@@ -40,27 +42,28 @@ def gate(job: GateJob, *, dataset: Path, onnx: Path, evaluation: Path, out: Path
     evaluated = manifest.read(evaluation, Evaluation, verify=True)
     predictions = read_predictions(evaluation)
     findings = _comparable(data, exported, evaluated, predictions)
-    numbers: dict[str, Figure] = {}
+    metrics: dict[str, Estimate] = {}
     flips: list[int] = []
     examples = 0
     if not findings:
-        rules = TASKS[evaluated.task]
-        outputs, answers = _score(model_file.load(onnx), data)
+        kind = TASKS[evaluated.task]
+        outputs, probabilities = _run(model_file.load(onnx), data)
         examples = len(outputs)
-        shipped = predictions.chosen[evaluated.chosen.seeds[0]]
-        findings = broken(outputs, answers, shipped)
+        tested = predictions.chosen[evaluated.chosen.seeds[0]]
+        findings = find_invalid_outputs(outputs, probabilities, tested)
         if not findings:
             truth = truth_of(data.test, data.manifest)
-            findings, flips = rules.same(
-                outputs, answers, shipped, truth, evaluated.test, evaluated.per_class, temperature=evaluated.temperature
+            file = ExportedOutputs(
+                outputs, probabilities, tested, evaluated.test, evaluated.per_class, evaluated.temperature
             )
-            numbers = _figures(rules, outputs, truth, evaluated.temperature)
-            findings += _policy(job, rules, outputs, truth, predictions, evaluated, numbers)
+            findings, flips = kind.check_exported(file, truth)
+            metrics = _metrics(kind, outputs, truth, evaluated.temperature)
+            findings += _policy_findings(job, _Judged(kind, outputs, truth, metrics), predictions, evaluated)
     verdict, reasons = judging.conclude(findings)
     result = GateResult(
         verdict=verdict,
         reasons=reasons,
-        figures=numbers,
+        figures=metrics,
         champion=None,
         onnx_digest=exported.digest,
         dataset_digest=data.manifest.digest,
@@ -103,42 +106,45 @@ def _comparable(
     return [Finding("hold", f"Nothing can be compared: {doubt}.") for doubt, there in doubts.items() if there]
 
 
-def _score(model: OnnxModel, data: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _run(model: OnnxModel, data: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns the file's outputs and probabilities on the test split; of values both are the same."""
     parts = []
     for start in range(0, len(data.test), _BATCH):
         parts.append(model.run(data.test.images[start : start + _BATCH]))
         events.progress(min(start + _BATCH, len(data.test)), len(data.test), "scoring the file")
-    return np.concatenate([outputs for outputs, _ in parts]), np.concatenate([answers for _, answers in parts])
+    return np.concatenate([outputs for outputs, _ in parts]), np.concatenate([shares for _, shares in parts])
 
 
-def _figures(rules: Rules, outputs: NDArray[np.float32], truth: Truth, temperature: float) -> dict[str, Figure]:
-    found, rows = rules.scored(outputs, truth, temperature=temperature, seed=0)
+@dataclass(frozen=True)
+class _Judged:
+    """The exported file's outputs on the test split and their metrics."""
+
+    kind: TaskKind
+    outputs: NDArray[np.float32]
+    truth: Truth
+    metrics: dict[str, Estimate]
+
+
+def _metrics(kind: TaskKind, outputs: NDArray[np.float32], truth: Truth, temperature: float) -> dict[str, Estimate]:
+    metrics, rows = kind.estimate_metrics(outputs, truth, temperature=temperature, seed=0)
     for row in rows:
         if "rmse" in row:
-            found[f"rmse/{row['class']}"] = Figure(value=row["rmse"])
+            metrics[f"rmse/{row['class']}"] = Estimate(value=row["rmse"])
         if "ap_low" in row:
-            found[f"ap/{row['class']}"] = Figure(value=row["ap"], low=row["ap_low"], high=row["ap_high"])
-    for name, hits, total in zip(truth.names, *(rules.recalls(outputs, truth) or ((), ())), strict=False):
+            metrics[f"ap/{row['class']}"] = Estimate(value=row["ap"], low=row["ap_low"], high=row["ap_high"])
+    for name, hits, total in zip(truth.names, *(kind.recalls(outputs, truth) or ((), ())), strict=False):
         if total:
             low, high = wilson(int(hits), int(total))
-            found[f"recall/{name}"] = Figure(value=float(hits / total), low=low, high=high)
-    return found
+            metrics[f"recall/{name}"] = Estimate(value=float(hits / total), low=low, high=high)
+    return metrics
 
 
-def _policy(
-    job: GateJob,
-    rules: Rules,
-    outputs: NDArray[np.float32],
-    truth: Truth,
-    predictions: Predictions,
-    evaluated: Evaluation,
-    numbers: dict[str, Figure],
-) -> list[Finding]:
-    policy = job.gate
-    found = judging.floor_findings(policy, numbers)
+def _policy_findings(job: GateJob, judged: _Judged, predictions: Predictions, evaluated: Evaluation) -> list[Finding]:
+    policy, kind = job.gate, judged.kind
+    findings = judging.floor_findings(policy, judged.metrics)
     if policy.min_class_recall is not None:
-        recalls = rules.recalls(outputs, truth)
-        found += (
+        recalls = kind.recalls(judged.outputs, judged.truth)
+        findings += (
             judging.recall_findings(policy.min_class_recall, *recalls, evaluated.classes)
             if recalls
             else [
@@ -146,10 +152,10 @@ def _policy(
             ]
         )
     if policy.beat_baselines:
-        gaps = {
-            name: rules.difference(outputs[None], guess[None], truth, seed=0)
-            for name, guess in predictions.baselines.items()
+        differences = {
+            name: kind.difference(judged.outputs[None], baseline[None], judged.truth, seed=0)
+            for name, baseline in predictions.baselines.items()
         }
-        found += judging.beside_findings(gaps, rules.TRIVIAL, evaluated.gain.unit, job.delta)
-    found += judging.gain_findings(policy.require_positive_gain, evaluated.gain)
-    return [*found, judging.FIRST_RELEASE]
+        findings += judging.baseline_findings(differences, kind.trivial_baseline, evaluated.gain.unit, job.delta)
+    findings += judging.gain_findings(policy.require_positive_gain, evaluated.gain)
+    return [*findings, judging.FIRST_RELEASE]

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from graftline.config import Feature, Strategy, Zero, named
+from graftline.config import DEFAULT_TASK, Feature, Strategy, Zero, named
 from graftline.config.jobs import FinetuneJob, PlanJob, RaceJob
 from graftline.config.strategies import Distill
 from graftline.data import dataset as datasets
 from graftline.data.dataset import Dataset
+from graftline.data.labels import LABEL_TYPES, UNLABELED
 from graftline.models.checkpoint import CheckpointManifest
 from graftline.runtime import events, manifest
 from graftline.runtime.errors import RefusedError
@@ -114,7 +115,7 @@ def _first_rung(
         )
     task, classes = data.manifest.task, data.manifest.classes
     can = {
-        label: traits(source, out / label, classes, "classification" if task == "unlabelled" else task)
+        label: traits(source, out / label, classes, DEFAULT_TASK if task == UNLABELED else task)
         for label, source in found.items()
     }
     if job.training.resolution is not None:
@@ -233,11 +234,11 @@ def _complete(
 
 def _is_small(data: Dataset) -> bool:
     """Whether the validation split is too small to choose by."""
-    if data.manifest.task == "regression":
+    label_type = LABEL_TYPES[data.manifest.task]
+    if label_type.is_numeric:
         return len(data.val) < ENOUGH_NUMBERS
     labels = data.val.labels
-    several = data.manifest.task == "multilabel"
-    counts = labels.sum(0) if several else np.bincount(labels, minlength=len(data.manifest.classes))
+    counts = labels.sum(0) if label_type.is_multi_hot else np.bincount(labels, minlength=len(data.manifest.classes))
     return bool(counts.min() < ENOUGH)
 
 

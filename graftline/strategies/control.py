@@ -219,7 +219,7 @@ def _to_next_look(
     found = distributed.broadcast(score(logits, val.labels, loop.training.loss, loop.network.objective))
     # Half of the least presentations at the full rate: a net from random weights may stand still for long at first.
     monitored.update(found.main, found.loss, may_reduce_lr=loop.examples_seen >= course.least // 2)
-    loop.progress.advance(0, loop.stage, **found.told)
+    loop.progress.advance(0, loop.stage, **found.progress_values)
     monitored.history.append(point.model_copy(update=found.point))
 
 

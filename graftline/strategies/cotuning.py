@@ -12,10 +12,11 @@ from torch.nn import functional
 from torch.optim import LBFGS
 
 from graftline.config.strategies import CoTuning
-from graftline.evaluation.statistics.temperature import FEWEST, fit_temperature
+from graftline.data.labels import LABEL_TYPES
+from graftline.evaluation.statistics.temperature import MIN_SAMPLES, fit_temperature
+from graftline.evaluation.torch_functions import soft
 from graftline.models.devices import place, threads_for
 from graftline.strategies.weights.carry import carried, train_groups
-from graftline.training.batches.losses import soft
 from graftline.training.batches.samples import Indices
 from graftline.training.contract import NotApplicableError, StrategyInput, StrategyResult
 from graftline.training.loop.freezing import trained_parameters
@@ -45,7 +46,7 @@ def train(task: StrategyInput) -> StrategyResult:
         DivergedError: The loss did.
     """
     options = task.asked(CoTuning)
-    if task.objective.task != "classification":
+    if not LABEL_TYPES[task.objective.task].is_class:
         raise NotApplicableError(f"the source's classes say nothing of a target that is {task.objective.task}")
     head = _source_head(task)
     start = carried(task, head=True)
@@ -82,7 +83,7 @@ def train(task: StrategyInput) -> StrategyResult:
 
 def _source_head(task: StrategyInput) -> nn.Module:
     source = task.start.manifest
-    if source.strategy == "random" or not source.classes or source.task != "classification":
+    if source.strategy == "random" or not source.classes or not LABEL_TYPES[source.task].is_class:
         raise NotApplicableError("the source has no trained head that tells classes apart")
     return copy.deepcopy(task.start.network.head)
 
@@ -122,7 +123,7 @@ def relation(probabilities: Floats, labels: Labels, inside: Indices, held: Indic
         return np.stack([part.mean(axis=0) if len(part) else marginal for part in means])
     weight = _chosen(probabilities, labels, inside[:MANY], held, classes)
     temperature = 1.0
-    if len(held) >= FEWEST:
+    if len(held) >= MIN_SAMPLES:
         temperature = fit_temperature(probabilities[held] @ weight.T, labels[held])
     joint = softmax(weight / temperature, axis=0) * marginal
     shares: Floats = joint / joint.sum(axis=1, keepdims=True)

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from graftline.config.strategies import Distill, Full
+from graftline.evaluation.tasks import TASKS
 from graftline.models.devices import place
 from graftline.models.network import Network
 from graftline.models.objective import Objective
@@ -114,19 +114,15 @@ def matching(teacher: Network, temperature: float, objective: Objective) -> Crit
             the binary cross entropy likewise; regression: the mean squared difference, without a temperature.
         objective: What the outputs mean.
     """
-    numbers = loss_of("mse", objective) if objective.task == "regression" else None
+    values = loss_of(TASKS[objective.task].loss_names[0], objective)
+    distance = TASKS[objective.task].distillation_loss
 
     def loss(batch: Batch) -> Tensor:
         with torch.no_grad():
             wanted = teacher(batch.inputs).to(batch.logits.dtype)
-        if numbers is not None:
-            return numbers(batch.logits, wanted, 0.0)
-        ours, theirs = batch.logits / temperature, wanted / temperature
-        if objective.task == "multilabel":
-            return temperature**2 * functional.binary_cross_entropy_with_logits(ours, theirs.sigmoid())
-        return temperature**2 * functional.kl_div(
-            ours.log_softmax(1), theirs.log_softmax(1), log_target=True, reduction="batchmean"
-        )
+        if distance is None:
+            return values(batch.logits, wanted, 0.0)
+        return temperature**2 * distance(batch.logits / temperature, wanted / temperature)
 
     return loss
 

@@ -143,5 +143,5 @@ def _with_validation(task: StrategyInput, start: Carried, fitted: HeadFit) -> He
             start.network.head(features_of(task, start, task.val)), task.val.labels, task.training.loss, task.objective
         )
     last = fitted.history[-1].model_copy(update=found.point)
-    task.progress.advance(0, "head", **found.told)
+    task.progress.advance(0, "head", **found.progress_values)
     return HeadFit([*fitted.history[:-1], last], fitted.iterations, fitted.note, fitted.lr)

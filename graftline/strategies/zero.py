@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from graftline.data.labels import LABEL_TYPES
 from graftline.models.checkpoint import InputContract
 from graftline.models.devices import place
 from graftline.models.inputs.sizes import for_images
@@ -27,7 +28,7 @@ def train(task: StrategyInput) -> StrategyResult:
     source = task.start.manifest
     if source.strategy == "random" or not source.classes:
         raise NotApplicableError("the source has no trained head")
-    if {source.task, task.objective.task} != {"classification"}:
+    if not LABEL_TYPES[source.task].is_class or not LABEL_TYPES[task.objective.task].is_class:
         raise NotApplicableError(
             f"the source's outputs are those of {source.task}, the target's of "
             f"{task.objective.task}; only classes can be mapped"

@@ -14,12 +14,19 @@ from graftline.config.jobs import GateJob
 from graftline.data import dataset as datasets
 from graftline.data.dataset import DatasetManifest, Dropped, StoredSample, content_digest, sample_digest
 from graftline.evaluation.metrics.classification import balanced_accuracy, confusion, losses, per_class
-from graftline.evaluation.result import EqualCost, Evaluation, Figure, Predictions, Side, write_predictions
-from graftline.evaluation.statistics.figures import figures
+from graftline.evaluation.result import (
+    ConfirmationResults,
+    EqualCost,
+    Estimate,
+    Evaluation,
+    Predictions,
+    write_predictions,
+)
+from graftline.evaluation.statistics.estimates import estimate_metrics
 from graftline.evaluation.statistics.intervals import wilson
 from graftline.evaluation.statistics.temperature import calibrate
 from graftline.evaluation.tasks import baselines
-from graftline.evaluation.verdict.gain import transfer_gain
+from graftline.evaluation.verdict.gain import judge_gain, paired_difference
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord, InputContract
 from graftline.release.onnx import model_file
 from graftline.release.onnx.model_file import Latency, ModelMetadata, OnnxManifest
@@ -316,7 +323,10 @@ def _evaluation(
     calibration = calibrate((_logits(data.val.images, ours[0].matrix), np.asarray(data.val.labels)), (first, labels))
     right = {side: np.array([part.argmax(1) == labels for part in models.values()]) for side, models in logits.items()}
     beside = {name: _accuracy(guess == labels) for name, guess in guesses.items()}
-    test, control_test = figures(first / calibration.temperature, labels, seed=0), figures(against, labels, seed=0)
+    test, control_test = (
+        estimate_metrics(first / calibration.temperature, labels, seed=0),
+        estimate_metrics(against, labels, seed=0),
+    )
     scores = {"chosen": test["accuracy"], "control": control_test["accuracy"], **beside}
     return manifest.write(
         folder,
@@ -331,8 +341,13 @@ def _evaluation(
             control_test=control_test,
             baselines=beside,
             best=max(scores, key=lambda n: scores[n].value),
-            gain=transfer_gain(
-                right["chosen"], right["control"], delta=0.01, seed=0, converged=converged, labels_per_class=8
+            gain=judge_gain(
+                paired_difference(right["chosen"], right["control"], seed=0),
+                measure="accuracy",
+                seeds=len(right["chosen"]),
+                delta=0.01,
+                converged=converged,
+                min_class_count=(8, "labels in the smallest class"),
             ),
             equal_cost=EqualCost(
                 source_examples_seen=source,
@@ -348,9 +363,9 @@ def _evaluation(
     )
 
 
-def _side(name: str, models: dict[int, Trained], right: np.ndarray) -> Side:
+def _side(name: str, models: dict[int, Trained], right: np.ndarray) -> ConfirmationResults:
     rows = [t.row for t in models.values()]
-    return Side(
+    return ConfirmationResults(
         name=name,
         seeds=list(models),
         accuracy_by_seed=right.mean(1).tolist(),
@@ -359,9 +374,9 @@ def _side(name: str, models: dict[int, Trained], right: np.ndarray) -> Side:
     )
 
 
-def _accuracy(right: np.ndarray) -> Figure:
+def _accuracy(right: np.ndarray) -> Estimate:
     low, high = wilson(int(right.sum()), len(right))
-    return Figure(value=float(right.mean()), low=low, high=high)
+    return Estimate(value=float(right.mean()), low=low, high=high)
 
 
 def _onnx(folder: Path, data: datasets.Dataset, matrix: np.ndarray, found: Evaluation, chosen: Path) -> None:

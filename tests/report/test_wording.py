@@ -2,7 +2,7 @@
 
 import pytest
 
-from graftline.evaluation.result import Figure, Gain, Verdict
+from graftline.evaluation.result import Estimate, Gain, Verdict
 from graftline.report import wording
 
 
@@ -23,9 +23,9 @@ def test_points(value: float, text: str) -> None:
 
 
 def test_figures() -> None:
-    assert wording.figure(Figure(value=0.931, low=0.912, high=0.946)) == "93.1% (91.2 to 94.6)"
-    assert wording.figure(Figure(value=0.931)) == "93.1%"
-    assert wording.figure(Figure(value=0.62101, low=0.5432, high=0.7), "loss") == "0.621 (0.543 to 0.700)"
+    assert wording.figure(Estimate(value=0.931, low=0.912, high=0.946)) == "93.1% (91.2 to 94.6)"
+    assert wording.figure(Estimate(value=0.931)) == "93.1%"
+    assert wording.figure(Estimate(value=0.62101, low=0.5432, high=0.7), "loss") == "0.621 (0.543 to 0.700)"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_undecided_for_another_reason_than_its_interval() -> None:
 
 
 def test_best_names_what_beats_the_transfer() -> None:
-    chosen, control, baselines = Figure(value=0.8), Figure(value=0.7), {"forest": Figure(value=0.85)}
+    chosen, control, baselines = Estimate(value=0.8), Estimate(value=0.7), {"forest": Estimate(value=0.85)}
     assert wording.best_of("forest", chosen, control, baselines) == (
         "not the transfer. The random forest has 85.0% of the test images correct, the transfer 80.0%."
     )

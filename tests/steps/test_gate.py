@@ -11,8 +11,15 @@ from graftline.config import Gate
 from graftline.config.jobs import ExportJob, GateJob
 from graftline.data import dataset
 from graftline.evaluation.metrics.classification import confusion, per_class
-from graftline.evaluation.result import Calibration, Evaluation, Gain, Predictions, Side, write_predictions
-from graftline.evaluation.statistics.figures import figures
+from graftline.evaluation.result import (
+    Calibration,
+    ConfirmationResults,
+    Evaluation,
+    Gain,
+    Predictions,
+    write_predictions,
+)
+from graftline.evaluation.statistics.estimates import estimate_metrics
 from graftline.evaluation.verdict.gate import GateResult
 from graftline.release.onnx import model_file
 from graftline.release.onnx.model_file import Latency, OnnxManifest, Parity
@@ -81,8 +88,8 @@ class Run:
         baselines = {"majority": np.zeros_like(labels), "forest": labels if forest == "perfect" else labels * 0}
         self.evaluation.mkdir(exist_ok=True)
         write_predictions(self.evaluation, Predictions(labels, {0: logits}, {0: logits}, baselines))
-        measured = figures(logits / TEMPERATURE, labels, seed=0)
-        side = Side(name="x", seeds=[0], accuracy_by_seed=[0.9], examples_seen=[1], seconds=[1])
+        measured = estimate_metrics(logits / TEMPERATURE, labels, seed=0)
+        side = ConfirmationResults(name="x", seeds=[0], accuracy_by_seed=[0.9], examples_seen=[1], seconds=[1])
         counts = confusion(logits.argmax(1), labels, 2)
         values = {
             "classes": onnx_models.CLASSES,
@@ -191,8 +198,11 @@ def test_another_temperature_is_rejected(run: Run) -> None:
         ({"dataset_digest": "sha256:other"}, "made on another dataset"),
         ({"classes": onnx_models.CLASSES[::-1]}, "classes of dataset, evaluation and file differ"),
         ({"per_class": []}, "figures by class"),
-        ({"chosen": Side(name="x", seeds=[5], accuracy_by_seed=[1], examples_seen=[1], seconds=[1])}, "no answers"),
-        ({"chosen": Side(name="x", accuracy_by_seed=[], examples_seen=[], seconds=[])}, "no answers"),
+        (
+            {"chosen": ConfirmationResults(name="x", seeds=[5], accuracy_by_seed=[1], examples_seen=[1], seconds=[1])},
+            "no answers",
+        ),
+        ({"chosen": ConfirmationResults(name="x", accuracy_by_seed=[], examples_seen=[], seconds=[])}, "no answers"),
         ({"test": {}}, "does not state accuracy"),
     ],
 )

@@ -33,10 +33,10 @@ class ClassIndex(LabelType):
         """Returns the class name alone."""
         return (text,)
 
-    def check_raw(self, raw: "RawDataset", place: str) -> None:
+    def check_raw(self, raw: "RawDataset", location: str) -> None:
         """Refuses fewer than two classes, a class of fewer than two images, and splits whose classes differ."""
         if len(raw.classes) < 2:
-            raise RefusedError(f"{place}: found the classes {raw.classes}; classification needs at least two")
+            raise RefusedError(f"{location}: found the classes {raw.classes}; classification needs at least two")
         count: dict[str, int] = dict.fromkeys(raw.classes, 0)
         of_split: dict[str, set[str]] = defaultdict(set)
         for sample in raw.samples:
@@ -45,19 +45,19 @@ class ClassIndex(LabelType):
                 of_split[sample.split].add(sample.label)
         if empty := [label for label, number in count.items() if number == 0]:
             raise RefusedError(
-                f"{place}: no images in class {', '.join(map(repr, empty))}; add images, remove the folder, or "
+                f"{location}: no images in class {', '.join(map(repr, empty))}; add images, remove the folder, or "
                 "list only the other classes under `classes:`"
             )
         for split, labels in of_split.items():
             train = of_split.get("train", labels)
             if labels != train:
                 raise RefusedError(
-                    f"{place}: train and {split} have different classes: train has {sorted(train)}, {split} "
+                    f"{location}: train and {split} have different classes: train has {sorted(train)}, {split} "
                     f"has {sorted(labels)}; make them equal, or list the common classes under `classes:`"
                 )
         if single := [label for label, number in count.items() if number < 2]:
             raise RefusedError(
-                f"{place}: only one image in class {', '.join(map(repr, single))}; training and test need at "
+                f"{location}: only one image in class {', '.join(map(repr, single))}; training and test need at "
                 "least two per class; add images, or list only the other classes under `classes:`"
             )
 

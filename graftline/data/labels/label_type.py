@@ -47,7 +47,7 @@ class LabelType:
         """Maps each digest to the stratum that splits are stratified by, for labels in one stratum each."""
         return dict(label_of)
 
-    def check_raw(self, raw: "RawDataset", place: str) -> None:
+    def check_raw(self, raw: "RawDataset", location: str) -> None:
         """Refuses labels that a model cannot learn from.
 
         Raises:

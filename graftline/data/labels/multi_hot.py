@@ -41,11 +41,11 @@ class MultiHot(LabelType):
         """Returns the label with only the given names; no sample is dropped."""
         return text_of_names(classes.intersection(names_of(text)))
 
-    def check_raw(self, raw: "RawDataset", place: str) -> None:
+    def check_raw(self, raw: "RawDataset", location: str) -> None:
         """Refuses fewer than two labels, and a label of fewer than two images."""
         if len(raw.classes) < 2:
             raise RefusedError(
-                f"{place}: found the labels {raw.classes}; multilabel needs at least two; for a single yes/no "
+                f"{location}: found the labels {raw.classes}; multilabel needs at least two; for a single yes/no "
                 "label use `task: classification` with two classes"
             )
         count: Counter[str] = Counter()
@@ -53,7 +53,7 @@ class MultiHot(LabelType):
             count.update(dict.fromkeys(names_of(text), number))
         if few := [label for label in raw.classes if count[label] < 2]:
             raise RefusedError(
-                f"{place}: fewer than two images have the label {', '.join(map(repr, few[:10]))}"
+                f"{location}: fewer than two images have the label {', '.join(map(repr, few[:10]))}"
                 f"{', ...' if len(few) > 10 else ''}; training and test need at least two per label; add "
                 "images, or list only the other labels under `classes:`"
             )

@@ -34,10 +34,10 @@ class Numeric(LabelType):
         values = np.array([numbers_of(label_of[digest]) for digest in digests])
         return {digest: f"{number:02d}" for digest, number in zip(digests, quantile_bins(values).tolist(), strict=True)}
 
-    def check_raw(self, raw: "RawDataset", place: str) -> None:
+    def check_raw(self, raw: "RawDataset", location: str) -> None:
         """Refuses labels that are all equal."""
         if len({sample.label for sample in raw.samples}) < 2:
             raise RefusedError(
-                f"{place}: all {len(raw.samples):,} images have the same label {raw.samples[0].label}, so "
+                f"{location}: all {len(raw.samples):,} images have the same label {raw.samples[0].label}, so "
                 "there is nothing to learn; check columns.label"
             )

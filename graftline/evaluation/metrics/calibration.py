@@ -1,4 +1,4 @@
-"""Is a model that says 80% right 80% of the time? The debiased calibration error of the predicted class.
+"""The debiased calibration error: is a prediction with 80% confidence correct in 80% of cases?
 
 The debiased L2 estimator of Kumar, Liang and Ma 2019, 'Verified uncertainty calibration' (theorem 4.5's estimator):
 in bins of equal mass, the squared gap between mean confidence and accuracy, less what chance alone adds to it. The
@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-Floats = NDArray[np.floating]
-Labels = NDArray[np.int64]
+from graftline.evaluation.arrays import Floats, Labels
 
 MOST_BINS = 15
 SAMPLES_A_BIN = 20  # at least, else fewer bins
@@ -29,8 +28,8 @@ class Bins(NamedTuple):
     """Mean probability of the predicted class."""
 
 
-def figures(logits: Floats, labels: Labels) -> dict[str, float]:
-    """The calibration error `ece` in 0..1.
+def calibration_metrics(logits: Floats, labels: Labels) -> dict[str, float]:
+    """Returns the calibration error `ece` in 0..1.
 
     Args:
         logits: (N, K), N at least 1; divided by the temperature already, where there is one.
@@ -46,17 +45,17 @@ def bins_of(logits: Floats, labels: Labels) -> Bins:
 
 
 def bins_by(confidence: Floats, right: NDArray[np.bool_]) -> Bins:
-    """Sorts answers into at most 15 bins of equal mass; equal confidences share a bin, so order is of no matter.
+    """Sorts answers into at most 15 bins of equal mass; equal confidences share a bin, so that the order is irrelevant.
 
     Args:
         confidence: (N,) stated probabilities, N at least 1.
-        right: (N,), whether what was stated came true.
+        right: (N,), whether the prediction is correct.
     """
     edges = edges_of(confidence)
-    place = np.searchsorted(edges, confidence, side="right")
-    count = np.bincount(place, minlength=len(edges) + 1).astype(np.float64)
-    hits = np.bincount(place, right, minlength=len(edges) + 1).astype(np.float64)
-    total = np.bincount(place, confidence, minlength=len(edges) + 1)
+    bin_of = np.searchsorted(edges, confidence, side="right")
+    count = np.bincount(bin_of, minlength=len(edges) + 1).astype(np.float64)
+    hits = np.bincount(bin_of, right, minlength=len(edges) + 1).astype(np.float64)
+    total = np.bincount(bin_of, confidence, minlength=len(edges) + 1)
     full = count > 0
     return Bins(count[full], hits[full], total[full] / count[full])
 

@@ -1,16 +1,15 @@
-"""How often the most likely class is the true one, overall and class by class, and how likely the truth was held."""
+"""Metrics of classifiers: accuracy, precision, recall, F1 and log loss."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support, recall_score
 
-Floats = NDArray[np.floating]
-Labels = NDArray[np.int64]
+from graftline.evaluation.arrays import Floats, Labels
 
 
-def figures(logits: Floats, labels: Labels) -> dict[str, float]:
-    """Accuracy, balanced accuracy, macro precision, recall and F1, and log loss in nats.
+def classification_metrics(logits: Floats, labels: Labels) -> dict[str, float]:
+    """Returns accuracy, balanced accuracy, macro precision, recall and F1, and log loss in nats.
 
     Macro means are over the classes that `labels` holds, so that macro recall is balanced accuracy. A class never
     predicted has precision and F1 0.

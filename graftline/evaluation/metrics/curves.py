@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-Floats = NDArray[np.floating]
-Labels = NDArray[np.int64]
+from graftline.evaluation.arrays import Floats, Labels
 
 _POINTS = 101
 

@@ -1,18 +1,18 @@
-"""How well each label by itself is told from its absence: average precision, F1, likelihood, calibration."""
+"""Metrics of multilabel models: average precision, F1, log loss and calibration error."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.metrics import average_precision_score
 
+from graftline.evaluation.arrays import Floats
 from graftline.evaluation.metrics.calibration import bins_by, squared_error
 
-Floats = NDArray[np.floating]
 Labels = NDArray[np.floating] | NDArray[np.bool_]
 
 
-def figures(logits: Floats, labels: Labels) -> dict[str, float]:
-    """Macro and micro average precision, macro F1 at 0.5, exact matches, log loss, calibration error.
+def multilabel_metrics(logits: Floats, labels: Labels) -> dict[str, float]:
+    """Returns macro and micro average precision, macro F1 at 0.5, exact matches, log loss, calibration error.
 
     Average precision is sum_n (R_n - R_n-1) P_n over falling thresholds, not interpolated. Macro means are over the
     labels that some sample has; where no sample has any, all of them are 0. `exact` is the share of samples with each
@@ -25,14 +25,14 @@ def figures(logits: Floats, labels: Labels) -> dict[str, float]:
     """
     there = labels > 0.5
     judged = there.any(0)
-    said = logits > 0
+    predicted = logits > 0
     return {
         "macro_ap": macro_ap(logits, labels),
         "micro_ap": float(average_precision_score(there.ravel(), logits.ravel())) if judged.any() else 0.0,
         "macro_f1": float(rates(logits, labels)[2][judged].mean()) if judged.any() else 0.0,
-        "exact": float((said == there).all(1).mean()),
+        "exact": float((predicted == there).all(1).mean()),
         "loss": float(losses(logits, labels).mean()),
-        "ece": error(logits, labels),
+        "ece": calibration_error(logits, labels),
     }
 
 
@@ -78,8 +78,8 @@ def per_label(logits: Floats, labels: Labels, names: list[str]) -> list[dict[str
 
 def rates(logits: Floats, labels: Labels) -> tuple[Floats, Floats, Floats]:
     """Precision, recall and F1 at 0.5 of each label, (K,) each; 0 where a ratio has nothing to count."""
-    there, said = labels > 0.5, logits > 0
-    hits, actual, predicted = (there & said).sum(0), there.sum(0), said.sum(0)
+    present, positive = labels > 0.5, logits > 0
+    hits, actual, predicted = (present & positive).sum(0), present.sum(0), positive.sum(0)
     return (hits / np.maximum(predicted, 1), hits / np.maximum(actual, 1), 2 * hits / np.maximum(predicted + actual, 1))
 
 
@@ -90,7 +90,7 @@ def losses(logits: Floats, labels: Labels) -> Floats:
     return found
 
 
-def error(logits: Floats, labels: Labels) -> float:
+def calibration_error(logits: Floats, labels: Labels) -> float:
     """The debiased calibration error in 0..1 of all probabilities of (sample, label) pairs together."""
     bins = bins_by(expit(np.asarray(logits, np.float64)).ravel(), labels.ravel() > 0.5)
     return float(np.sqrt(max(0.0, squared_error(bins))))

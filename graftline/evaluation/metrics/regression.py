@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-Floats = NDArray[np.floating]
+from graftline.evaluation.arrays import Floats
 
 
-def figures(values: Floats, labels: Floats) -> dict[str, float]:
+def regression_metrics(values: Floats, labels: Floats) -> dict[str, float]:
     """RMSE, mean absolute error and R2, each a mean over the outputs.
 
     The first two are in the unit that they are given in: one output's own, or, so that several can be averaged,
@@ -45,8 +45,8 @@ def per_output(values: Floats, labels: Floats, names: list[str]) -> list[dict[st
 
 def squares(values: Floats, labels: Floats) -> Floats:
     """Squared errors (N, D) in float64."""
-    found: Floats = (_precise(values) - _precise(labels)) ** 2
-    return found
+    result: Floats = (_precise(values) - _precise(labels)) ** 2
+    return result
 
 
 def scale_of(deviations: list[float]) -> NDArray[np.float64]:

@@ -1,1 +1,1 @@
-"""."""
+"""Confidence intervals and resampling."""

@@ -1,5 +1,6 @@
-"""95% intervals that never have zero width and always hold the estimate, and Holm's correction for many looks."""
+"""95% intervals of proportions that contain the estimate, and Holm's correction for multiple tests."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ class Interval(NamedTuple):
 
 
 def wilson(successes: int, n: int) -> Interval:
-    """Wilson's score interval of a share (Wilson 1927), within 0..1.
+    """Returns Wilson's score interval of a proportion (Wilson 1927), within 0..1.
 
     Args:
         successes: 0..n.
@@ -29,13 +30,13 @@ def wilson(successes: int, n: int) -> Interval:
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"wilson: {successes} of {n} is no share")
     share = successes / n
-    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    center = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2)) / (1 + Z**2 / n)
-    return Interval(min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half))))
+    return Interval(min(share, max(0.0, float(center - half))), max(share, min(1.0, float(center + half))))
 
 
 def bonett_price(only_first: float, only_second: float, n: int) -> Interval:
-    """Adjusted Wald interval of the difference of two paired shares (Bonett and Price 2012), within -1..1.
+    """Returns the adjusted Wald interval of a paired difference of proportions (Bonett and Price 2012), within -1..1.
 
     One imagined pair is added to each kind of discordant pairs, so that few or no such pairs still leave a width.
 
@@ -51,16 +52,16 @@ def bonett_price(only_first: float, only_second: float, n: int) -> Interval:
         raise ValueError(f"bonett_price: {only_first} and {only_second} of {n} pairs do not fit")
     first, second = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
     half = Z * np.sqrt((first + second - (first - second) ** 2) / (n + 2))
-    centre, difference = first - second, (only_first - only_second) / n
-    return Interval(min(difference, max(-1.0, float(centre - half))), max(difference, min(1.0, float(centre + half))))
+    center, difference = first - second, (only_first - only_second) / n
+    return Interval(min(difference, max(-1.0, float(center - half))), max(difference, min(1.0, float(center + half))))
 
 
 def holm(p_values: Sequence[float], level: float) -> list[bool]:
-    """Which of several tests still say no when all are looked at together (Holm 1979).
+    """Returns which of several tests are rejected with Holm's correction (Holm 1979).
 
     Args:
         p_values: One for each test.
-        level: Chance of even one false alarm that is accepted.
+        level: Family-wise error rate.
     """
     order = np.argsort(p_values, kind="stable")
     rejected = [False] * len(p_values)
@@ -69,3 +70,15 @@ def holm(p_values: Sequence[float], level: float) -> list[bool]:
             break
         rejected[test] = True
     return rejected
+
+
+def standard_error_of_mean_proportion(groups: Sequence[tuple[float, int]]) -> float:
+    """Returns the standard error of the mean of several groups' proportions.
+
+    Each variance is taken at (successes + 1) / (n + 2), so that a group without failures still has one.
+
+    Args:
+        groups: Successes and trials of each group.
+    """
+    shares = [((right + 1) / (count + 2), count) for right, count in groups]
+    return math.sqrt(sum(share * (1 - share) / count for share, count in shares)) / len(shares)

@@ -1,4 +1,4 @@
-"""Bootstrap draws of samples, as counts: how often each sample stands in each draw."""
+"""Bootstrap resamples as counts: how often each resample contains each sample."""
 
 from collections.abc import Iterator
 
@@ -6,23 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from graftline.evaluation.arrays import Floats
 from graftline.evaluation.statistics.intervals import Interval, Z
 
 RESAMPLES = 2000
 _AT_ONCE = 4_000_000  # cells held in memory
 
-Floats = NDArray[np.floating]
 Counts = NDArray[np.int32]
 
 
-def draws(n: int, random: np.random.Generator, *, resamples: int = RESAMPLES, each: int = 1) -> Iterator[Counts]:
-    """Draws n of n samples again and again.
+def bootstrap_counts(
+    n: int, random: np.random.Generator, *, resamples: int = RESAMPLES, each: int = 1
+) -> Iterator[Counts]:
+    """Yields bootstrap resamples of n samples.
 
     Args:
         n: Samples, at least 1.
-        random: Draws them.
+        random: Draws the resamples.
         resamples: R in all.
-        each: Values that the caller holds for each sample and draw; keeps the parts small.
+        each: Values that the caller stores per sample and resample; limits the size of the parts.
 
     Yields:
         Counts (n, r); r adds up to `resamples`.
@@ -34,15 +36,15 @@ def draws(n: int, random: np.random.Generator, *, resamples: int = RESAMPLES, ea
         yield np.bincount(cells.ravel(), minlength=n * rows).reshape(n, rows).astype(np.int32)
 
 
-def around(value: float, drawn: Floats, n: int, *, low: float = -np.inf, high: float = np.inf) -> Interval:
-    """The 95% interval that draws leave around a value, freed of their bias and stretched to Student's t.
+def bootstrap_interval(value: float, drawn: Floats, n: int, *, low: float = -np.inf, high: float = np.inf) -> Interval:
+    """Returns the bootstrap 95% interval around a value, without bias and scaled to Student's t.
 
     Args:
-        value: Of the samples themselves.
-        drawn: (R,), of the draws.
+        value: Of the original samples.
+        drawn: (R,), of the resamples.
         n: Samples.
-        low: Least that the figure can be.
-        high: Most.
+        low: Smallest possible value.
+        high: Largest possible value.
     """
     stretch = float(student.ppf(0.975, max(n - 1, 1))) / Z
     ends = np.quantile(drawn - drawn.mean(), [0.025, 0.975]) * stretch + value

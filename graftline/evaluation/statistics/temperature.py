@@ -1,34 +1,31 @@
-"""Temperature scaling (Guo et al. 2017), fitted on validation and judged on test."""
+"""Temperature scaling (Guo et al. 2017), fitted on validation and evaluated on test."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from graftline.evaluation.arrays import Floats, Labels
 from graftline.evaluation.metrics import calibration, classification
 from graftline.evaluation.result import Calibration
 
 COLDEST, HOTTEST = 0.05, 20.0
-FEWEST = 10
-"""Validation samples; with fewer, no temperature is fitted."""
-
-Floats = NDArray[np.floating]
-Labels = NDArray[np.int64]
+MIN_SAMPLES = 10
+"""Validation samples that fitting a temperature needs."""
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:
-    """The temperature in 0.05..20 that makes the labels most likely, searched over its logarithm.
+    """Returns the temperature in 0.05..20 with the highest likelihood, searched on a log scale.
 
     Args:
-        logits: (N, K), finite, of samples that no weight was trained on.
+        logits: (N, K), finite, of samples that were not trained on.
         labels: (N,), true classes.
     """
-    found = minimize_scalar(
+    result = minimize_scalar(
         lambda log_t: float(classification.losses(logits / np.exp(log_t), labels).mean()),
         bounds=(np.log(COLDEST), np.log(HOTTEST)),
         method="bounded",
         options={"xatol": 1e-5},
     )
-    return float(np.exp(found.x))
+    return float(np.exp(result.x))
 
 
 def calibrate(val: tuple[Floats, Labels], test: tuple[Floats, Labels]) -> Calibration:
@@ -39,17 +36,17 @@ def calibrate(val: tuple[Floats, Labels], test: tuple[Floats, Labels]) -> Calibr
         test: Logits (N, K) and labels (N,).
     """
     logits, labels = val
-    temperature = fit_temperature(logits, labels) if len(labels) >= FEWEST else 1.0
-    before, after = (calibration.figures(test[0] / t, test[1])["ece"] for t in (1.0, temperature))
+    temperature = fit_temperature(logits, labels) if len(labels) >= MIN_SAMPLES else 1.0
+    before, after = (calibration.calibration_metrics(test[0] / t, test[1])["ece"] for t in (1.0, temperature))
     return Calibration(
-        temperature=temperature, ece_before=before, ece_after=after, fitted_on=words_of(len(labels), temperature)
+        temperature=temperature, ece_before=before, ece_after=after, fitted_on=describe_fit(len(labels), temperature)
     )
 
 
-def words_of(samples: int, temperature: float) -> str:
-    """What a temperature was fitted on, and whether the search met a bound, in words."""
-    if samples < FEWEST:
-        return f"not fitted: {samples} validation samples, {FEWEST} are needed"
+def describe_fit(samples: int, temperature: float) -> str:
+    """Describes what a temperature was fitted on, and whether the search reached a bound."""
+    if samples < MIN_SAMPLES:
+        return f"not fitted: {samples} validation samples, {MIN_SAMPLES} are needed"
     words = f"{samples:,} validation samples, which also chose the candidate"
     if not 1.01 * COLDEST < temperature < 0.99 * HOTTEST:
         words += f"; the search ended at its bound {temperature:.2g}"

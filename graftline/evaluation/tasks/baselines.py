@@ -1,7 +1,4 @@
-"""What the target's images give away without any network: the majority class, and a forest on histograms.
-
-Of a regression the mean, of a multilabel task each label's share, and a forest too.
-"""
+"""Baselines without a network: constant predictions, and random forests on color and gradient histograms."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,17 +7,15 @@ from sklearn.model_selection import train_test_split
 
 from graftline.data.dataset import Split
 from graftline.data.images.stored_images import Images
+from graftline.evaluation.arrays import Floats, Labels
 
 MOST_TRAIN = 5000
 TREES = 100
-_COLOURS = 16  # bins a channel
+_COLORS = 16  # bins a channel
 _ANGLES = 8  # bins over half a turn
 _CELLS = 4  # a side
 _SIDE = 64  # larger images are averaged down to about this many pixels a side
 _VALUES = 2**25  # stored pixel values read at once
-
-Floats = NDArray[np.floating]
-Labels = NDArray[np.int64]
 
 
 def majority(train: Split, test: Split) -> Labels:
@@ -29,7 +24,7 @@ def majority(train: Split, test: Split) -> Labels:
 
 
 def forest(train: Split, test: Split, *, seed: int) -> tuple[Labels, list[str]]:
-    """Predicts with a random forest (Breiman 2001) on colour and gradient histograms.
+    """Predicts with a random forest (Breiman 2001) on color and gradient histograms.
 
     Args:
         train: Trained on; over 5,000 images, on a stratified draw of so many.
@@ -72,14 +67,14 @@ def forest_values(train: Split, test: Split, *, seed: int) -> tuple[NDArray[np.f
 
 
 def histograms(images: Images, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Colour histograms (16 bins a channel) and gradient histograms (8 angles in 4 x 4 cells, Dalal and Triggs 2005).
+    """Color histograms (16 bins a channel) and gradient histograms (8 angles in 4 x 4 cells, Dalal and Triggs 2005).
 
     Args:
         images: (N, C, H, W), perhaps memory-mapped.
         rows: Which of them, rising.
 
     Returns:
-        (len(rows), 16 C + 128); the colour part sums to 1 a channel, the gradient part has length 1 (0 where flat).
+        (len(rows), 16 C + 128); the color part sums to 1 a channel, the gradient part has length 1 (0 where flat).
     """
     size = max(1, _VALUES // max(1, int(np.prod(images.shape[1:]))))
     parts = [_histograms(np.asarray(images[rows[i : i + size]])) for i in range(0, len(rows), size)]
@@ -110,24 +105,24 @@ def _histograms(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         .reshape(n, channels, height // step, step, width // step, step)
         .mean((3, 5), dtype=np.float32)
     )
-    return np.concatenate([_colours(pooled), _gradients(pooled.mean(1))], axis=1)
+    return np.concatenate([_colors(pooled), _gradients(pooled.mean(1))], axis=1)
 
 
-def _colours(images: Floats) -> NDArray[np.float32]:
+def _colors(images: Floats) -> NDArray[np.float32]:
     n, channels = images.shape[:2]
-    bins = np.minimum(images.astype(np.int64) * _COLOURS // 256, _COLOURS - 1).reshape(n * channels, -1)
-    cells = bins + np.arange(n * channels)[:, None] * _COLOURS
-    counts = np.bincount(cells.ravel(), minlength=n * channels * _COLOURS)
+    bins = np.minimum(images.astype(np.int64) * _COLORS // 256, _COLORS - 1).reshape(n * channels, -1)
+    cells = bins + np.arange(n * channels)[:, None] * _COLORS
+    counts = np.bincount(cells.ravel(), minlength=n * channels * _COLORS)
     shares: NDArray[np.float32] = (counts / bins.shape[1]).reshape(n, -1).astype(np.float32)
     return shares
 
 
-def _gradients(grey: Floats) -> NDArray[np.float32]:
-    """Neighbour differences; grey (N, H, W) to (N, 128)."""
-    across, down = np.gradient(grey, axis=2), np.gradient(grey, axis=1)
+def _gradients(gray: Floats) -> NDArray[np.float32]:
+    """Neighbour differences; gray (N, H, W) to (N, 128)."""
+    across, down = np.gradient(gray, axis=2), np.gradient(gray, axis=1)
     strength = np.hypot(across, down)
     angle = (np.arctan2(down, across) % np.pi * (_ANGLES / np.pi)).astype(np.int64) % _ANGLES
-    n, height, width = grey.shape
+    n, height, width = gray.shape
     row = np.arange(height)[:, None] * _CELLS // height
     column = np.arange(width)[None, :] * _CELLS // width
     cell = (row * _CELLS + column) * _ANGLES + np.arange(n)[:, None, None] * (_CELLS**2 * _ANGLES)

@@ -1,35 +1,36 @@
-"""How a regression is judged: RMSE with its intervals, the gain in deviations, a mean and a forest beside it."""
+"""Regression: one or more numbers per sample, compared by RMSE."""
 
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftline.data.dataset import Dataset
-from graftline.evaluation.metrics import measure
-from graftline.evaluation.metrics.regression import per_output, squares
-from graftline.evaluation.result import Calibration, Figure
+from graftline.data.labels import NUMERIC
+from graftline.evaluation.arrays import Floats
+from graftline.evaluation.metrics.regression import per_output, regression_metrics, rmse, squares
+from graftline.evaluation.result import Estimate
 from graftline.evaluation.statistics.intervals import Interval
-from graftline.evaluation.statistics.resample import RESAMPLES, around, draws
+from graftline.evaluation.statistics.resample import RESAMPLES, bootstrap_counts, bootstrap_interval
 from graftline.evaluation.tasks import baselines
+from graftline.evaluation.tasks.task_kind import ReportWords, TaskKind
 from graftline.evaluation.tasks.truth import Truth
-from graftline.evaluation.verdict.gain import Difference, method_of, two_levels
+from graftline.evaluation.verdict.gain import Difference, describe_method, two_level_interval
 from graftline.evaluation.verdict.gate import Finding
-from graftline.evaluation.verdict.shipped import same_stated
+from graftline.evaluation.verdict.same_model import ExportedOutputs, check_stated_metrics
 
-MAIN = "rmse"
-LOWER_IS_BETTER = True
-TRIVIAL = "mean"
+if TYPE_CHECKING:
+    from graftline.evaluation.torch_functions import Loss
+
 _NOISE = 1e-3  # of a deviation: what a GPU and a CPU may differ by
 _ROUNDING = 16 * float(np.finfo(np.float32).eps)  # of the value: where it is large beside its deviation
 
-Floats = NDArray[np.floating]
 
-
-def scored(
+def _estimate_metrics(
     values: Floats, truth: Truth, *, temperature: float, seed: int
-) -> tuple[dict[str, Figure], list[dict[str, Any]]]:
-    """RMSE, MAE and R2 with intervals by bootstrap over samples, and a row an output in its own unit.
+) -> tuple[dict[str, Estimate], list[dict[str, Any]]]:
+    """Returns RMSE, MAE and R2 with intervals by bootstrap over samples, and a row per output in its own unit.
 
     RMSE's is drawn for its logarithm: its square is skewed, and it cannot be negative. What no draw can move (all
     errors equal) has no interval.
@@ -37,31 +38,31 @@ def scored(
     Args:
         values: (N, D), finite, in the labels' units.
         truth: Of the same samples.
-        temperature: Of no meaning here.
+        temperature: Ignored.
         seed: Draws the resamples.
     """
     labels, n = truth.labels.astype(np.float64), len(values)
-    found = measure(values / truth.scale, labels / truth.scale, "regression")
+    result = regression_metrics(values / truth.scale, labels / truth.scale)
     spread = labels - labels.mean(0)
     columns = np.concatenate([squares(values, labels), np.abs(values - labels), spread, spread**2], axis=1)
-    parts = [columns.T @ counts / n for counts in draws(n, np.random.default_rng(seed))]
+    parts = [columns.T @ counts / n for counts in bootstrap_counts(n, np.random.default_rng(seed))]
     square, absolute, mean, total = np.split(np.concatenate(parts, axis=1), 4)
     variance = total - mean**2
     roots = (np.sqrt(square) / truth.scale[:, None]).mean(0)
     explained = 1 - np.divide(square, variance, out=np.ones_like(square), where=variance > 0).mean(0)
     intervals = {
-        "rmse": _of_logarithm(found["rmse"], roots, n),
-        "mae": around(found["mae"], (absolute / truth.scale[:, None]).mean(0), n, low=0.0),
-        "r2": around(found["r2"], explained, n, high=1.0),
+        "rmse": _of_logarithm(result["rmse"], roots, n),
+        "mae": bootstrap_interval(result["mae"], (absolute / truth.scale[:, None]).mean(0), n, low=0.0),
+        "r2": bootstrap_interval(result["r2"], explained, n, high=1.0),
     }
     return (
-        {name: _figure(value, intervals[name]) for name, value in found.items()},
+        {name: _estimate(value, intervals[name]) for name, value in result.items()},
         per_output(values, labels, truth.names),
     )
 
 
-def difference(first: Floats, second: Floats, truth: Truth, *, seed: int) -> Difference:
-    """By how much the first side's RMSE is below the second's, in deviations of the labels, mean over the outputs.
+def _difference(first: Floats, second: Floats, truth: Truth, *, seed: int) -> Difference:
+    """Returns by how much the first RMSE is below the second, in deviations of the labels, mean over the outputs.
 
     Two levels as `gain.paired_difference` has them: samples are drawn again for both sides and all seeds together,
     seeds of each side by themselves. Two imagined samples, on each of which one side makes its usual error and the
@@ -81,11 +82,11 @@ def difference(first: Floats, second: Floats, truth: Truth, *, seed: int) -> Dif
     joined = np.concatenate([_imagined(side, usual, at) for at, side in enumerate(errors)])  # (2 S, N + 2, D)
     seeds, n = len(first), first.shape[1]
     random = np.random.default_rng(seed)
-    moves = np.concatenate([_gap(joined, counts) for counts in draws(n + 2, random, each=joined.shape[0])])
+    moves = np.concatenate([_gap(joined, counts) for counts in bootstrap_counts(n + 2, random, each=joined.shape[0])])
     moves -= moves.mean()
     value = float(scores[1].mean() - scores[0].mean())
-    low, high = two_levels(value, moves, float(moves.var()), n, (scores[1], scores[0]), random)
-    return Difference(value, min(low, value), max(high, value), method_of(seeds, RESAMPLES))
+    low, high = two_level_interval(value, moves, float(moves.var()), n, (scores[1], scores[0]), random)
+    return Difference(value, min(low, value), max(high, value), describe_method(seeds, RESAMPLES))
 
 
 def _imagined(side: Floats, usual: Floats, at: int) -> Floats:
@@ -102,56 +103,35 @@ def _gap(joined: Floats, counts: NDArray[np.int32]) -> Floats:
     return gap
 
 
-def score(values: Floats, truth: Truth) -> float:
-    """The main figure alone."""
-    return measure(values / truth.scale, truth.labels / truth.scale, "regression")[MAIN]
+def _score(values: Floats, truth: Truth) -> float:
+    """Returns the RMSE."""
+    return rmse(values / truth.scale, truth.labels / truth.scale)
 
 
-def guesses(data: Dataset, *, seed: int) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """The mean of the training labels, and a forest's values; (N, D) each."""
+def _baseline_predictions(data: Dataset, *, seed: int) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Returns the mean of the training labels and the values that a random forest predicts, (N, D) each."""
     forest, notes = baselines.forest_values(data.train, data.test, seed=seed)
     mean = np.asarray(data.train.labels, np.float64).mean(0)
     return {"mean": np.tile(mean.astype(np.float32), (len(data.test), 1)), "forest": forest}, notes
 
 
-def guessed(values: NDArray[Any], truth: Truth, *, seed: int) -> Figure:
-    """A baseline's RMSE."""
-    return scored(values, truth, temperature=1.0, seed=seed)[0][MAIN]
+def _baseline_score(values: NDArray[Any], truth: Truth, *, seed: int) -> Estimate:
+    """Returns a baseline's RMSE."""
+    return _estimate_metrics(values, truth, temperature=1.0, seed=seed)[0]["rmse"]
 
 
-def calibrated(val: tuple[Floats, NDArray[Any]], test: tuple[Floats, NDArray[Any]]) -> Calibration | None:
-    """None: there are no probabilities."""
-    return None
-
-
-def fewest(data: Dataset) -> tuple[int, str]:
-    """How many labels there are to learn from."""
+def _min_class_count(data: Dataset) -> tuple[int, str]:
+    """Returns the number of training images."""
     return len(data.train), "training images"
 
 
-def confused(values: Floats, truth: Truth) -> list[list[int]]:
-    """Nothing: there are no classes."""
-    return []
-
-
-def recalls(values: Floats, truth: Truth) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """None: there are no classes."""
-    return None
-
-
-def same(
-    values: Floats,
-    answers: Floats,
-    evaluated: Floats,
-    truth: Truth,
-    stated: dict[str, Figure],
-    rows: list[dict[str, Any]],
-    *,
-    temperature: float,
-) -> tuple[list[Finding], list[int]]:
-    """Whether the file is the tested model, and its figures those that the evaluation states. No rows can be tied."""
-    found = [_same_values(values, evaluated, truth)]
-    return [*found, *same_stated(_compared(values, evaluated, truth), stated, rows)], []
+def _check_exported(exported: ExportedOutputs, truth: Truth) -> tuple[list[Finding], list[int]]:
+    """Checks values and stated metrics; no rows can be tied."""
+    values, evaluated = exported.outputs, exported.evaluated
+    return [
+        _same_values(values, evaluated, truth),
+        *check_stated_metrics(_compared(values, evaluated, truth), exported.stated, exported.rows),
+    ], []
 
 
 def _same_values(values: Floats, evaluated: Floats, truth: Truth) -> Finding:
@@ -175,8 +155,8 @@ def _same_values(values: Floats, evaluated: Floats, truth: Truth) -> Finding:
 
 def _compared(values: Floats, evaluated: Floats, truth: Truth) -> list[tuple[str, float, float]]:
     """Figures that the gate computes anew: name, the file's, the tested answers'; `/` leads to an output's row."""
-    pair = [measure(side / truth.scale, truth.labels / truth.scale, "regression") for side in (values, evaluated)]
-    rows = [per_output(side, truth.labels, truth.names) for side in (values, evaluated)]
+    pair = [regression_metrics(outputs / truth.scale, truth.labels / truth.scale) for outputs in (values, evaluated)]
+    rows = [per_output(outputs, truth.labels, truth.names) for outputs in (values, evaluated)]
     return [
         *((name, pair[0][name], pair[1][name]) for name in pair[0]),
         *(
@@ -189,11 +169,57 @@ def _compared(values: Floats, evaluated: Floats, truth: Truth) -> list[tuple[str
 def _of_logarithm(value: float, drawn: Floats, n: int) -> Interval:
     if value <= 0 or drawn.min() <= 0:
         return Interval(value, value)
-    low, high = around(float(np.log(value)), np.log(drawn), n)
+    low, high = bootstrap_interval(float(np.log(value)), np.log(drawn), n)
     return Interval(float(np.exp(low)), float(np.exp(high)))
 
 
-def _figure(value: float, ends: Interval) -> Figure:
+def _estimate(value: float, ends: Interval) -> Estimate:
     if ends.high - ends.low <= 1e-12 * max(abs(value), 1e-12):
-        return Figure(value=value)
-    return Figure(value=value, low=min(ends.low, value), high=max(ends.high, value))
+        return Estimate(value=value)
+    return Estimate(value=value, low=min(ends.low, value), high=max(ends.high, value))
+
+
+def _validation_score(values: Floats, labels: NDArray[Any], deviation: Floats) -> tuple[None, float, float]:
+    """Returns minus the mean standardized RMSE; its standard error by the delta method."""
+    errors_squared = ((values.astype(np.float64) - labels) / deviation) ** 2
+    errors = np.sqrt(errors_squared.mean(0))
+    influence = (errors_squared / np.maximum(2 * errors, np.finfo(np.float64).tiny)).mean(1)
+    spread = float(influence.std(ddof=1)) if len(labels) > 1 else float(errors.mean())
+    return None, -float(errors.mean()), spread / math.sqrt(len(labels))
+
+
+def _losses() -> "dict[str, Loss]":
+    from graftline.evaluation.torch_functions import huber, squared
+
+    return {"cross_entropy": squared, "mse": squared, "huber": huber}
+
+
+REGRESSION = TaskKind(
+    name="regression",
+    label_type=NUMERIC,
+    words=ReportWords(
+        nouns=("output", "outputs"),
+        validation_metric="RMSE in deviations",
+        row_metric=("r2", "R\N{SUPERSCRIPT TWO}"),
+        model_card="Regression from images to",
+        limits="It always predicts a value, even for an image for which the value has no meaning.",
+    ),
+    metrics={"regression": regression_metrics},
+    main_metric="rmse",
+    lower_is_better=True,
+    trivial_baseline="mean",
+    loss_names=("cross_entropy", "mse", "huber"),
+    losses=_losses,
+    distillation_loss=None,
+    torch_link=None,
+    link=None,
+    estimate_metrics=_estimate_metrics,
+    difference=_difference,
+    score=_score,
+    validation_score=_validation_score,
+    baseline_predictions=_baseline_predictions,
+    baseline_score=_baseline_score,
+    min_class_count=_min_class_count,
+    check_exported=_check_exported,
+    closed_form_losses=("cross_entropy", "mse"),
+)

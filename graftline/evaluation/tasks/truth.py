@@ -1,4 +1,4 @@
-"""What the test split holds, in the terms that its task is judged in."""
+"""Labels of the test split as metrics need them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftline.data.dataset import DatasetManifest, Split
+from graftline.data.labels import LABEL_TYPES
 from graftline.evaluation.metrics.regression import scale_of
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The labels of a split, and what they are called."""
+    """Labels of a split with their names and scales."""
 
     labels: NDArray[Any]
     """(N,) classes; regression (N, D) values in their own units; multilabel (N, K) of 0 and 1."""
@@ -27,7 +28,7 @@ class Truth:
 def truth_of(split: Split, manifest: DatasetManifest) -> Truth:
     """Returns the truth of one split of a dataset."""
     labels = np.asarray(split.labels)
-    if manifest.task != "regression":
+    if not LABEL_TYPES[manifest.task].is_numeric:
         return Truth(labels, manifest.classes, np.ones(1), np.ones(1))
     deviation = labels.astype(np.float64).std(0)
     known = np.where(deviation > 0, deviation, np.asarray(manifest.target_std, np.float64))

@@ -1,4 +1,4 @@
-"""The gain where the source's training is charged to the transfer."""
+"""The gain if the source's training counts as cost of the transfer."""
 
 from graftline.evaluation.result import EqualCost
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest
@@ -7,14 +7,14 @@ from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 def equal_cost(
     source: CheckpointManifest, chosen: CandidateResult, control: CandidateResult, gain: float, *, converged: bool
 ) -> EqualCost | None:
-    """Charges the source's presentations to the transfer.
+    """Returns the gain with the source's training examples counted as cost of the transfer.
 
     Args:
         source: The checkpoint that the chosen candidate started from.
         chosen: The chosen candidate's row.
         control: The control's row.
-        gain: The transfer gain in accuracy.
-        converged: Whether the control stopped by itself.
+        gain: The transfer gain.
+        converged: Whether the control converged.
 
     Returns:
         None where the source was not trained in this run.

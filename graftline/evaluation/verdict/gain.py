@@ -1,4 +1,4 @@
-"""Did the transfer help? The paired difference between the chosen model and the control, and its verdict."""
+"""The transfer gain: the paired difference between the chosen model and the control, and its verdict."""
 
 from dataclasses import dataclass
 
@@ -6,17 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from graftline.evaluation.arrays import Floats
 from graftline.evaluation.result import UNITS, Gain, Unit, Verdict
 from graftline.evaluation.statistics.intervals import Interval, Z, bonett_price
 
 RESAMPLES = 2000
 FEW_DISCORDANT = 50
-"""Below this many pairs that differ, the bootstrap alone is not trusted."""
+"""With fewer discordant pairs, the bootstrap interval is widened to that of Bonett and Price."""
 FEW_LABELS = 50
-"""Below this many labels a class, one seed proves nothing."""
+"""With fewer labels in the rarest class, one seed allows no verdict."""
 
-Right = NDArray[np.bool_]
-Floats = NDArray[np.floating]
+Correct = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Difference:
     method: str
 
 
-def paired_difference(first: Right, second: Right, *, seed: int) -> Difference:
-    """The difference in accuracy of two sides on the same samples, with an interval for new seeds and new samples.
+def paired_difference(first: Correct, second: Correct, *, seed: int) -> Difference:
+    """Returns the difference in accuracy of two models on the same samples, with its interval over seeds and samples.
 
-    Two-level bootstrap: seeds of each side and samples are drawn again, each level apart, and their deviations are
+    Two-level bootstrap: seeds of each model and samples are resampled separately, and their deviations are
     added (drawn jointly, the noise of a seed on a sample would be counted three times: Owen 2007, 'The pigeonhole
     bootstrap'). A bootstrap over S seeds has only (S - 1) / S of their variance, so their deviations are scaled up;
     and as so few seeds hardly show their own spread, the interval is stretched from the normal to Student's t with
@@ -42,8 +42,8 @@ def paired_difference(first: Right, second: Right, *, seed: int) -> Difference:
     counts, and with one seed it is that one; so it is where all resamples agree.
 
     Args:
-        first: (S, N), which samples each of the first side's seeds had right.
-        second: (S, N), likewise; its seeds are independent of the first side's.
+        first: (S, N), whether each seed of the first model classifies each sample correctly.
+        second: (S, N), the same; its seeds are independent of the first model's.
         seed: Draws the resamples.
 
     Raises:
@@ -65,7 +65,7 @@ def paired_difference(first: Right, second: Right, *, seed: int) -> Difference:
 
 
 def verdict_of(low: float, high: float, delta: float) -> Verdict:
-    """What a 95% interval says of a gain.
+    """Returns the verdict on a gain by its 95% interval.
 
     Args:
         low: Its low end.
@@ -79,54 +79,31 @@ def verdict_of(low: float, high: float, delta: float) -> Verdict:
     return "none" if -delta <= low and high <= delta else "undecided"
 
 
-def transfer_gain(
-    chosen: Right, control: Right, *, delta: float, seed: int, converged: bool, labels_per_class: int
+def judge_gain(
+    difference: Difference, *, measure: str, seeds: int, delta: float, converged: bool, min_class_count: tuple[int, str]
 ) -> Gain:
-    """The transfer gain of a classification, and its verdict.
+    """Returns the verdict on a difference, with reasons.
 
     Args:
-        chosen: (S, N), which test samples the chosen candidate had right, a row a seed.
-        control: (S, N), likewise for the control.
-        delta: Smallest gain that counts, in accuracy.
-        seed: Draws the resamples.
-        converged: Whether every control stopped by itself.
-        labels_per_class: Training samples of the smallest class.
-    """
-    return judged(
-        paired_difference(chosen, control, seed=seed),
-        measure="accuracy",
-        seeds=len(chosen),
-        delta=delta,
-        converged=converged,
-        fewest=(labels_per_class, "labels in the smallest class"),
-    )
-
-
-def judged(
-    found: Difference, *, measure: str, seeds: int, delta: float, converged: bool, fewest: tuple[int, str]
-) -> Gain:
-    """A difference's verdict, and why it is this one.
-
-    Args:
-        found: Of chosen and control; positive where the chosen one is better.
-        measure: The figure it is of.
-        seeds: Of each side.
+        found: Difference of chosen and control; positive where the chosen one is better.
+        measure: The metric that is compared.
+        seeds: Seeds that each of the two was trained with.
         delta: Smallest gain that counts.
         converged: Whether every control stopped by itself. If not, more training may lift it: never `positive`.
-        fewest: How many labels there are to learn the rarest thing from, and what they are called. With one seed and
-            under 50, neither `positive` nor `negative`.
+        min_class_count: Training examples of the rarest class, and what they are called. With one seed and under 50,
+            neither `positive` nor `negative`.
     """
-    verdict = verdict_of(found.low, found.high, delta)
-    reasons = [_reason(verdict, found, delta, UNITS[measure])]
+    verdict = verdict_of(difference.low, difference.high, delta)
+    reasons = [_reason(verdict, difference, delta, UNITS[measure])]
     if verdict == "positive" and not converged:
         verdict = "undecided"
         reasons.append(
             "Not positive, because the control was stopped by its cap before it had stopped improving: "
             "more training might have closed the gap."
         )
-    if verdict in ("positive", "negative") and seeds == 1 and fewest[0] < FEW_LABELS:
+    if verdict in ("positive", "negative") and seeds == 1 and min_class_count[0] < FEW_LABELS:
         reasons.append(
-            f"Not {verdict}, because one seed with {fewest[0]} {fewest[1]} (under "
+            f"Not {verdict}, because one seed with {min_class_count[0]} {min_class_count[1]} (under "
             f"{FEW_LABELS}) says nothing beyond these two models; confirm with 3 seeds."
         )
         verdict = "undecided"
@@ -134,27 +111,27 @@ def judged(
         reasons.append("One seed: this compares these two models, not the two ways to train them.")
     return Gain(
         measure=measure,
-        value=found.value,
-        low=found.low,
-        high=found.high,
+        value=difference.value,
+        low=difference.low,
+        high=difference.high,
         seeds=seeds,
         verdict=verdict,
-        method=found.method,
+        method=difference.method,
         reasons=reasons,
     )
 
 
-def two_levels(
+def two_level_interval(
     value: float, moves: Floats, variance: float, n: int, scores: tuple[Floats, Floats], random: np.random.Generator
 ) -> Interval:
-    """An interval for new samples and new seeds.
+    """Returns an interval over samples and seeds.
 
     Args:
         value: The difference.
-        moves: (R,), how far it moves where samples are drawn again; the seeds' moves are added in place.
-        variance: Of those moves.
+        moves: (R,), its deviation in each resample of the samples; the seeds' deviations are added in place.
+        variance: Variance of those deviations.
         n: Samples.
-        scores: Each side's score by seed, (S,); one seed has no level of its own.
+        scores: Score of each model by seed, (S,); one seed has no level of its own.
         random: Draws the seeds.
     """
     total, scaled = variance, variance**2 / max(n - 1, 1)
@@ -172,15 +149,15 @@ def two_levels(
     return Interval(float(low), float(high))
 
 
-def method_of(seeds: int, resamples: int) -> str:
-    """How an interval over seeds and samples was made, in words."""
+def describe_method(seeds: int, resamples: int) -> str:
+    """Describes how an interval over seeds and samples was computed."""
     if seeds == 1:
         return f"these two models: bootstrap over samples, {resamples:,} resamples"
     return f"two-level bootstrap over {seeds} seeds a side and samples, {resamples:,} resamples, Student's t"
 
 
-def _bootstrap(first: Right, second: Right, random: np.random.Generator) -> Interval:
-    """A sample counts only by its seeds' right answers, so drawing samples is drawing those few different sums."""
+def _bootstrap(first: Correct, second: Correct, random: np.random.Generator) -> Interval:
+    """Samples differ only in their sum over seeds, so resampling draws from the few different sums."""
     seeds, n = first.shape
     sums = first.sum(0, dtype=np.int64) - second.sum(0, dtype=np.int64)
     values, counts = np.unique(sums, return_counts=True)
@@ -188,7 +165,7 @@ def _bootstrap(first: Right, second: Right, random: np.random.Generator) -> Inte
     mean = float(counts @ values) / n
     moves = random.multinomial(n, counts / n, size=RESAMPLES) @ values / n - mean
     variance = float(counts @ (values - mean) ** 2) / max(n - 1, 1) / n
-    low, high = two_levels(mean, moves, variance, n, (first.mean(1), second.mean(1)), random)
+    low, high = two_level_interval(mean, moves, variance, n, (first.mean(1), second.mean(1)), random)
     return Interval(max(-1.0, low), min(1.0, high))
 
 
@@ -196,12 +173,12 @@ def _method(seeds: int, n: int, discordant: float, few: bool) -> str:
     pairs = f"{discordant:.0f} of {n:,} test samples told apart{' on average' if seeds > 1 else ''}"
     if seeds == 1 and few:
         return f"these two models: Bonett-Price interval of the paired difference, {pairs}"
-    text = f"{method_of(seeds, RESAMPLES)}, {pairs}"
+    text = f"{describe_method(seeds, RESAMPLES)}, {pairs}"
     return f"{text}; as these are under {FEW_DISCORDANT}, not narrower than Bonett-Price" if few else text
 
 
-def _reason(verdict: Verdict, found: Difference, delta: float, unit: Unit) -> str:
-    low, high, line = unit.say(found.low), unit.say(found.high), delta * unit.factor
+def _reason(verdict: Verdict, difference: Difference, delta: float, unit: Unit) -> str:
+    low, high, line = unit.say(difference.low), unit.say(difference.high), delta * unit.factor
     if verdict == "positive":
         return f"The gain is at least {low} {unit.name} with 95% confidence, above the {line:g} that count."
     if verdict == "negative":

@@ -1,4 +1,4 @@
-"""May this file be released? Findings of single checks, and the verdict that the worst of them makes."""
+"""The release gate: findings of single checks, and the decision by the worst of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from graftline.config import Gate
-from graftline.evaluation.result import UNITS, Figure, Gain, Unit
+from graftline.evaluation.result import Estimate, Gain, Unit
 from graftline.evaluation.statistics.intervals import holm, wilson
-from graftline.evaluation.verdict.gain import Difference, paired_difference
+from graftline.evaluation.verdict.gain import Difference
 from graftline.runtime.manifest import Manifest
 
-Judgement = Literal["promote", "hold", "reject"]
+Decision = Literal["promote", "hold", "reject"]
 SLICE = 30
-"""Samples; smaller slices are not judged."""
+"""Minimum number of samples of a class whose recall is checked."""
 _ONE_SIDED = 0.025  # the tail of a 95% interval
-_ORDER: tuple[Judgement, ...] = ("reject", "hold", "promote")
+_ORDER: tuple[Decision, ...] = ("reject", "hold", "promote")
 
 
 class GateResult(Manifest):
     """The gate artifact's manifest."""
 
-    verdict: Judgement
+    verdict: Decision
     reasons: list[str]
     """Plain sentences, those against a release first."""
-    figures: dict[str, Figure]
+    figures: dict[str, Estimate]
     """Of the file that ships; `recall/CLASS` for each class (multilabel: also `ap/LABEL`; regression:
     `rmse/OUTPUT` in its own unit) with samples. Empty where the file gave no numbers."""
     champion: str | None = None
@@ -43,26 +43,24 @@ class GateResult(Manifest):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check says; `promote` means that it holds nothing against a release."""
+    """Result of one check; `promote` means that it does not object to a release."""
 
-    judgement: Judgement
+    decision: Decision
     reason: str
 
 
-MAJORITY = "majority"
-"""The baseline that a file has to be clearly better than."""
 FIRST_RELEASE = Finding("promote", "First release: no champion to compare with, judged by thresholds.")
 
 
-def conclude(findings: Sequence[Finding]) -> tuple[Judgement, list[str]]:
-    """The worst judgement and all reasons, worst first. No findings at all hold: nothing was checked."""
+def conclude(findings: Sequence[Finding]) -> tuple[Decision, list[str]]:
+    """Returns the worst decision and all reasons, worst first. Without findings: hold."""
     if not findings:
         return "hold", ["No check was made, so nothing speaks for a release."]
-    ordered = sorted(findings, key=lambda finding: _ORDER.index(finding.judgement))
-    return ordered[0].judgement, [finding.reason for finding in ordered]
+    ordered = sorted(findings, key=lambda finding: _ORDER.index(finding.decision))
+    return ordered[0].decision, [finding.reason for finding in ordered]
 
 
-def floor_findings(policy: Gate, figures: dict[str, Figure]) -> list[Finding]:
+def floor_findings(policy: Gate, figures: dict[str, Estimate]) -> list[Finding]:
     """Accuracy, macro F1, average precision, RMSE and calibration against the policy; what is None is not judged.
 
     Args:
@@ -74,29 +72,18 @@ def floor_findings(policy: Gate, figures: dict[str, Figure]) -> list[Finding]:
         "macro_f1": ("macro F1", policy.min_macro_f1),
         "macro_ap": ("macro average precision", policy.min_macro_ap),
     }
-    found = [_floor(words, figures.get(name), floor) for name, (words, floor) in asked.items() if floor is not None]
+    findings = [_floor(words, figures.get(name), floor) for name, (words, floor) in asked.items() if floor is not None]
     if policy.max_rmse is not None:
-        found.append(_most(figures.get("rmse"), policy.max_rmse))
+        findings.append(_most(figures.get("rmse"), policy.max_rmse))
     if policy.max_ece is not None:
-        found.append(_ceiling(figures.get("ece"), policy.max_ece))
-    return found
-
-
-def class_findings(floor: float | None, confusion: NDArray[np.int64], classes: list[str]) -> list[Finding]:
-    """Every class's recall against one floor; a class is clearly under it by Holm over all judged classes.
-
-    Args:
-        floor: Recall; None is not judged.
-        confusion: (K, K), rows are true classes.
-        classes: Names (K).
-    """
-    return recall_findings(floor, np.diag(confusion), confusion.sum(1), classes)
+        findings.append(_ceiling(figures.get("ece"), policy.max_ece))
+    return findings
 
 
 def recall_findings(
     floor: float | None, hits: NDArray[np.int64], counts: NDArray[np.int64], classes: list[str]
 ) -> list[Finding]:
-    """The same from counts.
+    """Checks the recall of each class or label against one threshold, with Holm's correction over all that are tested.
 
     Args:
         floor: Recall; None is not judged.
@@ -109,9 +96,9 @@ def recall_findings(
     small = [f"{name} ({n})" for name, n in zip(classes, counts, strict=True) if n < SLICE]
     judged = [k for k in range(len(classes)) if counts[k] >= SLICE]
     clear = holm([float(binom.cdf(hits[k], counts[k], floor)) for k in judged], _ONE_SIDED)
-    found = []
+    findings = []
     if small:
-        found.append(Finding("promote", f"Not judged by class recall, under {SLICE} samples: {', '.join(small)}."))
+        findings.append(Finding("promote", f"Not judged by class recall, under {SLICE} samples: {', '.join(small)}."))
     under = [(k, c) for k, c in zip(judged, clear, strict=True) if hits[k] / counts[k] < floor]
     for k, clearly in under:
         low, high = wilson(int(hits[k]), int(counts[k]))
@@ -119,58 +106,44 @@ def recall_findings(
             f"Recall of class {classes[k]!r} is {hits[k] / counts[k]:.3f} [{low:.3f}, {high:.3f}] "
             f"on {counts[k]} samples"
         )
-        found.append(
+        findings.append(
             Finding("reject", f"{text}, clearly under the floor {floor:g}.")
             if clearly
             else Finding("hold", f"{text}, under the floor {floor:g}, though not clearly.")
         )
     if judged and not under:
-        found.append(Finding("promote", f"Each of the {len(judged)} judged classes holds the recall floor {floor:g}."))
-    return found
+        findings.append(
+            Finding("promote", f"Each of the {len(judged)} judged classes holds the recall floor {floor:g}.")
+        )
+    return findings
 
 
-def baseline_findings(hits: NDArray[np.bool_], baselines: dict[str, NDArray[np.bool_]], delta: float) -> list[Finding]:
-    """A classifier's file against each baseline on the same samples; see `beside_findings`.
+def baseline_findings(differences: dict[str, Difference], trivial: str, unit: Unit, delta: float) -> list[Finding]:
+    """Compares the exported model with the baselines.
 
-    Args:
-        hits: (N,), which samples the file has right.
-        baselines: Name to (N,), likewise.
-        delta: Difference in accuracy that counts.
-    """
-    return beside_findings(
-        {name: paired_difference(hits[None], theirs[None], seed=0) for name, theirs in baselines.items()},
-        MAJORITY,
-        UNITS["accuracy"],
-        delta,
-    )
-
-
-def beside_findings(differences: dict[str, Difference], trivial: str, unit: Unit, delta: float) -> list[Finding]:
-    """What the file's differences to the baselines say.
-
-    What is not clearly better than the answer that is the same for all samples has learned nothing that is proven,
-    and is held back; so is what is clearly worse than another baseline, by more than delta.
+    A model that is not significantly better than the trivial baseline is held back, as is one that is significantly
+    worse than another baseline by more than delta.
 
     Args:
         differences: By baseline; positive where the file is better.
-        trivial: Name of the baseline that looks at no sample.
+        trivial: Name of the baseline that ignores the samples.
         unit: Of the differences.
         delta: Difference that counts.
     """
     if not differences:
         return [Finding("hold", "The evaluation holds no baselines, though the policy asks to beat them.")]
-    found = []
+    findings = []
     for name, gap in differences.items():
         better, worse = gap.low > 0, gap.high < -delta
         how = "clearly worse" if worse else "clearly better" if better else "neither clearly better nor clearly worse"
-        found.append(
+        findings.append(
             Finding(
                 "hold" if worse or (name == trivial and not better) else "promote",
                 f"The file is {how} than the {name} baseline: {unit.say(gap.value)} {unit.name} "
                 f"[{unit.say(gap.low)}, {unit.say(gap.high)}].",
             )
         )
-    return found
+    return findings
 
 
 def gain_findings(required: bool, gain: Gain) -> list[Finding]:
@@ -183,7 +156,7 @@ def gain_findings(required: bool, gain: Gain) -> list[Finding]:
     return [Finding("hold", f"{text}, and the policy asks for a positive one.")]
 
 
-def _floor(name: str, figure: Figure | None, floor: float) -> Finding:
+def _floor(name: str, figure: Estimate | None, floor: float) -> Finding:
     if figure is None or figure.high is None or not np.isfinite([figure.value, figure.high]).all():
         return Finding("hold", f"The file has no {name}, so the floor {floor:g} cannot be judged.")
     text = f"{name[0].upper()}{name[1:]} is {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
@@ -194,7 +167,7 @@ def _floor(name: str, figure: Figure | None, floor: float) -> Finding:
     return Finding("promote", f"{text}, which holds the floor {floor:g}.")
 
 
-def _most(figure: Figure | None, ceiling: float) -> Finding:
+def _most(figure: Estimate | None, ceiling: float) -> Finding:
     if figure is None or figure.low is None or not np.isfinite([figure.value, figure.low]).all():
         return Finding("hold", f"The file has no RMSE, so the ceiling {ceiling:g} cannot be judged.")
     text = f"RMSE is {figure.value:.4g} [{figure.low:.4g}, {figure.high:.4g}]"
@@ -205,7 +178,7 @@ def _most(figure: Figure | None, ceiling: float) -> Finding:
     return Finding("promote", f"{text}, which holds the ceiling {ceiling:g}.")
 
 
-def _ceiling(figure: Figure | None, ceiling: float) -> Finding:
+def _ceiling(figure: Estimate | None, ceiling: float) -> Finding:
     """Calibration holds back at most: a temperature mends it, so it is never a ground for refusal by itself."""
     if figure is None or not np.isfinite(figure.value):
         return Finding("hold", f"The file has no calibration error, so the ceiling {ceiling:g} cannot be judged.")

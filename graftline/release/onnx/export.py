@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from graftline.data.images.stored_images import Images
+from graftline.evaluation.tasks import TASKS
 from graftline.models.inputs.preprocessing import Inputs
 from graftline.models.network import Network
 from graftline.release.onnx import model_file
-from graftline.release.onnx.model_file import INPUT, KEY, OUTPUTS_OF, Latency, ModelMetadata
+from graftline.release.onnx.model_file import INPUT, KEY, Latency, ModelMetadata
 
 if TYPE_CHECKING:
     import onnx
@@ -34,15 +35,12 @@ class Served(nn.Module):
         self.inputs = Inputs(facts.input)
         self.network = network
         self.temperature = facts.temperature
-        self.task = facts.task
+        self.link = TASKS[facts.task].torch_link
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, C, H, W) uint8 to (B, K) logits and (B, K) probabilities; of a regression to (B, D) values."""
         outputs = self.network(self.inputs(images))
-        if self.task == "regression":
-            return (outputs,)
-        scaled = outputs / self.temperature
-        return outputs, torch.sigmoid(scaled) if self.task == "multilabel" else torch.softmax(scaled, dim=1)
+        return (outputs,) if self.link is None else (outputs, self.link(outputs / self.temperature))
 
 
 def served(network: Network, facts: ModelMetadata) -> Served:
@@ -73,7 +71,7 @@ def export(model: Served, facts: ModelMetadata, file: Path) -> "onnx.ModelProto"
             opset_version=OPSET,
             external_data=False,
             input_names=[INPUT],
-            output_names=list(OUTPUTS_OF[facts.task]),
+            output_names=list(TASKS[facts.task].onnx_outputs),
             verbose=False,
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
         )

@@ -15,6 +15,8 @@ from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from graftline.config import DEFAULT_TASK
+from graftline.evaluation.tasks import TASKS
 from graftline.models.checkpoint import InputContract
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import Manifest
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 FILE = "model.onnx"
 INPUT = "images"
 OUTPUTS = ("logits", "probabilities")
-OUTPUTS_OF: dict[str, tuple[str, ...]] = {"classification": OUTPUTS, "multilabel": OUTPUTS, "regression": ("values",)}
-"""By task, in the graph's order."""
 KEY = "graftline"
 _LARGEST = 2**31 - 1  # bytes; protobuf's own limit
 
@@ -38,8 +38,8 @@ class ModelMetadata(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     schema_version: int = 1
-    task: str = "classification"
-    """A key of `OUTPUTS_OF`."""
+    task: str = DEFAULT_TASK
+    """A key of `evaluation.tasks.TASKS`."""
     classes: list[str]
     """Of a regression the names of its values, of a multilabel task those of its labels."""
     deviation: list[float] = []
@@ -151,7 +151,7 @@ class OnnxModel:
         Returns:
             Logits and probabilities, each (N, K); of a regression the values, twice.
         """
-        names = list(OUTPUTS_OF[self.facts.task])
+        names = list(TASKS[self.facts.task].onnx_outputs)
         parts = [
             self.session.run(names, {INPUT: np.ascontiguousarray(images[i : i + batch_size])})
             for i in range(0, len(images), batch_size)
@@ -243,13 +243,13 @@ def metadata_of(model: "onnx.ModelProto", name: str) -> ModelMetadata:
         raise RefusedError(
             f"{name}: schema version {facts.schema_version}, this graftline reads up to {known}; upgrade graftline"
         )
-    if facts.task not in OUTPUTS_OF:
+    if facts.task not in TASKS:
         raise RefusedError(
-            f"{name}: its task is {facts.task!r}, this graftline knows {', '.join(OUTPUTS_OF)}; upgrade graftline"
+            f"{name}: its task is {facts.task!r}, this graftline knows {', '.join(TASKS)}; upgrade graftline"
         )
-    if len(facts.deviation) not in ((len(facts.classes),) if facts.task == "regression" else (0,)) or not all(
-        0 < value < float("inf") for value in facts.deviation
-    ):
+    if len(facts.deviation) not in (
+        (len(facts.classes),) if TASKS[facts.task].label_type.is_numeric else (0,)
+    ) or not all(0 < value < float("inf") for value in facts.deviation):
         raise RefusedError(
             f"{name}: metadata key {KEY!r}: `deviation` is {facts.deviation[:5]} for "
             f"{len(facts.classes)} outputs of a {facts.task}; export it again"
@@ -264,7 +264,7 @@ def metadata_of(model: "onnx.ModelProto", name: str) -> ModelMetadata:
         raise RefusedError(
             f"{name}: its input is not `{INPUT}` of {list(facts.input.stored)} as its metadata says; export it again"
         )
-    if shapes != dict.fromkeys(OUTPUTS_OF[facts.task], len(facts.classes)):
+    if shapes != dict.fromkeys(TASKS[facts.task].onnx_outputs, len(facts.classes)):
         raise RefusedError(
             f"{name}: its outputs are {shapes}, its metadata names {len(facts.classes)} classes; export it again"
         )

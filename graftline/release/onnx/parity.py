@@ -5,7 +5,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from graftline.config import DEFAULT_TASK
 from graftline.data.images.stored_images import Images
+from graftline.evaluation.tasks import TASKS
+from graftline.evaluation.tasks.task_kind import TaskKind
 from graftline.release.onnx.model_file import OnnxModel, Parity
 from graftline.runtime.errors import Kind, RefusedError
 
@@ -23,7 +26,7 @@ class ParityError(RefusedError):
     kind: Kind = "bug"
 
 
-def tolerance(reference: Floats, relative: float, task: str = "classification") -> float:
+def tolerance(reference: Floats, relative: float, task: str = DEFAULT_TASK) -> float:
     """Largest allowed difference of a logit: `relative` times the largest logit; of a value: times a deviation.
 
     Args:
@@ -31,7 +34,7 @@ def tolerance(reference: Floats, relative: float, task: str = "classification") 
         relative: Share, such as 1e-4; float32 leaves about 1e-6.
         task: Whose outputs they are.
     """
-    if task == "regression":
+    if TASKS[task].link is None:
         return relative + _ROUNDING * float(np.abs(reference).max(initial=0.0))
     return relative * max(float(np.abs(reference).max(initial=0.0)), 1e-6)
 
@@ -66,10 +69,11 @@ def compare(
     task, scale = model.facts.task, model.facts.scale.astype(np.float32)
     reference, tested = reference / scale, tested / scale
     allowed = tolerance(reference, relative, task)
-    what = _WHAT[task]
+    kind = TASKS[task]
+    what = kind.output_noun
     _same(reference, tested, allowed * _RETESTED, f"the {what}s that `evaluate` scored", 0, what)
     worst = worst_probability = 0.0
-    differ = ties = done = 0
+    differ = done = 0
     for size in batch_sizes:
         step = size * max(1, _CHUNK // size)
         for start in range(0, len(images), step):
@@ -78,12 +82,13 @@ def compare(
             scaled = outputs / scale
             who = f"onnxruntime at batch size {size}"
             worst = max(worst, _same(reference[part], scaled, allowed, who, start, what))
-            if task != "regression":
-                own = PROBABILITIES[task](outputs / model.facts.temperature)
+            if kind.link is not None and kind.differing_rows is not None:
+                own = kind.link(outputs / model.facts.temperature)
                 worst_probability = max(worst_probability, _far(own, shares))
-                other = [start + int(i) for i in _others(reference[part], outputs, task)]
-                differ += len(other)
-                ties += sum(_is_tie(reference[i], outputs[i - start], allowed, i, size, task) for i in other)
+                rows = [int(row) for row in kind.differing_rows(reference[part], outputs)]
+                for row in rows:
+                    _check_tie(kind, reference[start + row], outputs[row], allowed, start + row, who)
+                differ += len(rows)
             done += len(outputs)
             if progress:
                 progress(done, len(images) * len(batch_sizes))
@@ -92,36 +97,11 @@ def compare(
         batch_sizes=list(batch_sizes),
         max_abs_diff=worst,
         tolerance=allowed,
-        argmax_agreement=None if task == "regression" else 1 - differ / done,
-        ties=ties,
+        argmax_agreement=None if kind.link is None else 1 - differ / done,
+        ties=differ,
         probabilities_max_abs_diff=worst_probability,
         tested_max_abs_diff=float(np.abs(reference - tested).max()),
     )
-
-
-def softmax(logits: Floats) -> Floats:
-    """Softmax over the last axis, in float64 inside."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    shares: Floats = (shifted / shifted.sum(-1, keepdims=True)).astype(np.float32)
-    return shares
-
-
-def sigmoid(logits: Floats) -> Floats:
-    """The logistic function, in float64 inside."""
-    shares: Floats = (1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -700, 700)))).astype(np.float32)
-    return shares
-
-
-PROBABILITIES: dict[str, Callable[[Floats], Floats]] = {"classification": softmax, "multilabel": sigmoid}
-"""By task, of logits that are divided by the temperature."""
-_WHAT = {"classification": "logit", "multilabel": "logit", "regression": "value"}
-
-
-def _others(reference: Floats, found: Floats, task: str) -> NDArray[np.int64]:
-    """Rows whose class, or any of whose labels, is another one."""
-    if task == "multilabel":
-        return np.flatnonzero(((reference > 0) != (found > 0)).any(1))
-    return np.flatnonzero(found.argmax(1) != reference.argmax(1))
 
 
 def _same(reference: Floats, found: Floats, allowed: float, what: str, offset: int, output: str) -> float:
@@ -145,32 +125,15 @@ def _same(reference: Floats, found: Floats, allowed: float, what: str, offset: i
     return worst
 
 
-def _is_tie(reference: Floats, found: Floats, allowed: float, image: int, size: int, task: str) -> bool:
-    if task == "multilabel":
-        return _is_even(reference, found, allowed, image, size)
-    ours, theirs = int(reference.argmax()), int(found.argmax())
-    margin = float(reference[ours] - reference[theirs])
-    if margin <= allowed * _TIE:
-        return True
-    raise ParityError(
-        f"parity: test image {image} is class {ours} by PyTorch (logit {reference[ours]:.6g}) and class "
-        f"{theirs} by onnxruntime at batch size {size} (PyTorch's logit {reference[theirs]:.6g}, "
-        f"onnxruntime's {found[theirs]:.6g}); nothing is exported, please report this with the "
-        "backbone's name"
-    )
-
-
-def _is_even(reference: Floats, found: Floats, allowed: float, image: int, size: int) -> bool:
-    """Whether each label that differs has a logit of as good as 0, a probability of one half."""
-    margins = np.where((reference > 0) != (found > 0), np.abs(reference), 0)
-    if float(margins.max()) <= allowed * _TIE:
-        return True
-    label = int(margins.argmax())
-    raise ParityError(
-        f"parity: label {label} of test image {image} has logit {reference[label]:.6g} by PyTorch and "
-        f"{found[label]:.6g} by onnxruntime at batch size {size}; nothing is exported, please report "
-        "this with the backbone's name"
-    )
+def _check_tie(kind: TaskKind, reference: Floats, found: Floats, allowed: float, image: int, runtime: str) -> None:
+    """Raises ParityError where two different predictions are no tie."""
+    assert kind.describe_flip is not None  # values have no predictions that differ
+    margin, text = kind.describe_flip(reference, found)
+    if margin > allowed * _TIE:
+        raise ParityError(
+            f"parity: {text.format(image=image, runtime=runtime)}; nothing is exported, please report this with the "
+            "backbone's name"
+        )
 
 
 def _far(expected: Floats, found: Floats) -> float:

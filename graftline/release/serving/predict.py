@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from graftline.config import DEFAULT_TASK
 from graftline.data.images.decode import UnreadableError, pixels
+from graftline.data.labels import LABEL_TYPES
 from graftline.release.onnx import model_file
 from graftline.release.onnx.model_file import OnnxModel
 from graftline.runtime.errors import RefusedError
@@ -31,7 +33,7 @@ class Answer:
     probabilities: dict[str, float]
     """Class or label to probability, the likeliest first; empty for values, and where the file was not readable."""
     error: str = ""
-    task: str = "classification"
+    task: str = DEFAULT_TASK
     values: dict[str, float] = field(default_factory=dict)
     """Of a regression: output to value, in the outputs' order."""
 
@@ -52,9 +54,9 @@ class Answer:
         """
         if self.error:
             return {"file": self.file, "error": self.error}
-        if self.task == "regression":
+        if LABEL_TYPES[self.task].is_numeric:
             return {"file": self.file, "values": self.values}
-        if self.task == "multilabel":
+        if LABEL_TYPES[self.task].is_multi_hot:
             return {"file": self.file, "labels": self.labels, "probabilities": self.probabilities}
         return {
             "file": self.file,
@@ -67,9 +69,9 @@ class Answer:
         """One line for people: file, label, and up to three probabilities; all values; all labels above one half."""
         if self.error:
             return f"{_shown(self.file)}: not readable: {self.error}"
-        if self.task == "regression":
+        if LABEL_TYPES[self.task].is_numeric:
             return f"{_shown(self.file)}: " + ", ".join(f"{_shown(n)} {value:.5g}" for n, value in self.values.items())
-        if self.task == "multilabel":
+        if LABEL_TYPES[self.task].is_multi_hot:
             there = [f"{_shown(name)} {self.probabilities[name]:.1%}" for name in self.labels]
             return f"{_shown(self.file)}: {', '.join(there) or 'no label'}"
         best = islice(self.probabilities.items(), 3)
@@ -122,7 +124,7 @@ def _batch(model: OnnxModel, files: Sequence[Path]) -> Iterator[Answer]:
             yield Answer(str(file), {}, errors[file], task)
             continue
         row = next(rows)
-        if task == "regression":
+        if LABEL_TYPES[task].is_numeric:
             yield Answer(str(file), {}, task=task, values=dict(zip(names, map(float, row), strict=True)))
         else:
             yield Answer(str(file), {names[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}, task=task)

@@ -4,7 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from graftline.release.onnx.model_file import FILE, INPUT, OUTPUTS_OF, ModelMetadata
+from graftline.evaluation.tasks import TASKS
+from graftline.release.onnx.model_file import FILE, INPUT, ModelMetadata
 
 _CONFIG = """name: "{name}"
 platform: "onnxruntime_onnx"
@@ -32,7 +33,7 @@ def write(folder: Path, *, name: str, facts: ModelMetadata, onnx: Path, labels: 
     shape = ", ".join(map(str, facts.input.stored))
     *most, last = (
         f'  {{ name: "{output}", data_type: TYPE_FP32, dims: [ {len(facts.classes)} ]'
-        for output in OUTPUTS_OF[facts.task]
+        for output in TASKS[facts.task].onnx_outputs
     )
     outputs = "\n".join([*(f"{output} }}," for output in most), f'{last}, label_filename: "labels.txt" }}'])
     text = _CONFIG.format(name=name, input=INPUT, shape=shape, outputs=outputs)

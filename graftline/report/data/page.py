@@ -12,11 +12,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from graftline.config import DEFAULT_TASK
 from graftline.data import number_checks
 from graftline.data.class_checks import FEW
 from graftline.data.dataset import SPLIT_NAMES, DatasetManifest, Dropped, SplitName, StoredSample
 from graftline.data.images.stored_images import Images
 from graftline.data.labels import LABEL_TYPES, UNLABELED
+from graftline.evaluation.tasks import TASKS
 from graftline.report import wording
 from graftline.report.data.pictures import EACH, Gallery, Picture, first_rows, galleries, some
 
@@ -128,7 +130,7 @@ def page(manifest: DatasetManifest, images: Images, samples: Sequence[StoredSamp
 
 def _nouns(task: str) -> tuple[str, str]:
     """What the manifest's classes are called, one and many."""
-    return {"regression": ("output", "outputs"), "multilabel": ("label", "labels")}.get(task, ("class", "classes"))
+    return TASKS.get(task, TASKS[DEFAULT_TASK]).words.nouns
 
 
 def _balance(manifest: DatasetManifest) -> Balance:

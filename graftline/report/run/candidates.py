@@ -5,17 +5,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from graftline.config import DEFAULT_TASK
+from graftline.evaluation.tasks import TASKS
 from graftline.models.checkpoint import CandidateResult, EpochRecord
 from graftline.report import plots, wording
 from graftline.report.plots import Dot, Kind
 from graftline.report.run.artifacts import Run
-
-SCORES = {
-    "classification": "balanced accuracy",
-    "regression": "RMSE in deviations",
-    "multilabel": "macro average precision",
-}
-"""Name of the main metric on validation by problem kind."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +48,9 @@ def lines(run: Run) -> list[Line]:
     return sorted(found, key=lambda line: (line.kind == "control", line.row.status != "ok", _rank(line.row)))
 
 
-def dot_plot(found: list[Line], task: str = "classification") -> Markup | None:
+def dot_plot(found: list[Line], task: str = DEFAULT_TASK) -> Markup | None:
     """Plots validation scores with one standard error; None for fewer than two scores."""
-    sign = -1 if task == "regression" else 1
+    sign = -1 if TASKS[task].lower_is_better else 1
     scored = [
         Dot(line.name, sign * line.row.val_score, *_ends(line.row, sign), line.kind)
         for line in found
@@ -68,7 +63,7 @@ def dot_plot(found: list[Line], task: str = "classification") -> Markup | None:
     )
     return plots.dots(
         scored,
-        f"{SCORES[task]}, \N{PLUS-MINUS SIGN} 1 standard error",
+        f"{TASKS[task].words.validation_metric}, \N{PLUS-MINUS SIGN} 1 standard error",
         f"Validation score of each candidate: {alt}",
         shares=sign > 0,
     )
@@ -76,7 +71,7 @@ def dot_plot(found: list[Line], task: str = "classification") -> Markup | None:
 
 def score(row: CandidateResult, task: str) -> str:
     """Formats the main metric on validation with its standard error: `91.2% ± 0.8`, `0.412 ± 0.020`."""
-    if row.val_score is None or task != "regression":
+    if row.val_score is None or not TASKS[task].lower_is_better:
         error = "" if row.val_score_se is None else f" \N{PLUS-MINUS SIGN} {100 * row.val_score_se:.1f}"
         return f"{wording.percent(row.val_score)}{error}"
     error = "" if row.val_score_se is None else f" \N{PLUS-MINUS SIGN} {wording.plain(row.val_score_se)}"

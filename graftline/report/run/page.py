@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import graftline
+from graftline.evaluation.tasks import TASKS
 from graftline.report import plots, wording
 from graftline.report.run import candidates, race, samples, tested
 from graftline.report.run.artifacts import Run
@@ -66,6 +67,7 @@ def render(run: Run) -> str:
         .render(
             run=run,
             found=found,
+            task_kind=TASKS[found.task],
             data=data,
             version=graftline.__version__,
             css=_css(),
@@ -74,7 +76,7 @@ def render(run: Run) -> str:
             best=wording.best_of(found.best, found.test[main], found.control_test[main], found.baselines, main),
             main=main,
             fits=tested.fits(run),
-            score_name=candidates.SCORES[found.task],
+            score_name=TASKS[found.task].words.validation_metric,
             score=candidates.score,
             plots=drawings,
             lines=lines,
@@ -177,7 +179,7 @@ def _path(run: Run, lines: list[Line]) -> list[Stage]:
         Stage(
             "Selected on validation",
             run.selection.chosen,
-            f"{candidates.SCORES[found.task]} {candidates.score(best, found.task)}",
+            f"{TASKS[found.task].words.validation_metric} {candidates.score(best, found.task)}",
         ),
         Stage("Test", wording.value(quality, main), held),
         Stage(
@@ -202,7 +204,7 @@ def _origin(run: Run) -> str:
 def _classes(run: Run) -> list[dict[str, Any]]:
     """Returns the per-class figures; many classes are sorted, lowest first."""
     rows = run.evaluation.per_class
-    by = {"classification": "recall", "multilabel": "ap", "regression": "r2"}[run.evaluation.task]
+    by = TASKS[run.evaluation.task].words.row_metric[0]
     return rows if len(rows) <= _FEW else sorted(rows, key=lambda row: (not row["examples"], row[by]))
 
 

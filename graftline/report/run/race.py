@@ -7,10 +7,10 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from graftline.evaluation.tasks import TASKS
 from graftline.report import wording
 from graftline.report.charts import ACCENT, INK, MUTED, RULE, canvas, to_svg
 from graftline.report.run.artifacts import Run
-from graftline.report.run.candidates import SCORES
 from graftline.selection.result import Selection
 from graftline.selection.tournament.race import RungResult
 
@@ -70,7 +70,7 @@ class Section:
 def section(run: Run) -> Section | None:
     """Returns the section for a run, None if it had no tournament."""
     found, task = run.selection, run.evaluation.task
-    axis, share = SCORES[task], task != "regression"
+    axis, share = TASKS[task].words.validation_metric, not TASKS[task].lower_is_better
     if not found.stands:
         return None
     runners = _runners(found)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from graftline.data.dataset import read_samples
+from graftline.data.labels import LABEL_TYPES
+from graftline.evaluation.links import softmax
 from graftline.evaluation.metrics.multilabel import losses
-from graftline.release.onnx.parity import softmax
 from graftline.report import wording
 from graftline.report.run.artifacts import Run
 
@@ -43,9 +44,11 @@ def right(run: Run) -> list[TestImage]:
 
     Regression: the smallest errors. Multilabel: images with every label correct, smallest loss first.
     """
-    if run.evaluation.task != "classification":
+    if not LABEL_TYPES[run.evaluation.task].is_class:
         order = np.argsort(_off(run), kind="stable")
-        return _told(run, [i for i in order if run.evaluation.task == "regression" or _exact(run)[i]][:_N_IMAGES])
+        return _told(
+            run, [i for i in order if LABEL_TYPES[run.evaluation.task].is_numeric or _exact(run)[i]][:_N_IMAGES]
+        )
     labels, said, _ = _answers(run)
     found = np.flatnonzero(labels == said)
     firsts = found[np.unique(labels[found], return_index=True)[1]]
@@ -55,9 +58,11 @@ def right(run: Run) -> list[TestImage]:
 
 def wrong(run: Run) -> list[TestImage]:
     """Returns wrong predictions, most confident first; for values and several labels the largest errors."""
-    if run.evaluation.task != "classification":
+    if not LABEL_TYPES[run.evaluation.task].is_class:
         order = np.argsort(-_off(run), kind="stable")
-        return _told(run, [i for i in order if run.evaluation.task == "regression" or not _exact(run)[i]][:_N_IMAGES])
+        return _told(
+            run, [i for i in order if LABEL_TYPES[run.evaluation.task].is_numeric or not _exact(run)[i]][:_N_IMAGES]
+        )
     labels, said, sure = _answers(run)
     found = np.flatnonzero(labels != said)
     return _samples(run, found[np.argsort(-sure[found], kind="stable")][:_N_IMAGES])
@@ -75,7 +80,7 @@ def _outputs(run: Run) -> NDArray[np.float32]:
 def _off(run: Run) -> NDArray[np.float64]:
     """Returns the error of each prediction, (N,): mean error in deviations, or mean loss over the labels."""
     outputs, labels = _outputs(run).astype(np.float64), run.predictions.labels
-    if run.evaluation.task == "regression":
+    if LABEL_TYPES[run.evaluation.task].is_numeric:
         found: NDArray[np.float64] = (np.abs(outputs - labels) / run.onnx.facts.scale).mean(1)
         return found
     return np.asarray(losses(outputs / run.evaluation.temperature, labels).mean(1))
@@ -97,14 +102,14 @@ def _told(run: Run, rows: Iterable[int]) -> list[TestImage]:
             _said(labels[i], names, run.evaluation.task),
             _said(outputs[i], names, run.evaluation.task),
             None,
-            run.evaluation.task == "multilabel" and bool(((outputs[i] > 0) == (labels[i] > 0.5)).all()),
+            LABEL_TYPES[run.evaluation.task].is_multi_hot and bool(((outputs[i] > 0) == (labels[i] > 0.5)).all()),
         )
         for i in rows
     ]
 
 
 def _said(row: NDArray[np.floating], names: list[str], task: str) -> str:
-    if task == "multilabel":  # labels 0 and 1, or logits
+    if LABEL_TYPES[task].is_multi_hot:  # labels 0 and 1, or logits
         return ", ".join(name for name, there in zip(names, row > 0, strict=True) if there) or "no label"
     values = [f"{value:.4g}".replace("-", wording.MINUS) for value in row[:_MAX_VALUES]]
     if len(row) == 1:

@@ -2,17 +2,18 @@
 
 from typing import Any
 
-from graftline.evaluation.result import Figure
+from graftline.evaluation.result import Estimate
+from graftline.evaluation.tasks import TASKS
 from graftline.models.checkpoint import CandidateResult
 from graftline.report.run.artifacts import Run
-
-_TEST = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "ece", "loss")
 
 
 def summary(run: Run) -> dict[str, Any]:
     """Returns the summary of a run; all values are plain JSON."""
     found = run.evaluation
-    names, shown = (_TEST, ["accuracy"]) if found.task == "classification" else (tuple(found.test), list(found.test))
+    kind = TASKS[found.task]
+    names = kind.summary_metrics or tuple(found.test)
+    shown = [kind.main_metric] if kind.summary_metrics else list(found.test)
     control = {name: found.control_test[name].value for name in shown if name in found.control_test}
     promoted = run.gate.verdict == "promote"
     return {
@@ -88,7 +89,7 @@ def _row(row: CandidateResult) -> dict[str, Any]:
     return row.model_dump(mode="json", include=fields)
 
 
-def _ends(figure: Figure) -> list[float | None]:
+def _ends(figure: Estimate) -> list[float | None]:
     return [figure.low, figure.high]
 
 

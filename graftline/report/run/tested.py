@@ -9,9 +9,10 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from graftline.data.labels import LABEL_TYPES
+from graftline.evaluation.links import sigmoid
 from graftline.evaluation.metrics.calibration import bins_by, bins_of
-from graftline.evaluation.result import Evaluation, Figure
-from graftline.release.onnx.parity import sigmoid
+from graftline.evaluation.result import Estimate, Evaluation
 from graftline.report import plots, wording
 from graftline.report.plots import Dot
 from graftline.report.run.artifacts import Run
@@ -67,7 +68,7 @@ def comparison(found: Evaluation) -> Markup:
         )
         for name, f in sorted(scores.items(), key=lambda item: sign * item[1].value)
     ]
-    alt = "; ".join(f"{row.label} {wording.value(Figure(value=row.value), main)}" for row in rows)
+    alt = "; ".join(f"{row.label} {wording.value(Estimate(value=row.value), main)}" for row in rows)
     what = found.gain.unit.figure
     return plots.dots(
         rows,
@@ -124,7 +125,7 @@ def reliability(run: Run) -> Markup | None:
     if run.evaluation.calibration is None:
         return None
     logits, labels = shipped(run), run.predictions.labels
-    multilabel = run.evaluation.task == "multilabel"
+    multilabel = LABEL_TYPES[run.evaluation.task].is_multi_hot
     before, after = (
         bins_by(sigmoid(scaled).ravel(), labels.ravel() > 0.5) if multilabel else bins_of(scaled, labels)
         for scaled in (logits, logits / run.evaluation.temperature)
@@ -141,7 +142,7 @@ def shipped(run: Run) -> NDArray[np.float32]:
 
 def fits(run: Run) -> list[Fit]:
     """Plots the outputs of a regression, lowest R2 first; at most six."""
-    if run.evaluation.task != "regression":
+    if not LABEL_TYPES[run.evaluation.task].is_numeric:
         return []
     values, labels, rows = shipped(run), run.predictions.labels, run.evaluation.per_class
     order = sorted(range(len(rows)), key=lambda at: float(rows[at]["r2"]))[:_N_OUTPUTS]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from graftline.config import DEFAULT_TASK, Asked, Auto, Feature, Full, Staged, Strategy, Zero
 from graftline.config.strategies import BSS, L2SP, BitFit, CoTuning, Delta, StochNorm, Wise
+from graftline.data.labels import LABEL_TYPES
 from graftline.training.recipe import feature_passes
 
 RATES = (1.0, 3.0, 1 / 3)
@@ -100,9 +101,9 @@ def applies(entry: PoolEntry, source: Traits) -> bool:
         return LEAST_SIDE <= entry.side(source.side) != source.side
     match entry.strategy:
         case Zero():
-            return source.shared_classes and source.task == "classification"
+            return source.shared_classes and LABEL_TYPES[source.task].is_class
         case CoTuning():
-            return source.source_head and source.task == "classification"
+            return source.source_head and LABEL_TYPES[source.task].is_class
         case StochNorm():
             return source.batch_norm
         case _:

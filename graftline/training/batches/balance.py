@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from graftline.evaluation.torch_functions import Loss, soft
 from graftline.models.objective import Objective
-from graftline.training.batches.losses import Loss, loss_of, soft
+from graftline.training.batches.losses import loss_of
 from graftline.training.batches.samples import Indices, batch_bounds, shuffled_batches
 
 

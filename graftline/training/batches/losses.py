@@ -1,75 +1,14 @@
-"""What is minimised: a loss by task, over hard or soft labels or numbers, and the articles' lambda |w|^2."""
+"""Training loss of a network, and the penalty lambda |w|^2."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from graftline.evaluation.tasks import TASKS
+from graftline.evaluation.torch_functions import Loss
 from graftline.models.objective import Objective
 from graftline.runtime.errors import RefusedError
-
-Loss = Callable[[Tensor, Tensor, float], Tensor]
-
-
-def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Mean over images of -sum_k y_k log p_k, with p the softmax of the logits.
-
-    Args:
-        logits: (B, K).
-        labels: (B,) class indices, or (B, K) shares that sum to 1 (soft labels).
-        smoothing: Share of each label spread over all classes, 0..1 (Szegedy et al. 2016).
-    """
-    return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-
-
-def mse(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Mean over images of |p - y|^2, with p the softmax of the logits and y one-hot or soft (Brier 1950).
-
-    Args:
-        logits: (B, K).
-        labels: (B,) class indices, or (B, K) shares that sum to 1.
-        smoothing: Share of each label spread over all classes, 0..1.
-    """
-    target = soft(labels, logits.shape[1], smoothing).to(logits.dtype)
-    return (logits.softmax(dim=1) - target).square().sum(dim=1).mean()
-
-
-def binary_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Mean over images and labels of -(y log p + (1 - y) log(1 - p)), with p the sigmoid of the logit.
-
-    Args:
-        logits: (B, K).
-        labels: (B, K), shares in 0..1.
-        smoothing: Each label is moved by this share towards 1/2, 0..1.
-    """
-    target = labels.to(logits.dtype) * (1 - smoothing) + smoothing / 2
-    return functional.binary_cross_entropy_with_logits(logits, target)
-
-
-def squared(values: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Mean over images and outputs of (v - y)^2.
-
-    Args:
-        values: (B, D), standardised.
-        labels: (B, D), standardised likewise.
-        smoothing: Without a meaning here.
-    """
-    return functional.mse_loss(values, labels)
-
-
-def huber(values: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """The same up to residuals of one deviation, linear beyond (Huber 1964); halved, so that it is r^2 / 2 near 0."""
-    return functional.huber_loss(values, labels)
-
-
-LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "mse": mse}
-"""Of classification."""
-_OF_TASK: dict[str, dict[str, Loss]] = {
-    "classification": LOSSES,
-    "multilabel": {"cross_entropy": binary_cross_entropy},
-    "regression": {"cross_entropy": squared, "mse": squared, "huber": huber},
-}
 
 
 def loss_of(name: str, objective: Objective) -> Loss:
@@ -85,35 +24,20 @@ def loss_of(name: str, objective: Objective) -> Loss:
     Raises:
         RefusedError: The task has no such loss.
     """
-    of_task = _OF_TASK[objective.task]
-    if name not in of_task:
-        raise RefusedError(f"loss: {name} does not fit {objective.task}, which takes {' or '.join(of_task)}")
-    loss = of_task[name]
-    if objective.task != "regression":
+    losses = TASKS[objective.task].losses()
+    if name not in losses:
+        raise RefusedError(f"loss: {name} does not fit {objective.task}, which takes {' or '.join(losses)}")
+    loss = losses[name]
+    if not objective.deviation:
         return loss
     deviation = torch.tensor(objective.deviation)
 
-    def standardised(values: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    def standardized(values: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         nonlocal deviation
         deviation = deviation.to(values.device)  # once
         return loss((values - labels) / deviation, torch.zeros_like(labels), smoothing)
 
-    return standardised
-
-
-def soft(labels: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
-    """Returns labels as shares.
-
-    Args:
-        labels: (B,) class indices or (B, K) shares.
-        classes: K.
-        smoothing: Share of each label spread over all classes, 0..1.
-
-    Returns:
-        (B, K); rows sum to 1.
-    """
-    shares = functional.one_hot(labels, classes).float() if labels.dim() == 1 else labels
-    return shares * (1 - smoothing) + smoothing / classes
+    return standardized
 
 
 def squared_norm(weights: Iterable[Tensor]) -> Tensor:

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS
 
+from graftline.evaluation.tasks import TASKS
+from graftline.evaluation.torch_functions import Loss
 from graftline.models.devices import threads_for
 from graftline.models.objective import Objective
 from graftline.runtime.errors import DivergedError
 from graftline.training.batches.balance import training_loss
-from graftline.training.batches.losses import Loss, squared_norm
+from graftline.training.batches.losses import squared_norm
 from graftline.training.batches.samples import Indices
 from graftline.training.head import ridge
 from graftline.training.validation import folds
@@ -49,7 +51,7 @@ class LinearProblem:
     @property
     def is_iterative(self) -> bool:
         """Whether there is no closed form."""
-        return self.objective.task != "regression" or self.loss == "huber"
+        return self.loss not in TASKS[self.objective.task].closed_form_losses
 
     @property
     def criterion(self) -> Loss:
@@ -60,7 +62,7 @@ class LinearProblem:
     @property
     def strengths(self) -> tuple[float, ...]:
         """Strengths to try; divided by the number of labels for multilabel, whose loss is the mean over labels."""
-        shared = self.num_outputs if self.objective.task == "multilabel" else 1
+        shared = self.num_outputs if TASKS[self.objective.task].has_mean_loss else 1
         return tuple(strength / shared for strength in STRENGTHS)
 
 
@@ -89,7 +91,7 @@ def fit_linear(
     """
     if not bool(torch.isfinite(features).all()):
         raise DivergedError("the frozen backbone's features are not finite")
-    if problem.objective.task == "regression":
+    if problem.objective.deviation:
         labels = (labels - labels.new_tensor(problem.objective.mean)) / labels.new_tensor(problem.objective.deviation)
     with threads_for(min(features.shape) * features.shape[0] * problem.num_outputs):
         weight, bias, taken, l2 = _fit(features, labels, problem, l2, seed)

@@ -139,7 +139,7 @@ class TrainingLoop:
                 logits = outputs(self.network, val, self.contract, self.device)
             result = distributed.broadcast(score(logits, val.labels, self.training.loss, self.network.objective))
             point = point.model_copy(update=result.point)
-            self.progress.advance(0, self._message(), **result.told, val_loss=result.loss)
+            self.progress.advance(0, self._message(), **result.progress_values, val_loss=result.loss)
         self._update_seconds()
         return point
 

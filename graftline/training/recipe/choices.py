@@ -6,6 +6,7 @@ from typing import Any
 
 from graftline.config import Feature, Strategy, Structure, Training
 from graftline.config.strategies import L2, L2SP, CoTuning, Delta, Distill
+from graftline.data.labels import LABEL_TYPES
 from graftline.training.recipe.facts import RecipeInput
 
 ADAPTIVE = ("adamw", "adam", "rmsprop")
@@ -104,7 +105,7 @@ def _decay(training: Training, strategy: Strategy | None, facts: RecipeInput) ->
 
 def _augment(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
     side = min(facts.image_shape[1:])
-    if facts.task == "regression":
+    if LABEL_TYPES[facts.task].is_numeric:
         return "shift", "crops and mirrors would change the values"
     if max(facts.image_shape[1:]) < SMALL_IMAGE:
         return "shift", f"images of {side} pixels, which mirrors may change the meaning of"
@@ -116,7 +117,7 @@ def _mixup(training: Training, strategy: Strategy | None, facts: RecipeInput) ->
 
 
 def _cutmix(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
-    if facts.task == "regression":
+    if LABEL_TYPES[facts.task].is_numeric:
         return 0.0, "no part of an image has a part of its value"
     off = _mixed(facts)
     if off is None and (training.epochs or 0) < LONG:
@@ -131,7 +132,7 @@ def _mixed(facts: RecipeInput) -> Chosen | None:
 
 
 def _smoothing(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
-    if facts.task != "classification":
+    if not LABEL_TYPES[facts.task].is_class:
         return 0.0, f"{facts.task} has no one class to take from"
     if isinstance(strategy, Feature):
         return 0.0, "folds choose how its head is held down"
@@ -158,7 +159,7 @@ def _patience(training: Training, strategy: Strategy | None, facts: RecipeInput)
 
 
 def _balance(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
-    if facts.task != "classification":
+    if not LABEL_TYPES[facts.task].is_class:
         return "none", f"{facts.task} has no classes to balance"
     if facts.ratio < WEIGHTS_FROM:
         return "none", f"largest class {facts.ratio:.1f} times the smallest, under {WEIGHTS_FROM:g}"

@@ -6,6 +6,7 @@ import numpy as np
 
 from graftline.config import DEFAULT_TASK
 from graftline.data.dataset import Dataset
+from graftline.data.labels import LABEL_TYPES, UNLABELED
 from graftline.models.checkpoint import InputContract
 
 SMALL = ("mlp", "cnn", "rnn")
@@ -84,9 +85,9 @@ def recipe_input(data: Dataset, backbone: str, contract: InputContract, *, carri
         len(data.manifest.classes),
         val=len(data.val) // 2,
         side=min(contract.height, contract.width),
-        task="classification" if task == "unlabelled" else task,
+        task=DEFAULT_TASK if task == UNLABELED else task,
     )
-    if task != "classification":
+    if task == UNLABELED or not LABEL_TYPES[task].is_class:
         return facts
     counts, held = (np.bincount(split.labels, minlength=facts.classes) for split in (data.train, data.val))
     present = counts[counts > 0]

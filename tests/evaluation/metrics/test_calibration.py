@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from graftline.evaluation.metrics.calibration import Bins, bins_of, figures, squared_error
+from graftline.evaluation.metrics.calibration import Bins, bins_of, calibration_metrics, squared_error
 
 
 def sample(n: int, seed: int, overconfidence: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -15,7 +15,7 @@ def test_known_answer() -> None:
     """10 samples at confidence 0.9, 6 right: (0.3)^2 - 0.24 / 9."""
     logits = np.log(np.tile([0.9, 0.1], (10, 1)))
     labels = np.array([0] * 6 + [1] * 4)
-    assert figures(logits, labels)["ece"] == pytest.approx(np.sqrt(0.09 - 0.24 / 9))
+    assert calibration_metrics(logits, labels)["ece"] == pytest.approx(np.sqrt(0.09 - 0.24 / 9))
 
 
 def test_has_no_bias_where_the_plain_estimator_has_one() -> None:
@@ -35,7 +35,7 @@ def test_sees_overconfidence() -> None:
     logits, labels = sample(5000, 0, overconfidence=3.0)
     confidence = np.exp(logits - np.log(np.exp(logits).sum(1, keepdims=True))).max(1)
     gap = confidence.mean() - (logits.argmax(1) == labels).mean()
-    assert figures(logits, labels)["ece"] >= gap > 0.1
+    assert calibration_metrics(logits, labels)["ece"] >= gap > 0.1
 
 
 def test_equal_confidences_share_a_bin() -> None:

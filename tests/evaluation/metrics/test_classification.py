@@ -3,7 +3,13 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 
-from graftline.evaluation.metrics.classification import balanced_accuracy, confusion, figures, losses, per_class
+from graftline.evaluation.metrics.classification import (
+    balanced_accuracy,
+    classification_metrics,
+    confusion,
+    losses,
+    per_class,
+)
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2])
 PREDICTED = np.array([0, 0, 0, 1, 1, 0, 0])
@@ -11,7 +17,7 @@ LOGITS = np.eye(3, dtype=np.float32)[PREDICTED] * 2
 
 
 def test_known_answers() -> None:
-    found = figures(LOGITS, LABELS)
+    found = classification_metrics(LOGITS, LABELS)
     assert found["accuracy"] == pytest.approx(4 / 7)
     assert found["balanced_accuracy"] == found["macro_recall"] == pytest.approx((3 / 4 + 1 / 2 + 0) / 3)
     assert found["macro_precision"] == pytest.approx((3 / 5 + 1 / 2 + 0) / 3)
@@ -38,7 +44,7 @@ def test_per_class_names_every_class_and_counts_its_examples() -> None:
 def test_agrees_with_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     labels, logits = rng.integers(0, 5, 300), rng.normal(0, 3, (300, 5)).astype(np.float32)
-    found = figures(logits, labels)
+    found = classification_metrics(logits, labels)
     assert found["loss"] == pytest.approx(log_loss(labels, softmax(logits.astype(float), axis=1)), rel=1e-9)
     assert found["macro_f1"] == pytest.approx(f1_score(labels, logits.argmax(1), average="macro"))
     assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, logits.argmax(1)))

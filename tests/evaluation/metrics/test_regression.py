@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score, root_mean_squared_error
 
-from graftline.evaluation.metrics.regression import figures, per_output, rmse, scale_of
+from graftline.evaluation.metrics.regression import per_output, regression_metrics, rmse, scale_of
 
 LABELS = np.array([[0.0], [2.0], [4.0]])
 VALUES = np.array([[0.0], [2.0], [7.0]])
@@ -10,7 +10,7 @@ VALUES = np.array([[0.0], [2.0], [7.0]])
 
 def test_known_answers() -> None:
     """One error of 3 in three: sqrt(9 / 3), 3 / 3, 1 - 9 / 8."""
-    assert figures(VALUES, LABELS) == pytest.approx({"rmse": np.sqrt(3), "mae": 1.0, "r2": -0.125})
+    assert regression_metrics(VALUES, LABELS) == pytest.approx({"rmse": np.sqrt(3), "mae": 1.0, "r2": -0.125})
 
 
 def test_agrees_with_scikit_learn_output_by_output() -> None:
@@ -41,4 +41,4 @@ def test_large_numbers_keep_their_small_errors() -> None:
 def test_what_has_no_variance_is_not_explained(
     labels: list[list[float]], values: list[list[float]], expected: float
 ) -> None:
-    assert figures(np.array(values), np.array(labels))["r2"] == expected
+    assert regression_metrics(np.array(values), np.array(labels))["r2"] == expected

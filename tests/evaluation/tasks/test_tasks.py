@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from graftline.evaluation.result import Figure
-from graftline.evaluation.statistics.precision import Ranking
-from graftline.evaluation.tasks import TASKS, multilabel, regression
+from graftline.evaluation.result import Estimate
+from graftline.evaluation.statistics.average_precision import Ranking
+from graftline.evaluation.tasks.multilabel import MULTILABEL
+from graftline.evaluation.tasks.regression import REGRESSION
 from graftline.evaluation.tasks.truth import Truth
-from graftline.evaluation.verdict.gain import Difference, judged
+from graftline.evaluation.verdict.gain import Difference, judge_gain
 
 Array = np.ndarray[Any, Any]
 
@@ -50,7 +51,7 @@ def answers(
 def test_the_gain_in_rmse_covers_the_truth(n: int, seeds: int, spread: float) -> None:
     """95% wanted; at least 92% asked of three seeds, 89% of one, as 200 draws tell them."""
     expected = 0.2 * np.exp(spread**2 / 2)
-    found = [regression.difference(*errors(n, seeds, spread, i), seed=i) for i in range(200)]
+    found = [REGRESSION.difference(*errors(n, seeds, spread, i), seed=i) for i in range(200)]
     assert np.mean([f.low <= expected <= f.high for f in found]) >= (0.92 if seeds > 1 else 0.89)
     assert all(f.low <= f.value <= f.high for f in found)
 
@@ -59,7 +60,7 @@ def test_rmse_covers_the_truth() -> None:
     hits = np.zeros(3)
     for i in range(200):
         first, _, labels = errors(150, 1, 0.0, i)
-        found = regression.scored(first[0], labels, temperature=1.0, seed=i)[0]
+        found = REGRESSION.estimate_metrics(first[0], labels, temperature=1.0, seed=i)[0]
         for at, (name, value) in enumerate({"rmse": 1.0, "mae": np.sqrt(2 / np.pi), "r2": 0.0}.items()):
             low, high = found[name].low, found[name].high
             assert low is not None
@@ -72,26 +73,26 @@ def test_rmse_covers_the_truth() -> None:
 def test_the_gain_in_average_precision_covers_the_truth(seeds: int) -> None:
     """The truth by 40,000 samples; 100 draws of one seed, 33 of three."""
     first, second, labels = answers(40_000, 1, 999)
-    expected = multilabel.score(first[0], labels) - multilabel.score(second[0], labels)
+    expected = MULTILABEL.score(first[0], labels) - MULTILABEL.score(second[0], labels)
     assert 0.09 < expected < 0.12
-    found = [multilabel.difference(*answers(120, seeds, i, k=2), seed=i) for i in range(100 // seeds)]
+    found = [MULTILABEL.difference(*answers(120, seeds, i, k=2), seed=i) for i in range(100 // seeds)]
     assert np.mean([f.low <= expected <= f.high for f in found]) >= (0.90 if seeds > 1 else 0.88)
 
 
 def test_average_precision_and_its_labels_cover_the_truth() -> None:
     first, _, labels = answers(40_000, 1, 999)
-    expected = multilabel.score(first[0], labels)
+    expected = MULTILABEL.score(first[0], labels)
     whole, single = [], []
     for i in range(60):
         drawn, _, labels = answers(120, 1, i, k=2)
-        found, rows = multilabel.scored(drawn[0], labels, temperature=1.0, seed=i)
+        found, rows = MULTILABEL.estimate_metrics(drawn[0], labels, temperature=1.0, seed=i)
         whole.append(within(found["macro_ap"], expected))
         single += [row["ap_low"] <= expected <= row["ap_high"] for row in rows]
     assert np.mean(whole) >= 0.85
     assert np.mean(single) >= 0.85
 
 
-def within(figure: Figure, value: float) -> bool:
+def within(figure: Estimate, value: float) -> bool:
     assert figure.low is not None
     assert figure.high is not None
     return figure.low <= value <= figure.high
@@ -111,22 +112,22 @@ def test_a_draw_is_ranked_as_scikit_learn_ranks_it() -> None:
 def test_known_gains() -> None:
     """RMSE 1 against 3 deviations of 2: one deviation. A perfect ranking against one that is upside down."""
     labels = np.array([[-2.0], [2.0]] * 50)
-    found = regression.difference(np.array([labels + 1]), np.array([labels + 3]), truth(labels), seed=0)
+    found = REGRESSION.difference(np.array([labels + 1]), np.array([labels + 3]), truth(labels), seed=0)
     assert found.value == pytest.approx(1.0)
     there = np.array([[1.0]] * 5 + [[0.0]] * 15, np.float32)
-    found = multilabel.difference(np.array([there * 2 - 1]), np.array([1 - there * 2]), truth(there), seed=0)
+    found = MULTILABEL.difference(np.array([there * 2 - 1]), np.array([1 - there * 2]), truth(there), seed=0)
     assert found.value == pytest.approx(1 - average_precision_score(there[:, 0], 1 - there[:, 0]))
     assert found.low > 0
 
 
 def test_sides_that_answer_alike_leave_a_width() -> None:
     first, _, labels = errors(100, 3, 0.0, 0)
-    same = regression.difference(first, first, labels, seed=0)
+    same = REGRESSION.difference(first, first, labels, seed=0)
     assert same.low < 0 < same.high
     perfect = np.stack([labels.labels] * 2)
-    assert regression.difference(perfect, perfect, labels, seed=0).value == 0
+    assert REGRESSION.difference(perfect, perfect, labels, seed=0).value == 0
     drawn, _, some = answers(100, 3, 0)
-    same = multilabel.difference(drawn, drawn, some, seed=0)
+    same = MULTILABEL.difference(drawn, drawn, some, seed=0)
     assert same.low < 0 < same.high
 
 
@@ -135,19 +136,19 @@ def test_outputs_of_far_units_count_alike() -> None:
     wide = np.concatenate([labels.labels, 1e4 * labels.labels + 1e6], axis=1)
     both = Truth(wide, ["a", "b"], wide.std(0), wide.std(0))
     alone = Truth(labels.labels, ["a"], np.ones(1), labels.labels.std(0))
-    found = regression.difference(
+    found = REGRESSION.difference(
         *(np.concatenate([side, 1e4 * side + 1e6], axis=2) for side in (first, second)), both, seed=0
     )
-    assert found.value == pytest.approx(regression.difference(first, second, alone, seed=0).value)
+    assert found.value == pytest.approx(REGRESSION.difference(first, second, alone, seed=0).value)
 
 
 def test_no_label_at_all_decides_nothing() -> None:
     drawn, _, _ = answers(20, 1, 0)
     nothing = truth(np.zeros((20, 3), np.float32))
-    found = multilabel.difference(drawn, drawn, nothing, seed=0)
+    found = MULTILABEL.difference(drawn, drawn, nothing, seed=0)
     assert (found.value, found.low, found.high) == (0, -1, 1)
-    scored, rows = multilabel.scored(drawn[0], nothing, temperature=1.0, seed=0)
-    assert scored["macro_ap"] == Figure(value=0)
+    scored, rows = MULTILABEL.estimate_metrics(drawn[0], nothing, temperature=1.0, seed=0)
+    assert scored["macro_ap"] == Estimate(value=0)
     assert all("ap_low" not in row for row in rows)
 
 
@@ -160,18 +161,23 @@ def test_no_label_at_all_decides_nothing() -> None:
     ],
 )
 def test_verdicts_are_said_in_the_measures_unit(measure: str, words: str) -> None:
-    found = judged(
-        Difference(0.1, 0.05, 0.15, "m"), measure=measure, seeds=3, delta=0.01, converged=True, fewest=(100, "labels")
+    found = judge_gain(
+        Difference(0.1, 0.05, 0.15, "m"),
+        measure=measure,
+        seeds=3,
+        delta=0.01,
+        converged=True,
+        min_class_count=(100, "labels"),
     )
     assert found.verdict == "positive"
     assert words in found.reasons[0]
-    few = judged(
+    few = judge_gain(
         Difference(0.1, 0.05, 0.15, "m"),
         measure=measure,
         seeds=1,
         delta=0.01,
         converged=True,
-        fewest=(49, "training images"),
+        min_class_count=(49, "training images"),
     )
     assert few.verdict == "undecided"
     assert "one seed with 49 training images (under 50)" in few.reasons[1]
@@ -182,22 +188,11 @@ def test_temperature_is_found_again() -> None:
     logits = rng.normal(0, 2, (4000, 3))
     labels = (rng.random((4000, 3)) < 1 / (1 + np.exp(-logits))).astype(np.float32)
     sure = (3 * logits).astype(np.float32)
-    found = multilabel.calibrated((sure[:2000], labels[:2000]), (sure[2000:], labels[2000:]))
+    found = MULTILABEL.calibrate((sure[:2000], labels[:2000]), (sure[2000:], labels[2000:]))
     assert found is not None
     assert found.temperature == pytest.approx(3, rel=0.1)
     assert found.ece_after < found.ece_before / 3
-    few = multilabel.calibrated((sure[:5], labels[:5]), (sure, labels))
+    few = MULTILABEL.calibrate((sure[:5], labels[:5]), (sure, labels))
     assert few is not None
     assert few.temperature == 1
     assert few.fitted_on.startswith("not fitted: 5 validation samples")
-
-
-def test_every_task_has_its_rules() -> None:
-    from graftline.config import Config
-    from graftline.evaluation.metrics import METRICS
-    from graftline.evaluation.result import UNITS
-    from graftline.release.onnx.model_file import OUTPUTS_OF
-
-    known = set(Config.model_fields["task"].annotation.__args__)
-    assert known == set(TASKS) == set(METRICS) == set(OUTPUTS_OF)
-    assert all(rules.MAIN in UNITS for rules in TASKS.values())

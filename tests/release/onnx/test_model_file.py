@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from graftline.evaluation.links import softmax
 from graftline.release.onnx import model_file
-from graftline.release.onnx.parity import softmax
 from graftline.runtime.errors import RefusedError
 from tests.builders import onnx_models
 

@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from graftline.config import Training
 from graftline.data.dataset import Split
+from graftline.evaluation.tasks import TASKS
 from graftline.models.objective import Objective
 from graftline.training.batches.balance import class_weights, training_batches, training_loss, weighted_loss
-from graftline.training.batches.losses import LOSSES
 from graftline.training.batches.samples import Samples, shuffled_batches
 from graftline.training.head.heads import FeatureSet, fit_head
 from graftline.training.loop.fit import fit
@@ -37,7 +37,10 @@ def test_weights_are_n_over_k_times_the_classs_count() -> None:
 def test_the_weighted_loss_is_the_mean_of_weight_times_loss(loss: str) -> None:
     logits, labels = torch.randn(5, 3, generator=Generator().manual_seed(0)), torch.tensor([0, 0, 1, 2, 2])
     weights = torch.tensor([0.5, 2.0, 3.0])
-    each = [weights[label] * LOSSES[loss](logits[n : n + 1], labels[n : n + 1], 0.1) for n, label in enumerate(labels)]
+    each = [
+        weights[label] * TASKS["classification"].losses()[loss](logits[n : n + 1], labels[n : n + 1], 0.1)
+        for n, label in enumerate(labels)
+    ]
     torch.testing.assert_close(weighted_loss(loss, logits, labels, 0.1, weights), torch.stack(each).mean())
     shares = functional.one_hot(labels, 3).float()
     torch.testing.assert_close(weighted_loss(loss, logits, shares, 0.1, weights), torch.stack(each).mean())
@@ -48,7 +51,7 @@ def test_the_weighted_loss_is_torchs_weighted_cross_entropy() -> None:
     weights = torch.tensor([0.5, 2.0, 3.0])
     theirs = functional.cross_entropy(logits, labels, weights, reduction="sum") / 5
     torch.testing.assert_close(weighted_loss("cross_entropy", logits, labels, 0.0, weights), theirs)
-    plain = LOSSES["cross_entropy"](logits, labels, 0.0)
+    plain = TASKS["classification"].losses()["cross_entropy"](logits, labels, 0.0)
     torch.testing.assert_close(weighted_loss("cross_entropy", logits, labels, 0.0, torch.ones(1)), plain)
     torch.testing.assert_close(training_loss("cross_entropy", Objective(), None)(logits, labels, 0.0), plain)
 

@@ -4,24 +4,28 @@ import pytest
 import torch
 from torch.nn import functional
 
-from graftline.training.batches.losses import LOSSES, cross_entropy, mse, soft, squared_norm
+from graftline.evaluation.tasks import TASKS
+from graftline.evaluation.torch_functions import cross_entropy, mse, soft
+from graftline.training.batches.losses import squared_norm
+
+CLASS_LOSSES = TASKS["classification"].losses()
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5]])
 LABELS = torch.tensor([0, 2])
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", CLASS_LOSSES)
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_hard_labels_equal_the_same_labels_as_shares(name: str, smoothing: float) -> None:
-    hard = LOSSES[name](LOGITS, LABELS, smoothing)
-    assert LOSSES[name](LOGITS, soft(LABELS, 3), smoothing).item() == pytest.approx(hard.item(), rel=1e-6)
+    hard = CLASS_LOSSES[name](LOGITS, LABELS, smoothing)
+    assert CLASS_LOSSES[name](LOGITS, soft(LABELS, 3), smoothing).item() == pytest.approx(hard.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", CLASS_LOSSES)
 def test_soft_labels_lie_between_the_hard_ones(name: str) -> None:
     shares = torch.tensor([[0.5, 0.5, 0.0]])
-    ends = [LOSSES[name](LOGITS[:1], torch.tensor([k]), 0.0).item() for k in (0, 1)]
-    assert min(ends) < LOSSES[name](LOGITS[:1], shares, 0.0).item() < max(ends)
+    ends = [CLASS_LOSSES[name](LOGITS[:1], torch.tensor([k]), 0.0).item() for k in (0, 1)]
+    assert min(ends) < CLASS_LOSSES[name](LOGITS[:1], shares, 0.0).item() < max(ends)
 
 
 def test_cross_entropy_of_no_knowledge_is_log_k() -> None:

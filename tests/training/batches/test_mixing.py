@@ -7,8 +7,8 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from graftline.config import Training
+from graftline.evaluation.torch_functions import cross_entropy
 from graftline.models.network import Network
-from graftline.training.batches.losses import cross_entropy
 from graftline.training.batches.mixing import blend, cutmix_box, make_mixer, paste_box
 from graftline.training.batches.samples import Samples
 from graftline.training.loop.fit import fit

@@ -3,17 +3,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graftline.evaluation.kfp_views import kfp_views
+from graftline.evaluation.kfp_metrics import kfp_metrics
 from graftline.evaluation.result import (
     PREDICTIONS,
     Calibration,
+    ConfirmationResults,
+    Estimate,
     Evaluation,
-    Figure,
     Gain,
     Predictions,
-    Side,
+    chosen_outputs,
     read_predictions,
-    shipped_logits,
     write_predictions,
 )
 from graftline.runtime import manifest
@@ -30,9 +30,11 @@ def make(folder: Path, classes: int = 3, *, seeds: tuple[int, ...] = (4, 11)) ->
     folder.mkdir()
     write_predictions(folder, predictions)
     names = [f"c{i}" for i in range(classes)]
-    side = Side(name="x", seeds=list(seeds), accuracy_by_seed=[0.9, 0.8], examples_seen=[1, 1], seconds=[1, 1])
-    figure = Figure(value=0.9, low=0.8, high=0.95)
-    test = {"accuracy": figure, "loss": Figure(value=0.3)}
+    side = ConfirmationResults(
+        name="x", seeds=list(seeds), accuracy_by_seed=[0.9, 0.8], examples_seen=[1, 1], seconds=[1, 1]
+    )
+    figure = Estimate(value=0.9, low=0.8, high=0.95)
+    test = {"accuracy": figure, "loss": Estimate(value=0.3)}
     gain = Gain(value=0.1, low=0.05, high=0.15, seeds=2, verdict="positive", method="m", reasons=[])
     manifest.write(
         folder,
@@ -63,7 +65,7 @@ def test_predictions_come_back_as_they_were(tmp_path: Path) -> None:
     assert set(found.chosen) == set(found.control) == {4, 11}
     assert (found.chosen[11] == written.chosen[11]).all()
     assert set(found.baselines) == {"majority", "forest"}
-    labels, logits = shipped_logits(tmp_path / "e")
+    labels, logits = chosen_outputs(tmp_path / "e")
     assert (logits == written.chosen[4]).all()
     assert len(labels) == 30
 
@@ -87,12 +89,12 @@ def test_shipped_logits_need_the_first_seed(tmp_path: Path) -> None:
     made = make(tmp_path / "e")
     write_predictions(tmp_path / "e", Predictions(made.labels, {11: made.chosen[11]}, {}, {}))
     with pytest.raises(RefusedError, match="first seed 4"):
-        shipped_logits(tmp_path / "e")
+        chosen_outputs(tmp_path / "e")
 
 
 def test_views_are_what_kfp_takes(tmp_path: Path) -> None:
     make(tmp_path / "e")
-    views = kfp_views(tmp_path / "e")
+    views = kfp_metrics(tmp_path / "e")
     assert all(isinstance(value, float) and np.isfinite(value) for value in views.metrics.values())
     assert views.metrics["test_accuracy_low"] == 0.8
     assert views.metrics["baseline_forest"] == 0.9
@@ -108,7 +110,7 @@ def test_kfp_itself_takes_them(tmp_path: Path) -> None:
     from kfp.dsl import ClassificationMetrics
 
     make(tmp_path / "e", classes=2)
-    views = kfp_views(tmp_path / "e")
+    views = kfp_metrics(tmp_path / "e")
     assert views.roc is not None
     metrics = ClassificationMetrics(name="m", uri="", metadata={})
     metrics.log_roc_curve(views.roc.fpr, views.roc.tpr, views.roc.thresholds)

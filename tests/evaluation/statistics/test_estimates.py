@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 
-from graftline.evaluation.metrics import measure
 from graftline.evaluation.metrics.calibration import bins_of
-from graftline.evaluation.statistics.figures import ece_interval, figures, macro_scores
+from graftline.evaluation.statistics.estimates import ece_interval, estimate_metrics, macro_scores, measure_classes
 from graftline.evaluation.statistics.intervals import wilson
 
 
@@ -19,7 +18,7 @@ def test_macro_scores_are_those_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     labels, predicted = rng.integers(0, 4, 200), rng.integers(0, 5, 200)
     right, said, actual = (np.bincount(x, minlength=5)[None] for x in (labels[labels == predicted], predicted, labels))
-    expected = measure(logits_of(predicted, 5), labels)
+    expected = measure_classes(logits_of(predicted, 5), labels)
     for name, value in macro_scores(right, said, actual).items():
         assert value[0] == pytest.approx(expected[name])
 
@@ -30,7 +29,7 @@ def test_intervals_hold_the_estimate_and_have_width(data: st.DataObject) -> None
     n, k = data.draw(st.integers(1, 40)), data.draw(st.integers(2, 4))
     labels = data.draw(arrays(np.int64, n, elements=st.integers(0, k - 1)))
     predicted = data.draw(st.just(labels) | arrays(np.int64, n, elements=st.integers(0, k - 1)))
-    for name, figure in figures(logits_of(predicted, k), labels, seed=0).items():
+    for name, figure in estimate_metrics(logits_of(predicted, k), labels, seed=0).items():
         if figure.low is None or figure.high is None:
             assert name == "loss" or len(np.unique(labels)) == 1
             continue
@@ -42,7 +41,7 @@ def test_accuracy_has_wilsons_interval() -> None:
     labels = np.arange(50) % 2
     predicted = labels.copy()
     predicted[:7] = 1 - predicted[:7]
-    found = figures(logits_of(predicted, 2), labels, seed=0)["accuracy"]
+    found = estimate_metrics(logits_of(predicted, 2), labels, seed=0)["accuracy"]
     assert (found.value, found.low, found.high) == pytest.approx((43 / 50, *wilson(43, 50)))
 
 
@@ -53,7 +52,7 @@ def test_intervals_cover_the_truth() -> None:
         rng = np.random.default_rng(seed)
         labels = rng.integers(0, 3, 300)
         predicted = np.where(rng.random(300) < 0.7, labels, rng.integers(0, 3, 300))
-        found = figures(logits_of(predicted, 3), labels, seed=seed)
+        found = estimate_metrics(logits_of(predicted, 3), labels, seed=seed)
         cost = np.log(np.exp(3) + 2)
         truth = {"balanced_accuracy": 0.8, "macro_f1": 0.8, "loss": cost - 3 * 0.8}
         for name, value in truth.items():
@@ -76,7 +75,7 @@ def test_interval_of_the_calibration_error_covers_the_truth() -> None:
 
 
 def test_a_loss_that_never_varies_has_no_interval() -> None:
-    found = figures(np.zeros((40, 2), np.float32), np.arange(40) % 2, seed=0)["loss"]
+    found = estimate_metrics(np.zeros((40, 2), np.float32), np.arange(40) % 2, seed=0)["loss"]
     assert found.value == pytest.approx(np.log(2))
     assert found.low is found.high is None
 
@@ -85,5 +84,5 @@ def test_ece_is_of_the_logits_as_given() -> None:
     rng = np.random.default_rng(3)
     logits = rng.normal(0, 2, (3000, 3))
     labels = (softmax(logits, axis=1).cumsum(1) > rng.random((3000, 1))).argmax(1)
-    assert figures(logits, labels, seed=0)["ece"].value < 0.03
-    assert figures(logits * 4, labels, seed=0)["ece"].low > 0.1
+    assert estimate_metrics(logits, labels, seed=0)["ece"].value < 0.03
+    assert estimate_metrics(logits * 4, labels, seed=0)["ece"].low > 0.1

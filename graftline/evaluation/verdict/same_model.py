@@ -1,28 +1,47 @@
-"""Is the file that ships the model that was tested? Checked on what both answered on the same test samples."""
+"""Checks on the test samples that the exported file is the tested model."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from graftline.evaluation.metrics import measure
 from graftline.evaluation.metrics.classification import per_class
-from graftline.evaluation.result import Figure
+from graftline.evaluation.result import Estimate
+from graftline.evaluation.statistics.estimates import measure_classes
 from graftline.evaluation.verdict.gate import Finding
 
 TOLERANCE = 1e-3
-"""Of the largest logit: what a GPU and a CPU may differ by in float32, and how close two classes are a tie."""
+"""Share of the largest logit by which a GPU and a CPU may differ in float32; closer classes are tied."""
 PROBABILITY = 1e-4
 _ECE = 5e-3  # a sample that changes its bin by a rounding moves the error by about so much
 
 Logits = NDArray[np.float32]
 
 
-def same_model(
+@dataclass(frozen=True)
+class ExportedOutputs:
+    """Outputs of the exported file and of the tested model on the test split, and the metrics that evaluate states."""
+
+    outputs: Logits
+    """(N, K) logits, or values."""
+    probabilities: Logits
+    """(N, K) of the file; for values the same as `outputs`."""
+    evaluated: Logits
+    """(N, K), the outputs that evaluate scored."""
+    stated: dict[str, Estimate]
+    """The evaluation's `test`."""
+    rows: list[dict[str, float | int | str]]
+    """The evaluation's `per_class`."""
+    temperature: float
+    """That evaluate fitted."""
+
+
+def check_same_model(
     logits: Logits, probabilities: Logits, evaluated: Logits, *, temperature: float
 ) -> tuple[list[Finding], list[int]]:
-    """Compares the file's answers with those that evaluate scored.
+    """Compares the file's outputs with those that evaluate scored.
 
     Args:
         logits: (N, K) of the file.
@@ -34,9 +53,9 @@ def same_model(
         Findings, a rejection for each difference that is more than float noise; and the rows where the class differs
         though the two classes are as good as tied.
     """
-    if wrong := broken(logits, probabilities, evaluated):
+    if wrong := find_invalid_outputs(logits, probabilities, evaluated):
         return wrong, []
-    found = unlike(
+    findings = find_mismatches(
         logits,
         evaluated,
         softmax(logits.astype(np.float64) / temperature, axis=1),
@@ -49,26 +68,28 @@ def same_model(
     margin = evaluated[rows, theirs[rows]] - evaluated[rows, ours[rows]]
     real = rows[margin > allowed].tolist()
     if real:
-        found.append(
+        findings.append(
             Finding(
                 "reject",
                 f"The file answers another class than the tested model on {len(real)} samples "
-                f"where that was no tie: rows {some(real)} of the test split.",
+                f"where that was no tie: rows {first_rows(real)} of the test split.",
             )
         )
     elif len(rows):
-        found.append(
+        findings.append(
             Finding(
                 "promote",
                 f"The file answers another class on {len(rows)} samples that the tested model "
-                f"held for a tie: rows {some(rows.tolist())} of the test split.",
+                f"held for a tie: rows {first_rows(rows.tolist())} of the test split.",
             )
         )
-    return found or [alike(logits, evaluated)], rows.tolist()
+    return findings or [match_finding(logits, evaluated)], rows.tolist()
 
 
-def unlike(logits: Logits, evaluated: Logits, expected: Logits, probabilities: Logits, formula: str) -> list[Finding]:
-    """Rejections where the file's numbers are not the tested model's.
+def find_mismatches(
+    logits: Logits, evaluated: Logits, expected: Logits, probabilities: Logits, formula: str
+) -> list[Finding]:
+    """Returns rejections where the file's outputs or probabilities differ from the expected ones.
 
     Args:
         logits: (N, K) of the file.
@@ -78,9 +99,9 @@ def unlike(logits: Logits, evaluated: Logits, expected: Logits, probabilities: L
         formula: In words, such as `softmax(logits / 1.2)`.
     """
     allowed = TOLERANCE * float(np.abs(evaluated).max())
-    found = []
+    findings = []
     if (worst := float(np.abs(logits - evaluated).max())) > allowed:
-        found.append(
+        findings.append(
             Finding(
                 "reject",
                 f"The file is not the tested model: its logits differ by up to {worst:.3g}, "
@@ -88,18 +109,18 @@ def unlike(logits: Logits, evaluated: Logits, expected: Logits, probabilities: L
             )
         )
     if (apart := float(np.abs(expected - probabilities).max())) > PROBABILITY:
-        found.append(
+        findings.append(
             Finding(
                 "reject",
                 f"The file's probabilities are not {formula}, the temperature that was fitted: "
                 f"they differ by up to {apart:.3g}.",
             )
         )
-    return found
+    return findings
 
 
-def alike(logits: Logits, evaluated: Logits) -> Finding:
-    """The file answers as the tested model does."""
+def match_finding(logits: Logits, evaluated: Logits) -> Finding:
+    """Returns the finding that the file's outputs match those of the tested model."""
     worst = float(np.abs(logits - evaluated).max())
     return Finding(
         "promote",
@@ -108,8 +129,8 @@ def alike(logits: Logits, evaluated: Logits) -> Finding:
     )
 
 
-def broken(outputs: Logits, answers: Logits, evaluated: Logits) -> list[Finding]:
-    """A rejection where the file gives no numbers, or other than one answer a sample and output."""
+def find_invalid_outputs(outputs: Logits, answers: Logits, evaluated: Logits) -> list[Finding]:
+    """Returns a rejection where outputs are not finite or have the wrong shape."""
     bad = int((~np.isfinite(outputs) | ~np.isfinite(answers)).any(1).sum())
     if not bad and outputs.shape == evaluated.shape:
         return []
@@ -121,15 +142,15 @@ def broken(outputs: Logits, answers: Logits, evaluated: Logits) -> list[Finding]
     return [Finding("reject", f"The file is broken: {why}.")]
 
 
-def same_figures(
+def check_class_metrics(
     logits: Logits,
     labels: NDArray[np.int64],
-    stated: dict[str, Figure],
+    stated: dict[str, Estimate],
     stated_per_class: list[dict[str, float | int | str]],
     *,
     flips: int,
 ) -> list[Finding]:
-    """Computes the file's figures anew and compares them with those that the evaluation states.
+    """Computes the file's metrics and compares them with those that the evaluation states.
 
     Args:
         logits: (N, K) of the file, divided by the temperature.
@@ -144,7 +165,7 @@ def same_figures(
     classes = [str(line["class"]) for line in stated_per_class]
     counts = np.bincount(labels, minlength=len(classes))
     room = flips / max(1, int(counts[counts > 0].min())) + 1e-6
-    mine = measure(logits, labels)
+    mine = measure_classes(logits, labels)
     rates = per_class(logits.argmax(1), labels, classes)
     pairs = [
         (name, mine[name], stated[name].value if name in stated else None, room + _ECE * (name == "ece"))
@@ -154,22 +175,23 @@ def same_figures(
         (f"recall of {name!r}", float(own["recall"]), float(line["recall"]), room)
         for name, own, line in zip(classes, rates, stated_per_class, strict=True)
     ]
-    found = []
-    for name, value, said, allowed in pairs:
-        if said is None:
-            found.append(Finding("hold", f"The evaluation does not state {name}, so the file's cannot be compared."))
-        elif not abs(value - said) <= allowed:
-            found.append(Finding("reject", f"The file's {name} is {value:.4f}, the evaluation states {said:.4f}."))
-    return found
+    findings = []
+    for name, value, stated_as, allowed in pairs:
+        if stated_as is None:
+            findings.append(Finding("hold", f"The evaluation does not state {name}, so the file's cannot be compared."))
+        elif not abs(value - stated_as) <= allowed:
+            findings.append(
+                Finding("reject", f"The file's {name} is {value:.4f}, the evaluation states {stated_as:.4f}.")
+            )
+    return findings
 
 
-def same_stated(
-    compared: Sequence[tuple[str, float, float]], stated: dict[str, Figure], rows: list[dict[str, float | int | str]]
+def check_stated_metrics(
+    compared: Sequence[tuple[str, float, float]], stated: dict[str, Estimate], rows: list[dict[str, float | int | str]]
 ) -> list[Finding]:
-    """Compares the evaluation's figures with those of the file, and of the answers that evaluate stored.
+    """Compares the stated metrics with those of the file and of the outputs that evaluate stored.
 
-    A file that is the tested model but for float noise may rank two samples the other way round; what that moves,
-    the stored answers show.
+    Float noise may swap the ranks of two samples; the metrics of the stored outputs show by how much that changes them.
 
     Args:
         compared: Name, the file's figure, the stored answers' figure; `ap/cat` is `ap` in the row of the class `cat`.
@@ -180,21 +202,25 @@ def same_stated(
         A hold for a figure that is missing, a rejection for one that differs.
     """
     by_class = {str(row["class"]): row for row in rows}
-    found = []
+    findings = []
     for name, ours, stored in compared:
         figure, _, of = name.partition("/")
-        said = by_class.get(of, {}).get(figure) if of else stated[name].value if name in stated else None
-        shown = f"{figure} of {of!r}" if of else name
-        if said is None:
-            found.append(Finding("hold", f"The evaluation does not state {shown}, so the file's cannot be compared."))
-        elif not abs(ours - float(said)) <= abs(ours - stored) + 1e-5 * max(1.0, abs(stored)):
-            found.append(
-                Finding("reject", f"The file's {shown} is {ours:.4g}, the evaluation states {float(said):.4g}.")
+        stated_as = by_class.get(of, {}).get(figure) if of else stated[name].value if name in stated else None
+        described = f"{figure} of {of!r}" if of else name
+        if stated_as is None:
+            findings.append(
+                Finding("hold", f"The evaluation does not state {described}, so the file's cannot be compared.")
             )
-    return found
+        elif not abs(ours - float(stated_as)) <= abs(ours - stored) + 1e-5 * max(1.0, abs(stored)):
+            findings.append(
+                Finding(
+                    "reject", f"The file's {described} is {ours:.4g}, the evaluation states {float(stated_as):.4g}."
+                )
+            )
+    return findings
 
 
-def some(rows: Iterable[int]) -> str:
-    """The first ten row numbers."""
+def first_rows(rows: Iterable[int]) -> str:
+    """Lists the first ten row numbers."""
     listed = list(rows)
     return ", ".join(map(str, listed[:10])) + (" ..." if len(listed) > 10 else "")

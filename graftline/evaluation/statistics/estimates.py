@@ -1,23 +1,24 @@
-"""A model's figures on one split, each with its 95% interval over new samples."""
+"""Metrics of a classifier on one split, each with its 95% confidence interval."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from graftline.evaluation.metrics import measure
-from graftline.evaluation.metrics.calibration import Bins, bins_of, squared_error
-from graftline.evaluation.metrics.classification import losses
-from graftline.evaluation.result import Figure
+from graftline.evaluation.arrays import Floats, Labels
+from graftline.evaluation.metrics.calibration import Bins, bins_of, calibration_metrics, squared_error
+from graftline.evaluation.metrics.classification import classification_metrics, losses
+from graftline.evaluation.result import Estimate
 from graftline.evaluation.statistics.intervals import Interval, wilson
 
 RESAMPLES = 2000
 _AT_ONCE = 1_000_000  # drawn samples held in memory
 
-Floats = NDArray[np.floating]
-Labels = NDArray[np.int64]
+
+def measure_classes(logits: Floats, labels: Labels) -> dict[str, float]:
+    """Returns all metrics of a classifier: logits (N, K) and true classes (N,)."""
+    return classification_metrics(logits, labels) | calibration_metrics(logits, labels)
 
 
-def figures(logits: Floats, labels: Labels, *, seed: int) -> dict[str, Figure]:
-    """All metrics of one model with their intervals.
+def estimate_metrics(logits: Floats, labels: Labels, *, seed: int) -> dict[str, Estimate]:
+    """Returns all metrics of one model with their intervals.
 
     Accuracy has Wilson's; for ece see `ece_interval`. The others have a bootstrap over samples, widened by its own
     bias. One imagined sample, answered at random, joins the draws, so that a perfect score has a width too. What
@@ -28,14 +29,14 @@ def figures(logits: Floats, labels: Labels, *, seed: int) -> dict[str, Figure]:
         labels: (N,), true classes, N at least 1.
         seed: Draws the resamples.
     """
-    values = measure(logits, labels)
+    values = measure_classes(logits, labels)
     random = np.random.default_rng(seed)
     predicted = logits.argmax(1)
     draws = _bootstrap(predicted, labels, losses(logits, labels), logits.shape[1], random)
     intervals = {name: _around(values[name], draw, 1.0 if name != "loss" else np.inf) for name, draw in draws.items()}
     intervals["accuracy"] = wilson(int((predicted == labels).sum()), len(labels))
     intervals["ece"] = ece_interval(bins_of(logits, labels), random)
-    return {name: _figure(value, *intervals[name]) for name, value in values.items()}
+    return {name: _estimate(value, *intervals[name]) for name, value in values.items()}
 
 
 def ece_interval(bins: Bins, random: np.random.Generator) -> Interval:
@@ -90,15 +91,17 @@ def _scores_of_draw(
     predicted: Labels, labels: Labels, lost: Floats, classes: int, rows: int, random: np.random.Generator
 ) -> dict[str, Floats]:
     drawn = random.integers(0, len(labels), size=(rows, len(labels)))
-    actual, said = labels[drawn], predicted[drawn]
-    imagined = random.integers(0, said.size, size=random.binomial(said.size, 1 / (len(labels) + 1)))
-    said.ravel()[imagined] = random.integers(0, classes, size=len(imagined))
+    actual, resampled = labels[drawn], predicted[drawn]
+    imagined = random.integers(0, resampled.size, size=random.binomial(resampled.size, 1 / (len(labels) + 1)))
+    resampled.ravel()[imagined] = random.integers(0, classes, size=len(imagined))
     offset = np.arange(rows)[:, None] * classes
 
     def count(cells: Labels) -> Floats:
         return np.bincount(cells.ravel(), minlength=rows * classes).reshape(rows, classes).astype(np.float64)
 
-    scores = macro_scores(count((actual + offset)[actual == said]), count(said + offset), count(actual + offset))
+    scores = macro_scores(
+        count((actual + offset)[actual == resampled]), count(resampled + offset), count(actual + offset)
+    )
     return {**scores, "loss": lost[drawn].mean(1)}
 
 
@@ -108,7 +111,7 @@ def _around(value: float, draws: Floats, most: float) -> Interval:
     return Interval(max(0.0, float(low) - max(0.0, bias)), min(most, float(high) - min(0.0, bias)))
 
 
-def _figure(value: float, low: float, high: float) -> Figure:
+def _estimate(value: float, low: float, high: float) -> Estimate:
     if high - low < 1e-12:
-        return Figure(value=value)
-    return Figure(value=value, low=min(low, value), high=max(high, value))
+        return Estimate(value=value)
+    return Estimate(value=value, low=min(low, value), high=max(high, value))

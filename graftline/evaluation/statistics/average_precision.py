@@ -1,21 +1,21 @@
-"""Average precision of many bootstrap draws at once: it is no mean over samples, so each draw is ranked anew."""
+"""Average precision of many bootstrap resamples at once; it is no mean over samples, so each resample is ranked."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from graftline.evaluation.arrays import Floats
 
 
 class Ranking:
-    """The answers of one model for one label, ranked once for all draws."""
+    """Scores of one model for one label, sorted once for all resamples."""
 
     def __init__(self, scores: Floats, there: NDArray[np.bool_], rows: NDArray[np.int64]) -> None:
-        """Args as follow.
+        """Sorts the scores.
 
         Args:
-            scores: (M,), the higher the surer.
-            there: (M,), the truth.
-            rows: (M,), the sample that each answer belongs to.
+            scores: (M,), higher for the label.
+            there: (M,), whether the sample has the label.
+            rows: (M,), index of the sample that each score belongs to.
         """
         order = np.argsort(-scores, kind="stable")
         ranked = scores[order]
@@ -25,13 +25,13 @@ class Ranking:
         self.of_positive = np.searchsorted(self.ends, self.positive)
 
     def of_draws(self, counts: NDArray[np.int32], random: np.random.Generator) -> Floats:
-        """Average precision in each draw.
+        """Returns the average precision in each resample.
 
         One imagined sample with the label, ranked at random, joins the draws (as often as a sample would), so that
         a perfect ranking, and a label that one sample has, leave a width too.
 
         Args:
-            counts: (N, r), how often each sample stands in each draw.
+            counts: (N, r), how often each resample contains each sample.
             random: Draws the imagined sample.
 
         Returns:
@@ -46,7 +46,7 @@ class Ranking:
         total = right[-1].astype(np.float64)
         held = np.maximum(total, 1)
         imagined = np.maximum(random.binomial(held.astype(np.int64), 1 / (held + 1)), total == 0)
-        place = random.integers(0, len(self.ends), counts.shape[1])
-        guess = (right[place, np.arange(counts.shape[1])] + 1) / (above[place, np.arange(counts.shape[1])] + 1)
+        rank = random.integers(0, len(self.ends), counts.shape[1])
+        guess = (right[rank, np.arange(counts.shape[1])] + 1) / (above[rank, np.arange(counts.shape[1])] + 1)
         found: Floats = ((precision * hits).sum(0) + imagined * guess) / (total + imagined)
         return found
