@@ -95,7 +95,7 @@ def contract(case: Case) -> Any:
 
 
 def ours(case: Case, network: Any, folder: Path, **options: Any) -> Epoch:
-    from graftline.training.loop.loop import Stage, TrainingLoop
+    from graftline.training.loop.loop import TrainingLoop, TrainingStage
     from graftline.training.loop.optimizer import parameter_group
     from graftline.training.progress import Progress
 
@@ -105,7 +105,7 @@ def ours(case: Case, network: Any, folder: Path, **options: Any) -> Epoch:
         [parameter_group([network], RATE)],
         training(case, **options),
         contract(case),
-        Stage(SEED, device(), Progress(1)),
+        TrainingStage(SEED, device(), Progress(1)),
     )
     return lambda: (loop.epoch(train, lambda step: 1.0), loop)[1]
 

@@ -15,7 +15,7 @@ from graftline.training import recipe
 from graftline.training.batches.samples import Samples
 from graftline.training.loop.fit import fit
 from graftline.training.loop.freezing import trained_parameters
-from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.optimizer import parameter_group
 from graftline.training.processes import distributed
 from graftline.training.processes.launch import run_step
@@ -80,7 +80,11 @@ def _train(job: PretrainJob, start: InitialWeights, data: Dataset) -> tuple[Cand
     ]
     devices.settle_threads(start.network, start.input)
     loop = TrainingLoop(
-        start.network, groups, training, start.input, Stage(job.seed, devices.pick(), Progress(epochs * len(train)))
+        start.network,
+        groups,
+        training,
+        start.input,
+        TrainingStage(job.seed, devices.pick(), Progress(epochs * len(train))),
     )
     told = {"job": job.model_dump(mode="json", exclude={"checkpoint_uri", "inputs"}), "data": data.manifest.identity}
     with open_journal(told, job.checkpoint_uri) as kept, devices.seeded(job.seed, "pretrain"):

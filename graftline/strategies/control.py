@@ -17,7 +17,7 @@ from graftline.training.batches.samples import Samples
 from graftline.training.contract import StrategyInput, StrategyResult, predictor
 from graftline.training.loop.early_stopping import EarlyStopping
 from graftline.training.loop.freezing import trained_parameters
-from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.monitored import MonitoredLoop, detached_copy
 from graftline.training.loop.optimizer import parameter_group
 from graftline.training.processes import distributed
@@ -184,7 +184,7 @@ def _try(task: StrategyInput, network: Network, rate: float, train: Samples, val
         [parameter_group([network], rate)],
         task.training,
         task.contract,
-        Stage(task.seed, task.device, task.progress, part),
+        TrainingStage(task.seed, task.device, task.progress, part),
     )
     monitored = MonitoredLoop(loop, EarlyStopping(task.control.patience))
     kept, result = task.journal.get(part), task.journal.get(f"{part}, result")

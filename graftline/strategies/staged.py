@@ -15,7 +15,7 @@ from graftline.strategies.weights.carry import Carried, onward
 from graftline.training.contract import StrategyInput, StrategyResult, predictor
 from graftline.training.loop.fit import fit
 from graftline.training.loop.freezing import freeze, thaw, trained_parameters
-from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.optimizer import ParameterGroup, parameter_group
 from graftline.training.recipe import head_iterations, rates
 
@@ -79,7 +79,7 @@ def _thaw_by_stages(
             trained,
             task.training,
             start.contract,
-            Stage(task.seed + number, task.device, task.progress, f"stage {number}"),
+            TrainingStage(task.seed + number, task.device, task.progress, f"stage {number}"),
         )
         with seeded(task.seed, f"stage {number}"):
             points = fit(

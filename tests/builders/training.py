@@ -18,7 +18,7 @@ from graftline.models.inputs.sizes import contract_for
 from graftline.models.network import Network, build
 from graftline.training.batches.samples import Samples
 from graftline.training.contract import SourceModel, StrategyInput
-from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.optimizer import parameter_group
 from graftline.training.progress import Progress
 
@@ -72,7 +72,7 @@ def small_network(seed: int = 0) -> Network:
 def training_loop(net: Network, *, lr: float = 3e-3, seed: int = 0, **training: Any) -> TrainingLoop:
     """Builds a loop that trains all weights of a network on the CPU."""
     options = Training(**{"augment": "none", "batch_size": 8, **training})
-    return TrainingLoop(net, [parameter_group([net], lr)], options, CONTRACT, Stage(seed, CPU, Progress(1)))
+    return TrainingLoop(net, [parameter_group([net], lr)], options, CONTRACT, TrainingStage(seed, CPU, Progress(1)))
 
 
 def constant_schedule(step: int) -> float:

@@ -26,7 +26,7 @@ from graftline.training.batches.losses import squared_norm
 from graftline.training.batches.mixing import make_mixer
 from graftline.training.batches.samples import Samples
 from graftline.training.head.ridge import RidgeSolver
-from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.loop_state import capture_state, restore_state
 from graftline.training.loop.optimizer import OPTIMIZERS, parameter_group
 from graftline.training.loop.stepper import Criterion, LossTerms, Penalty, Stepper
@@ -192,7 +192,11 @@ def test_a_state_from_disk_goes_to_where_each_optimizer_keeps_it(optimizer: str)
         entry = capture_state(first)
     net = there()
     later = TrainingLoop(
-        net, [parameter_group([net], 1e-3)], Training(optimizer=optimizer), CONTRACT, Stage(0, CUDA, Progress(1))
+        net,
+        [parameter_group([net], 1e-3)],
+        Training(optimizer=optimizer),
+        CONTRACT,
+        TrainingStage(0, CUDA, Progress(1)),
     )
     restore_state(later, entry)
     kept = {"gd": set(), "sgd": {"momentum_buffer"}, "rmsprop": {"step", "square_avg", "momentum_buffer"}}

@@ -10,7 +10,7 @@ from graftline.config import Head, Small, Training
 from graftline.models.devices import seeded
 from graftline.models.network import Network, build
 from graftline.training.batches.samples import Samples
-from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.loop_state import capture_state, restore_state
 from graftline.training.loop.optimizer import OPTIMIZERS, parameter_group
 from graftline.training.loop.stepper import Batch
@@ -33,7 +33,7 @@ def test_a_training_on_a_gpu_repeats_bit_by_bit(precision: str) -> None:
             [parameter_group([net], 1e-3)],
             Training(augment="crop", batch_size=8, precision=precision),
             CONTRACT,
-            Stage(0, torch.device("cuda"), Progress(1)),
+            TrainingStage(0, torch.device("cuda"), Progress(1)),
         )
         run.epoch(Samples([split(8)]), lambda step: 1.0)
         weights.append([weight.detach().cpu() for weight in net.parameters()])
@@ -49,7 +49,7 @@ def test_a_gpu_trains_as_a_cpu_does() -> None:
             [parameter_group([net], 1e-3)],
             Training(augment="crop", batch_size=8),
             CONTRACT,
-            Stage(0, torch.device(name), Progress(1)),
+            TrainingStage(0, torch.device(name), Progress(1)),
         )
         ends.append(run.epoch(Samples([split(8)]), lambda step: 1.0))
     assert ends[0] == pytest.approx(ends[1], rel=1e-2)
@@ -61,7 +61,7 @@ def dropping(optimizer: str = "adamw", micro_batch: int | None = None) -> Traini
         net: Network = build("cnn", 3, input=CONTRACT, small=Small(widths=[8, 12]), head=Head(hidden=[16], dropout=0.5))
     training = Training(augment="crop", batch_size=8, micro_batch=micro_batch, optimizer=optimizer)  # type: ignore[arg-type]
     return TrainingLoop(
-        net, [parameter_group([net], 1e-3)], training, CONTRACT, Stage(0, torch.device("cuda", 0), Progress(1))
+        net, [parameter_group([net], 1e-3)], training, CONTRACT, TrainingStage(0, torch.device("cuda", 0), Progress(1))
     )
 
 

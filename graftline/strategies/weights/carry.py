@@ -16,7 +16,7 @@ from graftline.training.batches.samples import Samples
 from graftline.training.contract import NotApplicableError, StrategyInput, StrategyResult, Surgery, predictor
 from graftline.training.loop.fit import fit
 from graftline.training.loop.freezing import trained_parameters
-from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.optimizer import ParameterGroup
 from graftline.training.loop.stepper import Criterion, LossTerms, Penalty
 from graftline.training.recipe.student import shape_of
@@ -155,7 +155,7 @@ def train_groups(
         groups,
         task.training,
         contract,
-        Stage(task.seed, task.device, task.progress, stage),
+        TrainingStage(task.seed, task.device, task.progress, stage),
         loss=LossTerms(criterion, penalties=penalties),
     )
     with seeded(task.seed, stage or "training"):

@@ -33,7 +33,7 @@ GPU_LOSS_INTERVAL = 16
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     """One stage of a training: its seed, its device, and where it reports progress."""
 
     seed: int
@@ -63,7 +63,7 @@ class TrainingLoop:
         groups: Sequence[ParameterGroup],
         training: Training,
         contract: InputContract,
-        stage: Stage,
+        stage: TrainingStage,
         loss: LossTerms = LossTerms(),  # noqa: B008
     ) -> None:
         place(network, stage.device)

@@ -12,7 +12,7 @@ from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.training.batches.losses import squared_norm
 from graftline.training.batches.samples import Samples
 from graftline.training.loop.fit import fit
-from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.optimizer import parameter_group
 from graftline.training.progress import Progress
 from tests.builders.training import CONTRACT, CPU, constant_schedule, contract, small_network, split, training_loop
@@ -116,7 +116,9 @@ def test_channels_last_gives_the_same_outputs_and_gradients() -> None:
 def test_batch_norm_of_single_images_is_refused() -> None:
     made = contract("shufflenet_v2_x0_5", side=32)
     net = build("shufflenet_v2_x0_5", 3, input=made)
-    run = TrainingLoop(net, [parameter_group([net], 1e-3)], Training(batch_size=1), made, Stage(0, CPU, Progress(1)))
+    run = TrainingLoop(
+        net, [parameter_group([net], 1e-3)], Training(batch_size=1), made, TrainingStage(0, CPU, Progress(1))
+    )
     with pytest.raises(RefusedError, match="batch_size: 1 with 3 training images gives batches of one image"):
         run.epoch(Samples([split(1, side=32)]), constant_schedule)
 

@@ -226,7 +226,7 @@ def test_training_continues_after_running_out_of_memory(tmp_path: Path) -> None:
         from graftline.config import Small, Training
         from graftline.data.dataset import Split
         from graftline.training.batches.samples import Samples
-        from graftline.training.loop.loop import Stage, TrainingLoop
+        from graftline.training.loop.loop import TrainingLoop, TrainingStage
         from graftline.training.progress import Progress
         from graftline.training.loop.optimizer import parameter_group
 
@@ -238,7 +238,7 @@ def test_training_continues_after_running_out_of_memory(tmp_path: Path) -> None:
                                np.arange(256) % 2)])
         training = Training(batch_size=256, augment="none", micro_batch=int(sys.argv[1]) or None)
         loop = TrainingLoop(net, [parameter_group([net], 1e-3)], training, made,
-                            Stage(0, torch.device("cpu"), Progress(1)))
+                            TrainingStage(0, torch.device("cpu"), Progress(1)))
         if not int(sys.argv[1]):
             used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + 450 * 2**20,) * 2)

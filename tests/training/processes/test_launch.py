@@ -143,8 +143,8 @@ import sys
 from pathlib import Path
 from graftline.runtime import events
 from graftline.config.jobs import FinetuneJob, PretrainJob
-from tests.steps.test_launch import run
-kind, (job, folders, out) = {"finetune": Candidate, "pretrain": PretrainJob}[sys.argv[1]], map(Path, sys.argv[2:])
+from tests.training.processes.test_launch import run
+kind, (job, folders, out) = {"finetune": FinetuneJob, "pretrain": PretrainJob}[sys.argv[1]], map(Path, sys.argv[2:])
 with events.step("one"):
     run(kind.model_validate_json(job.read_text()), folders, out)
 """

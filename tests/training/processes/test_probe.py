@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from graftline.config import Small, Training
 from graftline.models.network import Network, build
 from graftline.training.batches.samples import Samples
-from graftline.training.loop.loop import Stage, TrainingLoop
+from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.loop_state import capture_state, restore_state
 from graftline.training.loop.optimizer import parameter_group
 from graftline.training.processes import probe
@@ -167,7 +167,7 @@ def big() -> Network:
 def loop(network: Network, **training: Any) -> TrainingLoop:
     options = Training(**{"augment": "crop", "batch_size": 8, "epochs": 20, **training})
     return TrainingLoop(
-        network, [parameter_group([network], 1e-3)], options, contract(side=40), Stage(0, CPU, Progress(1))
+        network, [parameter_group([network], 1e-3)], options, contract(side=40), TrainingStage(0, CPU, Progress(1))
     )
 
 
@@ -200,7 +200,7 @@ def test_only_long_trainings_of_larger_networks_are_probed(
     made = contract(side=side)
     network = build("cnn", 3, input=made, small=Small(widths=[8, 12]))
     options = Training(**{"augment": "crop", "batch_size": 8, "epochs": 20, **training})
-    run = TrainingLoop(network, [parameter_group([network], 1e-3)], options, made, Stage(0, CPU, Progress(1)))
+    run = TrainingLoop(network, [parameter_group([network], 1e-3)], options, made, TrainingStage(0, CPU, Progress(1)))
     for _ in range(2):
         run.epoch(Samples([split(14, side=side)]), lambda step: 1.0)
     assert len(asked) == expected
