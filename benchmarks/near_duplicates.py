@@ -23,11 +23,17 @@ from results import Row, result_row
 from rich.console import Console
 from rich.table import Table
 
-from graftline.data.duplicates.clusters import LIMIT, SMALL_LIMIT, clusters, default_limit, near_pairs
+from graftline.data.duplicates.clusters import (
+    MAX_DISTANCE,
+    SMALL_MAX_DISTANCE,
+    default_max_distance,
+    find_clusters,
+    find_near_pairs,
+)
 from graftline.data.formats import select_format
 from graftline.data.formats.location import DataLocation
 from graftline.data.formats.raw import RawSample
-from graftline.data.images.decode import UnreadableError, pixels
+from graftline.data.images.decode import UnreadableError, decode_image
 from graftline.data.images.perceptual import HASH_BYTES, perceptual_hash
 
 SHAPES = {
@@ -95,20 +101,20 @@ def rows_of(hashes: list[bytes]) -> NDArray[np.uint8]:
 
 
 def measured(path: Path, shape: tuple[int, int, int], copies: int) -> dict[str, object]:
-    limit = default_limit(*shape[1:])
+    limit = default_max_distance(*shape[1:])
     place = DataLocation(str(path), path)
     with select_format("auto", place).open(place) as raw, ThreadPoolExecutor() as pool:
 
         def stored(sample: RawSample) -> NDArray[np.uint8] | None:
             try:
-                return pixels(sample.load(), shape)
+                return decode_image(sample.load(), shape)
             except UnreadableError:
                 return None
 
         def distances(sample: RawSample) -> list[int]:
             original = picture(sample)
-            changed = [perceptual_hash(pixels(encoded(change(original)), shape)) for change in CHANGES.values()]
-            first = np.frombuffer(perceptual_hash(pixels(sample.load(), shape)), np.uint8)
+            changed = [perceptual_hash(decode_image(encoded(change(original)), shape)) for change in CHANGES.values()]
+            first = np.frombuffer(perceptual_hash(decode_image(sample.load(), shape)), np.uint8)
             return [int(np.bitwise_count(first ^ row).sum()) for row in rows_of(changed)]
 
         def hashed(sample: RawSample) -> bytes:
@@ -124,9 +130,9 @@ def measured(path: Path, shape: tuple[int, int, int], copies: int) -> dict[str, 
             began = time.perf_counter()
             perceptual_hash(image)  # type: ignore[arg-type]
             seconds.append(time.perf_counter() - began)
-    pairs = near_pairs(found, max(WITHIN if shape[1] > 64 else (limit,)))
+    pairs = find_near_pairs(found, max(WITHIN if shape[1] > 64 else (limit,)))
     between = np.bitwise_count(found[pairs[:, 0]] ^ found[pairs[:, 1]]).sum(axis=1)
-    sizes = np.bincount(clusters(found, limit))
+    sizes = np.bincount(find_clusters(found, limit))
     return {
         "set": path.name,
         "images": len(found),
@@ -149,14 +155,14 @@ def searched(count: int, limit: int) -> dict[str, object]:
         row[random.choice(256, limit, replace=False)] ^= 1
     found[-1000:] = np.packbits(bits, axis=1)
     began = time.perf_counter()
-    pairs = near_pairs(found, limit)
+    pairs = find_near_pairs(found, limit)
     middle = time.perf_counter()
-    clusters(found, limit)
+    find_clusters(found, limit)
     assert pairs.tolist() == [[index, count - 1000 + index] for index in range(1000)]
     return {
         "hashes": count,
         "limit": limit,
-        "near_pairs s": round(middle - began, 2),
+        "find_near_pairs s": round(middle - began, 2),
         "clusters s": round(time.perf_counter() - middle, 2),
     }
 
@@ -188,7 +194,7 @@ def main() -> None:
     options = parser.parse_args()
     sets = [measured(options.data / name, shape, options.copies) for name, shape in SHAPES.items()]
     show(sets)
-    times = [searched(count, limit) for count in SEARCHED for limit in (SMALL_LIMIT, LIMIT)]
+    times = [searched(count, limit) for count in SEARCHED for limit in (SMALL_MAX_DISTANCE, MAX_DISTANCE)]
     show(times)
     if options.json:
         options.json.write_text(json.dumps(flat(sets, options.copies) + flat(times, 1), indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Knobs of raw data: where they lie, how to read them, how much of them to take."""
+"""Settings for raw data: their location, how to read them, and how much of them to use."""
 
 import re
 from pathlib import PurePosixPath
@@ -13,33 +13,33 @@ def _pattern(value: str) -> str:
     try:
         groups = re.compile(value).groups
     except re.error as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        raise ValueError(f"{value!r} is not a valid regular expression: {error}") from None
     if groups < 1:
-        raise ValueError(f"{value!r} has no (group); put what must not be split into parentheses")
+        raise ValueError(f"{value!r} has no (group); put the part that names the group in parentheses")
     return value
 
 
 class Columns(Settings):
-    """Which columns of a table, or fields of a record, say what; None looks for the usual names."""
+    """Columns of a table or fields of a record; None looks for the usual names."""
 
     path: str | None = None
-    """The image's file, relative to the table, or its gs:// URI; else `path`, `file`, `file_name`, `image`, ..."""
+    """Image file, relative to the table, or its gs:// URI; default `path`, `file`, `file_name`, `image`, ..."""
     label: str | None = None
-    """The class; else `label`, `class`, `category`, `target`, ...; needed where several columns could be it. For
-    regression a number; for multilabel names between `|` or `;`, or a JSON list of names."""
+    """Class; default `label`, `class`, `category`, `target`, ...; required if several columns match. For regression a
+    number; for multilabel names separated by `|` or `;`, or a JSON list of names."""
     labels: Annotated[list[str], Field(min_length=1)] | None = None
-    """Several columns instead: for regression an output each, for multilabel a label of 0 and 1 each."""
+    """Several columns instead of one: for regression one output each, for multilabel one label (0 or 1) each."""
     split: str | None = None
-    """train, val or test; else `split`, `set`, `subset`, `partition`; without such a column splits are drawn."""
+    """train, val, or test; default `split`, `set`, `subset`, `partition`. Without such a column, splits are drawn."""
     group: str | None = None
-    """What must not be split over train and test (patient, camera, video); else `group`, `group_id`."""
+    """Group that must stay in one split (patient, camera, video); default `group`, `group_id`."""
 
     @model_validator(mode="after")
     def _one_way(self) -> "Columns":
         if self.label is not None and self.labels is not None:
-            raise ValueError("label and labels are both set; give the one column, or the list of them")
+            raise ValueError("label and labels are both set; set only one of them")
         if self.labels is not None and len(set(self.labels)) < len(self.labels):
-            raise ValueError(f"labels: {self.labels} names one twice")
+            raise ValueError(f"labels: {self.labels} contains a duplicate")
         return self
 
 
@@ -48,52 +48,52 @@ DEFAULT_TASK: TaskName = "classification"
 
 
 class Data(Settings):
-    """Raw labelled data and how much of it to take."""
+    """Raw labeled data and how much of them to use."""
 
     data: str | None = None
-    """Folder, archive, table or file, local or gs://; `builtin:digits/clean` and `builtin:digits/scanned` need no
+    """Folder, archive, table, or file, local or gs://; `builtin:digits/clean` and `builtin:digits/scanned` need no
     download."""
     format: str = "auto"
-    """How to read it: `auto` looks at what is there; else a name from `graftline formats`."""
+    """Format: `auto` detects it from the files; otherwise a name from `graftline formats`."""
     columns: Columns = Columns()
-    """Of a table or of records."""
+    """Columns of a table or fields of records."""
     group_pattern: Annotated[str, AfterValidator(_pattern)] | None = None
-    """Regular expression whose first group says what must not be split, like `^(patient\\d+)_`; searched in the file's
-    name, and where that does not match in its path."""
+    """Regular expression whose first group names a group that must stay in one split, such as `^(patient\\d+)_`; it is
+    searched for in the file name, and in the path if the name does not match."""
     name: str | None = None
-    """What to call this task in tables and logs; by default made from `data` or `init`."""
+    """Name of this task in tables and logs; derived from `data` or `init` by default."""
     classes: list[str] | None = None
-    """Keep only these classes, in this order; by default all, sorted."""
+    """Use only these classes, in this order; by default all, sorted."""
     train_per_class: Count | None = None
-    """Training images a class at most, drawn by `seed`; by default all."""
+    """Largest number of training images per class, drawn with `seed`; by default all."""
     val_per_class: Count | None = None
-    """Validation images a class at most, drawn by `seed`; by default all."""
+    """Largest number of validation images per class, drawn with `seed`; by default all."""
     test_per_class: Count | None = None
-    """Test images a class at most, drawn by `seed`; by default all."""
+    """Largest number of test images per class, drawn with `seed`; by default all."""
     val_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
-    """Share of the images that becomes validation where the data gives no validation split."""
+    """Fraction of the images used for validation if the data have no validation split."""
     test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
-    """Share of the images that becomes test where the data gives no test split."""
+    """Fraction of the images used for testing if the data have no test split."""
     ledger: str | None = None
-    """Split ledger of an earlier run (`ledger.json`, or the dataset artifact's folder; local or gs://): what it knows
-    keeps its split, new files join by its rules."""
+    """Split ledger of an earlier run (`ledger.json`, or the folder of a dataset artifact; local or gs://): known images
+    keep their split, and new ones are added by the same rules."""
     near_duplicates: bool = True
-    """Look for images that are nearly equal, and keep each set of them in one split."""
+    """Find near duplicates, and keep each cluster of them in one split."""
     min_side: Count = 8
-    """Pixels of the shorter side that an image must have; smaller ones are dropped and listed."""
+    """Smallest shorter side of an image in pixels; smaller images are dropped and listed."""
     max_dropped: Fraction = 0.05
-    """Share of files that may be unreadable (they are counted, listed and dropped) before the data is refused."""
+    """Largest fraction of unreadable files (they are counted, listed, and dropped); with more, the data are refused."""
 
 
 class Target(Data):
-    """The task that the model is for."""
+    """The target task, which the model is trained for."""
 
     data: str
-    """As for a source."""
+    """As for a source; required."""
 
     @property
     def label(self) -> str:
-        """Short name for tables, logs and file names: `name`, else made from `data`."""
+        """Short name for tables, logs, and file names: `name`, or derived from `data`."""
         return self.name or _stem(self.data)
 
 
@@ -102,21 +102,22 @@ SHARE = "share-of-target"
 
 
 class Source(Data):
-    """Where the first weights come from: `init`, then, if `data` is given, training on it."""
+    """A source of initial weights: `init`, followed by pretraining on `data` if they are given."""
 
     init: str = "random"
-    """`random`, `DEFAULT` (torchvision's own weights), a state dict file, or a graftline checkpoint; local or gs://."""
+    """`random`, `DEFAULT` (pretrained weights of torchvision), a state dict file, or a graftline checkpoint; local or
+    gs://."""
     target_share: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Instead of `data`: pretrain on this share of the target's own training split, stratified by class and drawn by
-    `seed`. Fine-tuning still uses the whole training split; validation and test are not touched."""
+    """Instead of `data`: pretrain on this share of the target's own training split, stratified by class and drawn with
+    `seed`. Fine-tuning still uses the complete training split; validation and test images are not used."""
     backbone: str | None = None
-    """Another backbone than the run's; `timm/NAME` with the extra `timm`."""
+    """Backbone, if different from the run's; `timm/NAME` requires the extra `timm`."""
     task: TaskName | None = None
-    """What its labels are; by default the run's task."""
+    """Task of its labels; by default the run's task."""
 
     @property
     def label(self) -> str:
-        """Short name for tables, logs and file names: `name`, else made from `data` or `init`."""
+        """Short name for tables, logs, and file names: `name`, or derived from `data` or `init`."""
         return self.name or (SHARE if self.target_share else _stem(self.data or self.init))
 
     @model_validator(mode="after")
@@ -125,17 +126,20 @@ class Source(Data):
             return self
         if self.data is not None:
             raise ValueError(
-                f"data: {self.data} and target_share are both set; give one of them, the other as a source of its own"
+                f"data: {self.data} and target_share are both set; set one of them, and "
+                "add the other as a separate source"
             )
         fields = {**Data.model_fields, "task": Source.model_fields["task"]}
-        free = ("name", "val_fraction")
-        if strange := [key for key, field in fields.items() if key not in free and getattr(self, key) != field.default]:
+        allowed = ("name", "val_fraction")
+        if unused := [
+            key for key, field in fields.items() if key not in allowed and getattr(self, key) != field.default
+        ]:
             raise ValueError(
-                f"target_share: its images are the target's, as the target was read, so {strange[0]!r} "
-                "means nothing here; set it on the target"
+                f"target_share: the images are read with the target's settings, so {unused[0]!r} has no effect here; "
+                "set it on the target"
             )
         return self
 
 
-def _stem(place: str) -> str:
-    return PurePosixPath(place.removeprefix("builtin:").rstrip("/")).name.split(".")[0] or "data"
+def _stem(uri: str) -> str:
+    return PurePosixPath(uri.removeprefix("builtin:").rstrip("/")).name.split(".")[0] or "data"

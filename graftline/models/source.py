@@ -77,7 +77,10 @@ def load_initial_weights(job: PretrainJob, dataset: DatasetManifest, *, cache: P
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         start = _start(job, dataset, cache)
-        if not dataset.empty and (start.classes, start.network.objective) != (dataset.classes, Objective.of(dataset)):
+        if not dataset.is_empty and (start.classes, start.network.objective) != (
+            dataset.classes,
+            Objective.of(dataset),
+        ):
             start = _for_classes(start, dataset, job.head)
     start.network.eval()
     return start
@@ -86,14 +89,14 @@ def load_initial_weights(job: PretrainJob, dataset: DatasetManifest, *, cache: P
 def _start(job: PretrainJob, dataset: DatasetManifest, cache: Path | None) -> InitialWeights:
     if job.init == "random":
         contract = _contract(job, dataset, native=False)
-        classes = [] if dataset.empty else dataset.classes
+        classes = [] if dataset.is_empty else dataset.classes
         network = build(
             job.backbone,
             checkpoint.outputs(classes),
             input=contract,
             small=job.small,
             head=job.head,
-            objective=None if dataset.empty else Objective.of(dataset),
+            objective=None if dataset.is_empty else Objective.of(dataset),
         )
         return InitialWeights(
             network,

@@ -1,35 +1,35 @@
-"""One shard of raw data to decoded samples; `merge` makes a dataset of all shards."""
+"""Decodes one shard of raw data; `merge` combines all shards to a dataset."""
 
 from pathlib import Path
 
 from graftline.config.jobs import DecodeJob
 from graftline.data.dataset import DatasetManifest
 from graftline.data.formats.location import locate_data
-from graftline.data.shards.decoding import decode_part
-from graftline.data.shards.part import PartManifest
-from graftline.data.shards.scratch import scratch
-from graftline.data.splits.ledger_file import earlier_ledger
+from graftline.data.shards.decode_shard import decode_shard
+from graftline.data.shards.decoded_shard import ShardManifest
+from graftline.data.shards.download_folder import download_folder
+from graftline.data.splits.ledger import read_previous_ledger
 from graftline.runtime import manifest
 
 
-def decode(job: DecodeJob, *, out: Path, target: Path | None = None, travels: bool = True) -> PartManifest:
+def decode(job: DecodeJob, *, out: Path, target: Path | None = None, hashed: bool = True) -> ShardManifest:
     """Decodes a shard.
 
     Args:
-        job: The data, and which shard of how many.
-        out: Folder for the part; an earlier try is replaced.
-        target: The target's dataset artifact where a source is decoded: its height and width are taken.
-        travels: Whether the part is read elsewhere, so that its files are hashed.
+        job: The data, the shard, and the number of shards.
+        out: Folder for the shard; the output of an earlier attempt is replaced.
+        target: The target's dataset artifact, if a source is decoded: images get its height and width.
+        hashed: Whether the shard's files are hashed; not needed if this process reads them again.
 
     Raises:
-        RefusedError: The data cannot become a task; the message says why.
+        RefusedError: The data cannot be used for the task; the message gives the reason.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / manifest.NAME).unlink(missing_ok=True)
-    place = str(job.data.data.data)
-    with scratch(f"{place} {job.shard}/{job.shards}", out) as folder:
-        side = manifest.read(target, DatasetManifest).image_shape[1:] if target else None
-        if side is None and (earlier := earlier_ledger(job.data.data.ledger, folder)):
-            side = earlier.image_size
-        there = locate_data(place, folder, job.data.data.columns, task=job.data.task)
-        return decode_part(job, there, out=out, side=side, travels=travels)
+    data, uri = job.data.data, str(job.data.data.data)
+    with download_folder(f"{uri} {job.shard}/{job.shards}", out) as folder:
+        image_size = manifest.read(target, DatasetManifest).image_shape[1:] if target else None
+        if image_size is None and (ledger := read_previous_ledger(data.ledger, folder)):
+            image_size = ledger.image_size
+        location = locate_data(uri, folder, data.columns, task=job.data.task)
+        return decode_shard(job, location, out=out, image_size=image_size, hashed=hashed)

@@ -1,4 +1,4 @@
-"""Cheap identity of all data of a run, and the refusal of what cannot work, before anything is trained."""
+"""Computes the fingerprints of all data of a run, and refuses unusable locations before anything is trained."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from graftline.config.jobs import Jobs, jobs_of
 from graftline.data.formats import check_format_name, may_reference_files, select_format
 from graftline.data.formats.digits import BUILTIN_URIS, PIXELS_VERSION
 from graftline.data.formats.location import BUILTIN, locate_data
-from graftline.data.splits.ledger_file import ledger_file
+from graftline.data.splits.ledger import ledger_uri
 from graftline.runtime import events
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import canonical_json, digest_text
@@ -22,16 +22,17 @@ _INITS = ("random", "DEFAULT")
 
 
 def fingerprint(config: Config) -> Jobs:
-    """Takes the fingerprints and splits the config into the steps' jobs.
+    """Computes the fingerprints and divides the config into the steps' jobs.
 
     Args:
-        config: The whole run.
+        config: The config of the run.
 
     Returns:
-        All jobs; those that read raw data or weights carry their fingerprint, so that a cache sees changed content.
+        All jobs; those that read raw data or weights carry their fingerprint, so that changed content invalidates the
+        cache.
 
     Raises:
-        RefusedError: A place of data or weights that is missing or may not be read, or an unknown format.
+        RefusedError: A location of data or weights is missing or not readable, or a format is unknown.
     """
     tasks: list[Data] = [config.target, *config.source]
     for data in tasks:
@@ -40,71 +41,73 @@ def fingerprint(config: Config) -> Jobs:
     for init in inits:
         if not access.exists(init):
             raise RefusedError(
-                f"source.init: {init!r} is neither {' nor '.join(_INITS)} nor a file, folder or URI that is there"
+                f"source.init: {init!r} is neither {' nor '.join(_INITS)} nor an existing file, folder, or URI"
             )
-    found = {data.data: of_data(data, task=config.task_of(data)) for data in tasks if data.data}
-    found |= {data.ledger: of_place(ledger_file(data.ledger)) for data in tasks if data.ledger}
-    found |= {init: of_place(init) for init in inits}
-    for place, digest in found.items():
-        events.log(f"{place}: {digest}")
-    return jobs_of(config, found)
+    fingerprints = {data.data: fingerprint_data(data, task=config.task_of(data)) for data in tasks if data.data}
+    fingerprints |= {data.ledger: fingerprint_uri(ledger_uri(data.ledger)) for data in tasks if data.ledger}
+    fingerprints |= {init: fingerprint_uri(init) for init in inits}
+    for uri, digest in fingerprints.items():
+        events.log(f"{uri}: {digest}")
+    return jobs_of(config, fingerprints)
 
 
-def of_place(place: str) -> str:
-    """Fingerprints one place: sha256 over names, sizes and crc32c of its files, alike for a folder and its copy in gs://.
+def fingerprint_uri(uri: str) -> str:
+    """Returns the fingerprint of one location: the sha256 of its files' names, sizes, and crc32c.
 
-    Args:
-        place: Local path, file:// or gs:// URI, or `builtin:...`.
-
-    Raises:
-        RefusedError: Missing, empty, or not permitted.
-    """
-    return of_data(Data(data=place), looks=False)
-
-
-def of_data(data: Data, *, looks: bool = True, task: str = DEFAULT_TASK) -> str:
-    """Fingerprints raw data, with the files that a table's rows name.
+    A folder and its copy in gs:// have the same fingerprint.
 
     Args:
-        data: With a place.
-        looks: Whether the place may be a table.
-        task: What its labels are.
+        uri: Local path, file:// or gs:// URI, or `builtin:...`.
 
     Raises:
-        RefusedError: Missing, empty, not permitted, or a table that cannot be read.
+        RefusedError: The location is missing, empty, or not readable.
     """
-    place = str(data.data)
-    if place.startswith(BUILTIN):
-        if place not in BUILTIN_URIS:
-            raise RefusedError(f"{place}: unknown built-in dataset; use {' or '.join(BUILTIN_URIS)}")
-        return digest_text(canonical_json([place, PIXELS_VERSION]))
-    entries = access.listing(place)
+    return fingerprint_data(Data(data=uri), reads_tables=False)
+
+
+def fingerprint_data(data: Data, *, reads_tables: bool = True, task: str = DEFAULT_TASK) -> str:
+    """Returns the fingerprint of raw data, including the files that the rows of a table name.
+
+    Args:
+        data: Data settings with a location.
+        reads_tables: Whether the location may be a table.
+        task: Task of the labels.
+
+    Raises:
+        RefusedError: The location is missing, empty, not readable, or a table that cannot be read.
+    """
+    uri = str(data.data)
+    if uri.startswith(BUILTIN):
+        if uri not in BUILTIN_URIS:
+            raise RefusedError(f"{uri}: unknown built-in dataset; use {' or '.join(BUILTIN_URIS)}")
+        return digest_text(canonical_json([uri, PIXELS_VERSION]))
+    entries = access.listing(uri)
     if not entries:
-        raise RefusedError(f"{place}: an empty folder")
-    if looks:
-        entries += _named(data, entries, task)
+        raise RefusedError(f"{uri}: the folder is empty")
+    if reads_tables:
+        entries += _external_files(data, entries, task)
     return digest_text(canonical_json([[entry.name, entry.size, entry.crc32c] for entry in entries]))
 
 
-def _named(data: Data, entries: list[FileInfo], task: str) -> list[FileInfo]:
-    """What rows of a table name outside of the place itself."""
-    place = str(data.data)
+def _external_files(data: Data, entries: list[FileInfo], task: str) -> list[FileInfo]:
+    """Returns the files outside of the data's location that the rows of its table name."""
+    uri = str(data.data)
     if not may_reference_files(data.format, (entry.name for entry in entries)):
         return []
-    with TemporaryDirectory() as scratch:
-        here = locate_data(place, Path(scratch), data.columns, entries, task)
-        known = select_format(data.format, here)
-        names = known.list_external_files(here) if known.list_external_files else []
-    inside = {str(here.path / entry.name) for entry in entries} if here.is_folder else set()
-    found = _files([name for name in names if not access.is_remote(name) and name not in inside])
-    found += access.listing_of([name for name in names if access.is_remote(name)])
-    beside = (str(here.path.parent) if not access.is_remote(place) else place.rpartition("/")[0]) + "/"
-    return sorted(replace(entry, name=entry.name.removeprefix(beside)) for entry in found)
+    with TemporaryDirectory() as folder:
+        location = locate_data(uri, Path(folder), data.columns, entries, task)
+        data_format = select_format(data.format, location)
+        names = data_format.list_external_files(location) if data_format.list_external_files else []
+    inside = {str(location.path / entry.name) for entry in entries} if location.is_folder else set()
+    files = _local_files([name for name in names if not access.is_remote(name) and name not in inside])
+    files += access.listing_of([name for name in names if access.is_remote(name)])
+    parent = (str(location.path.parent) if not access.is_remote(uri) else uri.rpartition("/")[0]) + "/"
+    return sorted(replace(entry, name=entry.name.removeprefix(parent)) for entry in files)
 
 
-def _files(names: Sequence[str]) -> list[FileInfo]:
-    """What lies at local paths, under the paths' own names; what is not there is left out."""
-    there = [name for name in names if Path(name).is_file()]
+def _local_files(paths: Sequence[str]) -> list[FileInfo]:
+    """Returns the files at local paths, named by their path; missing files are omitted."""
+    existing = [path for path in paths if Path(path).is_file()]
     with ThreadPoolExecutor() as pool:
-        found = pool.map(access.listing, there)
-        return [replace(entry, name=name) for name, [entry] in zip(there, found, strict=True)]
+        listings = pool.map(access.listing, existing)
+        return [replace(entry, name=path) for path, [entry] in zip(existing, listings, strict=True)]

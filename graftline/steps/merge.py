@@ -1,4 +1,4 @@
-"""Decoded shards to one dataset artifact, the same bit for bit whatever their number."""
+"""Merges decoded shards to one dataset artifact, bit for bit the same for any number of shards."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,26 +6,26 @@ from pathlib import Path
 from graftline.config.jobs import PreprocessJob
 from graftline.data import dataset
 from graftline.data.dataset import DatasetManifest
-from graftline.data.shards import merging
-from graftline.data.shards.scratch import scratch
-from graftline.data.splits.ledger_file import earlier_ledger
-from graftline.report.data.page import page
+from graftline.data.shards.download_folder import download_folder
+from graftline.data.shards.merge_shards import merge_shards, read_target_info
+from graftline.data.splits.ledger import read_previous_ledger
+from graftline.report.data.page import render_data_page
 
 
-def merge(job: PreprocessJob, parts: Sequence[Path], *, out: Path, target: Path | None = None) -> DatasetManifest:
-    """Makes a dataset artifact of decoded shards.
+def merge(job: PreprocessJob, shards: Sequence[Path], *, out: Path, target: Path | None = None) -> DatasetManifest:
+    """Creates a dataset artifact from decoded shards.
 
     Args:
-        job: The data and how much of it to take.
-        parts: All shards; those of other data are passed over.
-        out: Folder for the artifact; an earlier try is replaced.
-        target: The target's dataset artifact where a source is merged; see `preprocess`.
+        job: The preprocessing job.
+        shards: All shards; those of other data are ignored.
+        out: Folder for the artifact; the output of an earlier attempt is replaced.
+        target: The target's dataset artifact, if a source is merged; see `preprocess`.
 
     Raises:
-        RefusedError: A shard is missing, or the data cannot become a task; the message says why.
+        RefusedError: A shard is missing, or the data cannot be used for the task; the message gives the reason.
     """
     dataset.clear(out)
-    with scratch(f"ledger {job.data.ledger}", out) as folder:
-        earlier = earlier_ledger(job.data.ledger, folder)
-    known = merging.target_of(target) if target else None
-    return merging.merge(job, parts, out=out, target=known, ledger=earlier, page=page)
+    with download_folder(f"ledger {job.data.ledger}", out) as folder:
+        ledger = read_previous_ledger(job.data.ledger, folder)
+    target_info = read_target_info(target) if target else None
+    return merge_shards(job, shards, out=out, target=target_info, ledger=ledger, page=render_data_page)

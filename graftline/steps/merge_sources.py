@@ -1,4 +1,4 @@
-"""Decoded shards of all sources to their datasets, one folder each."""
+"""Merges the decoded shards of all sources to one dataset per source."""
 
 import shutil
 from collections.abc import Sequence
@@ -12,35 +12,35 @@ from graftline.steps.merge import merge
 from graftline.steps.preprocess import preprocess
 
 
-def merge_sources(jobs: Sequence[SourceJob], parts: Sequence[Path], *, target: Path, out: Path) -> list[PretrainJob]:
-    """Makes each source's dataset artifact; a source without data gets an empty one.
+def merge_sources(jobs: Sequence[SourceJob], shards: Sequence[Path], *, target: Path, out: Path) -> list[PretrainJob]:
+    """Creates each source's dataset artifact; a source without data gets an empty one.
 
     Args:
         jobs: The sources.
-        parts: All shards of all of them; those of other data are passed over.
+        shards: All shards of all sources; those of other data are ignored.
         target: The target's dataset artifact.
-        out: Becomes a folder with one dataset artifact a source, named by `events.file_name` of its label; an earlier
-            try is replaced.
+        out: Folder for one dataset artifact per source, named `events.file_name` of its label; the output of an earlier
+            attempt is replaced.
 
     Returns:
-        What pretrains each source, its `inputs` the digest of its dataset.
+        The pretraining job of each source, with the identity of its dataset as `inputs`.
 
     Raises:
-        RefusedError: A shard is missing, shards are not of the target's size, or the data cannot become a task.
+        RefusedError: A shard is missing, shards differ from the target's size, or the data cannot be used for the task.
     """
     shutil.rmtree(out, ignore_errors=True)
-    wanted = manifest.read(target, DatasetManifest).image_shape[1:]
-    made = []
+    height, width = manifest.read(target, DatasetManifest).image_shape[1:]
+    pretrain_jobs = []
     for job in jobs:
         folder = out / events.file_name(job.preprocess.label)
         if job.preprocess.data.data is None:
             preprocess(job.preprocess, out=folder, target=target)
         else:
-            found = merge(job.preprocess, parts, out=folder, target=target).image_shape[1:]
-            if found != wanted:
+            size = merge(job.preprocess, shards, out=folder, target=target).image_shape[1:]
+            if size != (height, width):
                 raise RefusedError(
-                    f"{job.preprocess.data.data}: decoded at {found[0]}x{found[1]}, but the target at "
-                    f"{wanted[0]}x{wanted[1]}, the size of its ledger; set image_size to that"
+                    f"{job.preprocess.data.data}: decoded at {size[0]}x{size[1]}, but the target's ledger was made at "
+                    f"{height}x{width}; set image_size to that"
                 )
-        made.append(job.pretrain.model_copy(update={"inputs": manifest.identity(folder)}))
-    return made
+        pretrain_jobs.append(job.pretrain.model_copy(update={"inputs": manifest.identity(folder)}))
+    return pretrain_jobs

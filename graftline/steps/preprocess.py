@@ -1,4 +1,4 @@
-"""Raw data to a dataset artifact: found, decoded once, split, written, described; memory stays flat."""
+"""Turns raw data into a dataset artifact: decode, split, write, and describe, in constant memory."""
 
 import shutil
 from pathlib import Path
@@ -6,57 +6,57 @@ from pathlib import Path
 from graftline.config.jobs import DecodeJob, PreprocessJob
 from graftline.data import dataset
 from graftline.data.dataset import SPLIT_NAMES, DatasetManifest
-from graftline.data.shards.merging import Target, target_of
+from graftline.data.shards.merge_shards import TargetInfo, read_target_info
 from graftline.data.splits.ledger import Ledger
-from graftline.data.target_share import share_part
-from graftline.report.data.page import page
+from graftline.data.target_share import write_target_share
+from graftline.report.data.page import render_data_page
 from graftline.runtime.errors import RefusedError
 from graftline.steps.decode import decode
 from graftline.steps.merge import merge
 
 
 def preprocess(job: PreprocessJob, *, out: Path, target: Path | None = None) -> DatasetManifest:
-    """Makes a dataset artifact.
+    """Creates a dataset artifact.
 
     Args:
-        job: The data and how much of it to take, or a share of the target's training split; without either, an empty
+        job: The data and how much of them to use, or a share of the target's training split; without either, an empty
             dataset of the target's shape is written.
-        out: Folder for the artifact; what an earlier try left there is replaced.
-        target: The target's dataset artifact where a source is preprocessed: images are stored at its height and
-            width, those found in its test split are left out, and no test split is drawn.
+        out: Folder for the artifact; the output of an earlier attempt is replaced.
+        target: The target's dataset artifact, if a source is preprocessed: images are stored at its height and width,
+            source images that also occur in its test split are excluded, and no test split is drawn.
 
     Returns:
         The manifest.
 
     Raises:
-        RefusedError: The data cannot become a task; the message says why.
+        RefusedError: The data cannot be used for the task; the message gives the reason.
     """
     if job.target_share is not None:
         if target is None:
-            raise RefusedError(f"{job.label}: target_share, and no target to take it from")
+            raise RefusedError(f"{job.label}: target_share requires a target dataset; pass --target")
         job = job.model_copy(update={"data": job.data.model_copy(update={"data": "target_share"})})  # for messages
     if job.data.data is None:
-        return _empty(job, out, target_of(target) if target else None)
+        return _write_empty(job, out, read_target_info(target) if target else None)
     dataset.clear(out)
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    shard = out.with_name(f".{out.name}.part")
+    shutil.rmtree(shard, ignore_errors=True)
     try:
         if job.target_share is not None and target is not None:
-            part.mkdir(parents=True)
-            share_part(job, target=target, out=part)
-            return merge(job, [part], out=out, target=target)
-        decode(DecodeJob(data=job), out=part, target=target, travels=False)
-        return merge(job, [part], out=out, target=target)
+            shard.mkdir(parents=True)
+            write_target_share(job, target=target, out=shard)
+        else:
+            decode(DecodeJob(data=job), out=shard, target=target, hashed=False)
+        return merge(job, [shard], out=out, target=target)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(shard, ignore_errors=True)
 
 
-def _empty(job: PreprocessJob, out: Path, target: Target | None) -> DatasetManifest:
+def _write_empty(job: PreprocessJob, out: Path, target: TargetInfo | None) -> DatasetManifest:
     if target is None:
-        raise RefusedError(f"{job.label}: no data is given, and no target whose shape an empty dataset could take")
+        raise RefusedError(f"{job.label}: no data and no target are given; an empty dataset needs the target's shape")
     dataset.clear(out)
-    nothing = Ledger(seed=job.seed, image_size=target.shape[1:], entries={})
-    whole = DatasetManifest(
+    ledger = Ledger(seed=job.seed, image_size=target.shape[1:], entries={})
+    empty = DatasetManifest(
         label=job.label,
         format="none",
         classes=[],
@@ -66,9 +66,9 @@ def _empty(job: PreprocessJob, out: Path, target: Target | None) -> DatasetManif
         std=[1.0] * target.shape[0],
         dropped=[],
         seed=job.seed,
-        ledger=nothing.digest,
+        ledger=ledger.digest,
         fingerprint=job.fingerprint,
         digest=dataset.content_digest([]),
-        notes=["no data of its own: its weights come as they are, and what they were trained on is not known here"],
+        notes=["this source has no data: its weights are used unchanged, and their training data are unknown here"],
     )
-    return dataset.write(out, whole, [], [], nothing.to_json(), page)
+    return dataset.write(out, empty, [], [], ledger.to_json(), render_data_page)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from graftline.data import dataset
 from graftline.data.dataset import DatasetManifest, StoredSample, content_digest, sample_digest
-from graftline.data.images.stored_images import ImageLayout, encoded
+from graftline.data.images.stored_images import ImageLayout, encode_jpeg
 from graftline.data.labels import UNLABELED
 from graftline.runtime.errors import RefusedError
 
@@ -37,7 +37,7 @@ def written(folder: Path, layout: ImageLayout = "raw") -> DatasetManifest:
         digest=content_digest(samples),
         layout=layout,
     )
-    stored = (IMAGES[row].tobytes() if layout == "raw" else encoded(IMAGES[row]) for row in ORDER)
+    stored = (IMAGES[row].tobytes() if layout == "raw" else encode_jpeg(IMAGES[row]) for row in ORDER)
     return dataset.write(folder, manifest, stored, samples, "{}", lambda manifest, images, samples: f"{len(images)}")
 
 
@@ -124,9 +124,17 @@ def test_a_folder_without_manifest_is_not_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("images.npy", IMAGES[:3], r"images\.npy: uint8 \(3, 3, 5, 4\), the manifest says uint8 \(7, 3, 5, 4\)"),
-        ("images.npy", IMAGES[:7].astype(float), r"float64 \(7, 3, 5, 4\), the manifest says uint8"),
-        ("labels.npy", np.zeros(3, np.int64), r"labels\.npy: int64 \(3,\), the manifest says int64 \(7,\)"),
+        (
+            "images.npy",
+            IMAGES[:3],
+            r"images\.npy: expected uint8 \(7, 3, 5, 4\) as in the manifest, found uint8 \(3, 3, 5, 4\)",
+        ),
+        ("images.npy", IMAGES[:7].astype(float), r"expected uint8 \(7, 3, 5, 4\) as in the manifest, found float64"),
+        (
+            "labels.npy",
+            np.zeros(3, np.int64),
+            r"labels\.npy: expected int64 \(7,\) as in the manifest, found int64 \(3,\)",
+        ),
         ("labels.npy", np.full(7, 2), "outside of the manifest.s 2 classes"),
         ("labels.npy", np.full(7, -1), "outside of the manifest.s 2 classes"),
         ("labels.npy", np.array([object()] * 7), "not an array: .*allow_pickle"),

@@ -58,7 +58,7 @@ def test_a_shard_that_is_missing_is_refused(tmp_path: Path) -> None:
     asked = jobs(tmp_path, [{"data": str(pets(tmp_path / "more"))}])
     parts = decoded(asked, tmp_path / "parts")
     merge(asked.target, parts, out=tmp_path / "merged")
-    with pytest.raises(RefusedError, match=r"more: of 2 shards \[0\] \(counted from 0\) are missing; run them"):
+    with pytest.raises(RefusedError, match=r"more: of 2 shards, \[0\] \(counted from 0\) are missing; decode them"):
         merge_sources(
             asked.sources,
             [part for part in parts if part.name != "more-1of2"],
@@ -73,7 +73,7 @@ def test_shards_of_another_size_than_the_targets_are_refused(tmp_path: Path) -> 
     asked = jobs(tmp_path, [{"data": str(pets(tmp_path / "more", 30))}], ledger=str(tmp_path / "earlier" / LEDGER))
     parts = decoded(asked, tmp_path / "parts")
     assert merge(asked.target, parts, out=tmp_path / "merged").image_shape == (3, 24, 24)
-    with pytest.raises(RefusedError, match="more: decoded at 16x16, but the target at 24x24, the size of its ledger"):
+    with pytest.raises(RefusedError, match="more: decoded at 16x16, but the target's ledger was made at 24x24"):
         merge_sources(asked.sources, parts, target=tmp_path / "merged", out=tmp_path / "sources")
 
 

@@ -1,4 +1,4 @@
-"""Numbers and several labels from a table to a dataset artifact."""
+"""Datasets of regression and multilabel tasks from a table."""
 
 import json
 from collections.abc import Sequence
@@ -41,52 +41,61 @@ def job(place: Path, task: TaskName, **options: Any) -> PreprocessJob:
     )
 
 
-def test_numbers(tmp_path: Path) -> None:
+def test_regression_labels_are_stored_as_float32(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(50, 10, (60, 2)).round(3)
     place = data(tmp_path / "in", values.tolist(), "x", "y")
-    told = preprocess(job(place, "regression", columns={"labels": ["x", "y"]}), out=tmp_path / "out")
-    found = dataset.read(tmp_path / "out")
-    assert (told.task, told.classes, told.counts) == ("regression", ["x", "y"], {})
-    assert found.train.labels.shape == (told.sizes["train"], 2)
-    assert found.train.labels.dtype == np.float32
-    assert told.target_mean == pytest.approx(found.train.labels.astype(float).mean(0).tolist())
-    assert told.target_std == pytest.approx(found.train.labels.astype(float).std(0).tolist())
-    rows = np.concatenate([found.train.labels, found.val.labels, found.test.labels])
+    created = preprocess(job(place, "regression", columns={"labels": ["x", "y"]}), out=tmp_path / "out")
+    opened = dataset.read(tmp_path / "out")
+    assert (created.task, created.classes, created.counts) == ("regression", ["x", "y"], {})
+    assert opened.train.labels.shape == (created.sizes["train"], 2)
+    assert opened.train.labels.dtype == np.float32
+    assert created.target_mean == pytest.approx(opened.train.labels.astype(float).mean(0).tolist())
+    assert created.target_std == pytest.approx(opened.train.labels.astype(float).std(0).tolist())
+    rows = np.concatenate([opened.train.labels, opened.val.labels, opened.test.labels])
     samples = dataset.read_samples(tmp_path / "out")
     for sample, row in zip(samples, rows, strict=True):
         assert np.array_equal(row, values[NAMES.index(sample.key)].astype(np.float32))
     lines = "".join(
         sorted(f'["{sample.sha256}",{json.dumps(numbers_of(sample.label)).replace(" ", "")}]\n' for sample in samples)
     )
-    assert told.digest == digest_text(lines)
+    assert created.digest == digest_text(lines)
 
 
-def test_several_labels(tmp_path: Path) -> None:
+def test_multilabel_labels_are_stored_as_multi_hot_vectors(tmp_path: Path) -> None:
     texts = ["cat|dog", "dog", "[]", "cat", "dog", "owl|dog"] * 10
-    told = preprocess(
+    created = preprocess(
         job(data(tmp_path / "in", [(text,) for text in texts], "label"), "multilabel"), out=tmp_path / "out"
     )
-    found = dataset.read(tmp_path / "out")
-    assert (told.task, told.classes) == ("multilabel", ["cat", "dog", "owl"])
-    assert {label: sum(counts.values()) for label, counts in told.counts.items()} == {"cat": 20, "dog": 40, "owl": 10}
+    opened = dataset.read(tmp_path / "out")
+    assert (created.task, created.classes) == ("multilabel", ["cat", "dog", "owl"])
+    assert {label: sum(counts.values()) for label, counts in created.counts.items()} == {
+        "cat": 20,
+        "dog": 40,
+        "owl": 10,
+    }
     for split in ("train", "val", "test"):
-        part = getattr(found, split).labels
+        part = getattr(opened, split).labels
         assert part.dtype == np.float32
-        assert part.sum(0).tolist() == [told.counts[label][split] for label in told.classes]
+        assert part.sum(0).tolist() == [created.counts[label][split] for label in created.classes]
         assert (part.sum(0) > 0).all()
-    assert (found.train.labels.sum(1) == 0).any()
+    assert (opened.train.labels.sum(1) == 0).any()
 
 
-def test_a_picture_with_two_truths_is_told_and_stays_in_one_split(tmp_path: Path) -> None:
+def test_an_image_with_two_labels_is_reported_and_stays_in_one_split(tmp_path: Path) -> None:
     place = data(tmp_path / "in", [(number,) for number in range(60)], "label")
     (place / NAMES[1]).write_bytes((place / NAMES[0]).read_bytes())
-    told = preprocess(job(place, "regression"), out=tmp_path / "out")
-    assert any("2 pictures" in note or "2 images show 1 pictures" in note for note in told.notes)
-    assert any("more than one label, such as '000.png' ([0.0]) and '001.png' ([1.0])" in each for each in told.warnings)
+    created = preprocess(job(place, "regression"), out=tmp_path / "out")
+    assert any(
+        "2 distinct images" in note or "2 images have only 1 distinct contents" in note for note in created.notes
+    )
+    assert any(
+        "more than one label, such as '000.png' ([0.0]) and '001.png' ([1.0])" in warning
+        for warning in created.warnings
+    )
     assert len({sample.split for sample in dataset.read_samples(tmp_path / "out") if sample.key in NAMES[:2]}) == 1
 
 
-def test_a_number_far_from_all_others_is_named(tmp_path: Path) -> None:
+def test_warns_of_an_outlier(tmp_path: Path) -> None:
     values = [(float(number % 7),) for number in range(60)]
     place = data(tmp_path / "in", values, "label")
     (place / "labels.csv").write_text(
@@ -95,18 +104,20 @@ def test_a_number_far_from_all_others_is_named(tmp_path: Path) -> None:
             ("path", "label", "split"),
         )
     )
-    told = preprocess(job(place, "regression"), out=tmp_path / "out")
-    assert [each for each in told.warnings if "such as -9999 of '010.png'; where that stands for a missing" in each]
+    created = preprocess(job(place, "regression"), out=tmp_path / "out")
+    assert [
+        warning for warning in created.warnings if "such as -9999 for '010.png'; if it encodes a missing" in warning
+    ]
 
 
 @pytest.mark.parametrize(
-    ("values", "why"),
+    ("values", "reason"),
     [
         ([3.0] * 59 + [4.0], "'label' is the same in all|no test image"),
         ([1.0] * 60, "all 60 images have the same label"),
     ],
 )
-def test_numbers_that_teach_nothing(tmp_path: Path, values: list[float], why: str) -> None:
+def test_refuses_constant_numbers(tmp_path: Path, values: list[float], reason: str) -> None:
     place = data(tmp_path / "in", [(value,) for value in values], "label")
     (place / "labels.csv").write_text(
         format_csv(
@@ -114,32 +125,32 @@ def test_numbers_that_teach_nothing(tmp_path: Path, values: list[float], why: st
             ("path", "label", "split"),
         )
     )
-    with pytest.raises(RefusedError, match=why):
+    with pytest.raises(RefusedError, match=reason):
         preprocess(job(place, "regression"), out=tmp_path / "out")
 
 
-def test_a_label_without_a_training_image(tmp_path: Path) -> None:
+def test_refuses_a_label_without_a_training_image(tmp_path: Path) -> None:
     texts = ["cat|dog", "dog"] * 29 + ["owl|cat", "owl"]
     rows = [(text, "test" if "owl" in text else "train") for text in texts]
     with pytest.raises(RefusedError, match="no training image has the label 'owl'"):
         preprocess(job(data(tmp_path / "in", rows, "label", "split"), "multilabel"), out=tmp_path / "out")
 
 
-def test_parts_in_any_number_give_the_same_artifact(tmp_path: Path) -> None:
+def test_any_number_of_shards_gives_the_same_artifact(tmp_path: Path) -> None:
     from graftline.config.jobs import DecodeJob
     from graftline.steps.decode import decode
     from graftline.steps.merge import merge
 
     place = data(tmp_path / "in", [(number / 3,) for number in range(60)], "label")
-    asked = job(place, "regression").model_copy(update={"image_size": 12})
-    whole = preprocess(asked, out=tmp_path / "one")
+    requested = job(place, "regression").model_copy(update={"image_size": 12})
+    whole = preprocess(requested, out=tmp_path / "one")
     parts = [tmp_path / f"part{shard}" for shard in range(3)]
     for shard, part in enumerate(parts):
-        decode(DecodeJob(data=asked, shard=shard, shards=3), out=part)
-    assert merge(asked, parts, out=tmp_path / "three") == whole
+        decode(DecodeJob(data=requested, shard=shard, shards=3), out=part)
+    assert merge(requested, parts, out=tmp_path / "three") == whole
 
 
-def test_the_digest_sees_labels_and_no_order() -> None:
+def test_digest_depends_on_labels_but_not_on_their_order() -> None:
     def digest(*labels: str, task: str = "regression") -> str:
         return content_digest([StoredSample("k", label, "train", "00") for label in labels], task)
 

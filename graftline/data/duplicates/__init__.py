@@ -1,1 +1,1 @@
-"""."""
+"""Search for near duplicates among perceptual hashes."""

@@ -1,4 +1,4 @@
-"""Near duplicates by perceptual hash: pairs of images, and the clusters that these link."""
+"""Pairs and clusters of near duplicates, by the Hamming distance of their perceptual hashes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,157 +8,166 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from graftline.data.duplicates.hamming import Indices, Words, near, near_next, ranges
+from graftline.data.duplicates.hamming_search import (
+    Indices,
+    Words,
+    concatenate_ranges,
+    find_adjacent_pairs,
+    find_pairs,
+)
 from graftline.data.images.perceptual import HASH_BYTES
 
-LIMIT = 31
-"""Bits of 256 in which near duplicates may differ: PDQ's own."""
-SMALL_LIMIT = 16
-"""For images up to 64 pixels a side: some 20 bits tell two people's digits 1 apart."""
+MAX_DISTANCE = 31
+"""Largest number of differing bits, of 256, between near duplicates: the threshold of PDQ."""
+SMALL_MAX_DISTANCE = 16
+"""The same for images of up to 64 pixels a side: two people's handwritten digits 1 differ in some 20 bits."""
 
-_SMALL = 64
-_MANY = 2**20  # pairs linked or sorted at a time
+_SMALL_SIDE = 64
+_BATCH = 2**20  # pairs linked or sorted at a time
 
 Hashes = NDArray[np.uint8]
 
 
-def default_limit(height: int, width: int) -> int:
-    """The distance within which images stored as (C, height, width) are near duplicates."""
-    if max(height, width) > _SMALL:
-        return LIMIT
-    return min(SMALL_LIMIT, height * width // 16)  # fewer than 256 pixels have fewer bits to differ in
+def default_max_distance(height: int, width: int) -> int:
+    """Returns the largest Hamming distance between near duplicates stored as (C, height, width)."""
+    if max(height, width) > _SMALL_SIDE:
+        return MAX_DISTANCE
+    return min(SMALL_MAX_DISTANCE, height * width // 16)  # fewer than 256 pixels have fewer bits to differ in
 
 
-def near_pairs(hashes: Hashes, limit: int, others: Hashes | None = None) -> Indices:
+def find_near_pairs(hashes: Hashes, max_distance: int, others: Hashes | None = None) -> Indices:
     """Finds all pairs within a distance.
 
-    Equal hashes stand as one, so that many of them do not make pairs by their square. Within `hashes` only the first of
-    them is paired, with what is near and with each further one. Against `others` each of them is, with the first of
-    those that are equal on the other side. What is near without being equal, as the frames of a camera that stands
-    still, does make so many; `clusters` and `near_any` do without.
+    Equal hashes are represented by one of them, so that n copies do not produce n**2 pairs. Within `hashes`, only the
+    first of them is paired, with its near duplicates and with each of its copies. Against `others`, each of them is
+    paired with the first of the equal hashes in `others`. Near duplicates that are not equal, such as the frames of a
+    fixed camera, do produce that many pairs; `find_clusters` and `has_near_duplicate` avoid them.
 
     Args:
         hashes: (N, 32).
-        limit: Largest Hamming distance, from 0 up.
-        others: (M, 32); where given, pairs are found between the two, not within either.
+        max_distance: Largest Hamming distance, at least 0.
+        others: (M, 32); if given, pairs are found between the two arrays and not within either.
 
     Returns:
-        (P, 2), sorted, no pair twice: indices into `hashes`, the smaller first; or into `hashes` and `others`.
+        (P, 2), sorted and unique: indices into `hashes`, the smaller one first, or into `hashes` and `others`.
     """
-    ours = _distinct(hashes)
+    left = _deduplicate(hashes)
     if others is None:
-        found = _different(near(ours.words, None, limit, ours.own))
-        again = np.flatnonzero(ours.first[ours.group] != np.arange(len(hashes)))
-        pairs = [np.sort(ours.first[found], axis=1), np.stack([ours.first[ours.group[again]], again], axis=1)]
+        found = _sorted_unique(find_pairs(left.words, None, max_distance, left.labels))
+        copies = np.flatnonzero(left.first[left.inverse] != np.arange(len(hashes)))
+        pairs = [np.sort(left.first[found], axis=1), np.stack([left.first[left.inverse[copies]], copies], axis=1)]
     else:
-        theirs = _distinct(others)
-        found = _different(near(ours.words, theirs.words, limit, ours.own))
-        row, member = ours.members(found[:, 0])
-        pairs = [np.stack([member, theirs.first[found[row, 1]]], axis=1)]
-        row, member = theirs.members(found[:, 1])
-        pairs += [np.stack([ours.first[found[row, 0]], member], axis=1)]
-    return _different(pairs)
+        right = _deduplicate(others)
+        found = _sorted_unique(find_pairs(left.words, right.words, max_distance, left.labels))
+        row, copy = left.copies_of(found[:, 0])
+        pairs = [np.stack([copy, right.first[found[row, 1]]], axis=1)]
+        row, copy = right.copies_of(found[:, 1])
+        pairs += [np.stack([left.first[found[row, 0]], copy], axis=1)]
+    return _sorted_unique(pairs)
 
 
-def near_any(hashes: Hashes, others: Hashes, limit: int) -> NDArray[np.bool_]:
-    """Finds which hashes have some other one within a distance.
+def has_near_duplicate(hashes: Hashes, others: Hashes, max_distance: int) -> NDArray[np.bool_]:
+    """Finds which hashes have at least one of `others` within a distance.
 
     Args:
         hashes: (N, 32).
         others: (M, 32).
-        limit: Largest Hamming distance, from 0 up.
+        max_distance: Largest Hamming distance, at least 0.
 
     Returns:
-        (N,) truths.
+        (N,) booleans.
     """
-    ours, theirs = _distinct(hashes), _distinct(others)
-    size = len(ours.first)
-    found = np.zeros(size, np.bool_)
-    for pairs in near_next(np.concatenate([ours.words, theirs.words], axis=1), limit):
+    left, right = _deduplicate(hashes), _deduplicate(others)
+    size = len(left.first)
+    is_near = np.zeros(size, np.bool_)
+    for pairs in find_adjacent_pairs(np.concatenate([left.words, right.words], axis=1), max_distance):
         low, high = pairs.min(axis=1), pairs.max(axis=1)
-        found[low[(low < size) & (high >= size)]] = True
-    rest = np.flatnonzero(~found)
-    for pairs in near(ours.words[:, rest], theirs.words, limit, rest):
-        found[rest[pairs[:, 0]]] = True
-    return found[ours.group]
+        is_near[low[(low < size) & (high >= size)]] = True
+    rest = np.flatnonzero(~is_near)
+    for pairs in find_pairs(left.words[:, rest], right.words, max_distance, rest):
+        is_near[rest[pairs[:, 0]]] = True
+    return is_near[left.inverse]
 
 
-def clusters(hashes: Hashes, limit: int) -> Indices:
-    """Puts together what is within a distance, and what is so by way of others.
+def find_clusters(hashes: Hashes, max_distance: int) -> Indices:
+    """Clusters hashes by single linkage: hashes within a distance share a cluster, directly or through others.
 
     Args:
         hashes: (N, 32).
-        limit: Largest Hamming distance of a link, from 0 up.
+        max_distance: Largest Hamming distance of a link, at least 0.
 
     Returns:
-        (N,) for each the smallest index in its cluster; what is near nothing is a cluster of its own.
+        (N,) the smallest index in each hash's cluster; a hash without near duplicates is its own cluster.
     """
-    ours = _distinct(hashes)
-    size = len(ours.first)
-    label = ours.own
-    # A camera that stands still gives pairs by the square of its frames: their neighbours link them first.
-    for search in (near_next(ours.words, limit), near(ours.words, None, limit, label)):
-        for found in _gathered(search):
-            ends = label[found].T
-            links = coo_array((np.ones(len(found), np.int8), (ends[0], ends[1])), shape=(size, size))
-            label[:] = connected_components(links, directed=False)[1][label]
+    distinct = _deduplicate(hashes)
+    size = len(distinct.first)
+    labels = distinct.labels
+    # The frames of a fixed camera produce n**2 pairs: linking neighbors first leaves few of them to compare.
+    for search in (
+        find_adjacent_pairs(distinct.words, max_distance),
+        find_pairs(distinct.words, None, max_distance, labels),
+    ):
+        for pairs in _batched(search):
+            ends = labels[pairs].T
+            links = coo_array((np.ones(len(pairs), np.int8), (ends[0], ends[1])), shape=(size, size))
+            labels[:] = connected_components(links, directed=False)[1][labels]  # in place, the search reads it
     smallest = np.full(size, len(hashes))
-    np.minimum.at(smallest, label, ours.first)
-    return smallest[label][ours.group]
+    np.minimum.at(smallest, labels, distinct.first)
+    return smallest[labels][distinct.inverse]
 
 
 @dataclass(frozen=True)
-class _Distinct:
-    """Hashes without repetition."""
+class _DistinctHashes:
+    """Hashes without repetition, as `np.unique` returns them."""
 
     words: Words
     """(4, U)."""
     first: Indices
-    """(U,) the smallest index of each."""
-    group: Indices
-    """(N,) which of them each hash is."""
+    """(U,) smallest index of each."""
+    inverse: Indices
+    """(N,) index of each hash among the distinct ones."""
 
     @property
-    def own(self) -> Indices:
-        """(U,) a label of its own for each."""
+    def labels(self) -> Indices:
+        """(U,) a different label for each."""
         return np.arange(len(self.first))
 
-    def members(self, groups: Indices) -> tuple[Indices, Indices]:
-        """All hashes of some groups: position in `groups`, and index."""
-        counts = np.bincount(self.group)
-        row, place = ranges((np.cumsum(counts) - counts)[groups], counts[groups])
-        return row, np.argsort(self.group, kind="stable")[place]
+    def copies_of(self, distinct: Indices) -> tuple[Indices, Indices]:
+        """Returns all copies of some distinct hashes: position in `distinct`, and index among all hashes."""
+        counts = np.bincount(self.inverse)
+        row, position = concatenate_ranges((np.cumsum(counts) - counts)[distinct], counts[distinct])
+        return row, np.argsort(self.inverse, kind="stable")[position]
 
 
-def _distinct(hashes: Hashes) -> _Distinct:
-    whole = np.ascontiguousarray(hashes).view(f"V{HASH_BYTES}").ravel()
-    kept, first, group = np.unique(whole, return_index=True, return_inverse=True)
-    words = kept.view(np.uint64).reshape(len(kept), HASH_BYTES // 8)
-    return _Distinct(np.ascontiguousarray(words.T), first, group)
+def _deduplicate(hashes: Hashes) -> _DistinctHashes:
+    rows = np.ascontiguousarray(hashes).view(f"V{HASH_BYTES}").ravel()
+    unique, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+    words = unique.view(np.uint64).reshape(len(unique), HASH_BYTES // 8)
+    return _DistinctHashes(np.ascontiguousarray(words.T), first, inverse)
 
 
-def _different(pairs: Iterable[Indices]) -> Indices:
-    """Pairs (P, 2) in order, each once; of indices below 2**31."""
+def _sorted_unique(batches: Iterable[Indices]) -> Indices:
+    """Returns the pairs (P, 2) sorted and without repetition; indices must be below 2**31."""
     known = np.empty(0, np.int64)
     parts, count = [known], 0
-    for part in pairs:
-        parts.append(part[:, 0] << 32 | part[:, 1])
-        count += len(part)
-        if count > max(_MANY, len(known)):
+    for pairs in batches:
+        parts.append(pairs[:, 0] << 32 | pairs[:, 1])
+        count += len(pairs)
+        if count > max(_BATCH, len(known)):
             known = np.unique(np.concatenate(parts))
             parts, count = [known], 0
     known = np.unique(np.concatenate(parts))
     return np.stack([known >> 32, known & 0xFFFFFFFF], axis=1)
 
 
-def _gathered(pairs: Iterable[Indices]) -> Iterator[Indices]:
-    """Parts of a size that is worth the linking, and bounded."""
+def _batched(batches: Iterable[Indices]) -> Iterator[Indices]:
+    """Concatenates small batches of pairs, so that linking is worthwhile and memory is bounded."""
     parts: list[Indices] = []
     count = 0
-    for part in pairs:
-        parts.append(part)
-        count += len(part)
-        if count >= _MANY:
+    for pairs in batches:
+        parts.append(pairs)
+        count += len(pairs)
+        if count >= _BATCH:
             yield np.concatenate(parts)
             parts, count = [], 0
     if count:

@@ -1,1 +1,1 @@
-"""."""
+"""Decoding, hashing, and storage of images."""

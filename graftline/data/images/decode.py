@@ -1,8 +1,9 @@
-"""Image files and pixel arrays to stored samples: uint8 (C, H, W), one way for all, hostile files told apart.
+"""Decodes image files and pixel arrays to uint8 (C, H, W), and refuses unusable or hostile files.
 
-The header is read before any pixel: a file that is too large, too long or of another kind costs no memory. EXIF
-rotation is applied, transparency is laid on white, 16 bit grey keeps its upper 8, of several frames the first is taken.
-What is larger or smaller than wanted is scaled (bilinear, antialiased) to cover the wanted shape and cut to its centre.
+The header is read before any pixels, so a file that is too large or of an unknown format uses no memory. EXIF
+orientation is applied, transparency is composited on white, 16-bit grayscale is reduced to its upper 8 bits, and only
+the first frame is used. Images of another size are scaled (bilinear, antialiased) to cover the requested shape, and
+center-cropped.
 """
 
 import struct
@@ -15,16 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000
-"""Pixels of one image, by its header."""
+"""Largest number of pixels of an image, according to its header."""
 MAX_BYTES = 256 * 2**20
-"""Bytes of one image file."""
+"""Largest size of an image file in bytes."""
 MAX_ASPECT = 50
-"""Longer side over shorter; beyond it the central cut would show nothing of the image."""
+"""Largest ratio of the longer to the shorter side; a center crop of narrower images would be meaningless."""
 
-_KINDS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-_GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+_GRAY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
-_TURNS = {
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -33,10 +34,10 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_QUARTERS = (5, 6, 7, 8)  # those that exchange width and height
+_SWAPS_SIDES = (5, 6, 7, 8)  # orientations that swap width and height
 _ORIENTATION = 0x0112
-# What Pillow's readers raise for damaged files, as fuzzing shows; MemoryError is not among them.
-_DAMAGE = (
+# Exceptions of Pillow's decoders for damaged files, found by fuzzing; MemoryError is not one of them.
+_DECODE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -50,118 +51,126 @@ _DAMAGE = (
     Image.DecompressionBombError,
 )
 
-Source = BinaryIO | NDArray[np.uint8]
+ImageSource = BinaryIO | NDArray[np.uint8]
 
 
 class UnreadableError(Exception):
-    """A file that does not become a sample; the message says why."""
+    """Raised for a file that cannot become a sample; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a file says of itself before its pixels are decoded."""
+    """Size and mode of an image, known before its pixels are decoded."""
 
     width: int
     height: int
-    grey: bool
+    is_gray: bool
 
 
-def header(source: Source) -> ImageHeader:
-    """Reads a header.
+def read_header(source: ImageSource) -> ImageHeader:
+    """Reads the header of an image.
 
     Args:
         source: An encoded image, or pixels (C, H, W).
 
     Raises:
-        UnreadableError: Not an image of a known kind, too large, or damaged.
+        UnreadableError: The file is not an image of a supported format, too large, or damaged.
     """
     if isinstance(source, np.ndarray):
         return ImageHeader(source.shape[2], source.shape[1], source.shape[0] == 1)
     try:
-        with source, _opened(source) as image:
-            width, height = image.size[::-1] if _turn(image) in _QUARTERS else image.size
-            return ImageHeader(width, height, image.mode in _GREY)
-    except _DAMAGE as error:
+        with source, _open(source) as image:
+            width, height = image.size[::-1] if _orientation(image) in _SWAPS_SIDES else image.size
+            return ImageHeader(width, height, image.mode in _GRAY)
+    except _DECODE_ERRORS as error:
         raise UnreadableError(_reason(error)) from None
 
 
-def pixels(source: Source, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Decodes one image to uint8 of `shape`; see `sized`."""
-    return sized(source, shape)[0]
+def decode_image(source: ImageSource, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Decodes one image to uint8 of `shape`; see `decode_image_and_side`."""
+    return decode_image_and_side(source, shape)[0]
 
 
-def sized(source: Source, shape: tuple[int, int, int], least: int = 1) -> tuple[NDArray[np.uint8], int]:
+def decode_image_and_side(
+    source: ImageSource, shape: tuple[int, int, int], min_side: int = 1
+) -> tuple[NDArray[np.uint8], int]:
     """Decodes one image.
 
     Args:
         source: An encoded image, or pixels (C, H, W).
-        shape: (C, H, W) wanted, C 1 or 3.
-        least: Pixels that its shorter side must have.
+        shape: Requested (C, H, W), with C 1 or 3.
+        min_side: Smallest shorter side in pixels.
 
     Returns:
-        uint8 of that shape, and the shorter side that the image had.
+        Pixels, uint8 of that shape, and the original shorter side of the image.
 
     Raises:
-        UnreadableError: As `header`, too small, or the pixels are damaged.
+        UnreadableError: As `read_header`; or the image is too small, or its pixels are damaged.
     """
     _, height, width = shape
     if isinstance(source, np.ndarray):
-        side = _large_enough(source.shape[2], source.shape[1], least)
-        return (source if source.shape == shape else _stored(_of_array(source), shape)), side
+        side = _check_side(source.shape[2], source.shape[1], min_side)
+        return (source if source.shape == shape else _to_stored_array(_to_image(source), shape)), side
     try:
-        with source, _opened(source) as image:
-            side = _large_enough(*image.size, least)
-            turn = _turn(image)
-            wanted = (height, width) if turn in _QUARTERS else (width, height)
-            image.draft(None, (2 * wanted[0], 2 * wanted[1]))  # a JPEG decodes at 1/2, 1/4 or 1/8 where that is enough
+        with source, _open(source) as image:
+            side = _check_side(*image.size, min_side)
+            orientation = _orientation(image)
+            requested = (height, width) if orientation in _SWAPS_SIDES else (width, height)
+            image.draft(
+                None, (2 * requested[0], 2 * requested[1])
+            )  # decodes a JPEG at 1/2, 1/4, or 1/8 if that is large enough
             image.load()
-    except _DAMAGE as error:
+    except _DECODE_ERRORS as error:
         raise UnreadableError(_reason(error)) from None
-    flat = _on_white(_covering(_resizable(image), *wanted))
-    return _stored(flat.transpose(_TURNS[turn]) if turn in _TURNS else flat, shape), side
+    flat = _composite_on_white(_cover(_to_resizable_mode(image), *requested))
+    return _to_stored_array(
+        flat.transpose(_TRANSPOSITIONS[orientation]) if orientation in _TRANSPOSITIONS else flat, shape
+    ), side
 
 
-def _large_enough(width: int, height: int, least: int) -> int:
+def _check_side(width: int, height: int, min_side: int) -> int:
     side = min(width, height)
-    if side < least:
-        raise UnreadableError(f"too small: {width}x{height} pixels; min_side asks for {least}")
+    if side < min_side:
+        raise UnreadableError(f"too small: {width}x{height} pixels; min_side requires {min_side}")
     return side
 
 
-def _opened(source: BinaryIO) -> Image.Image:
+def _open(source: BinaryIO) -> Image.Image:
     source.seek(0, 2)
     size = source.tell()
     source.seek(0)
     if size == 0:
-        raise UnreadableError("an empty file")
+        raise UnreadableError("empty file")
     if size > MAX_BYTES:
-        raise UnreadableError(f"{size:,} bytes; at most {MAX_BYTES:,} are read")
-    image = Image.open(source, formats=_KINDS)
+        raise UnreadableError(f"{size:,} bytes; the maximum is {MAX_BYTES:,}")
+    image = Image.open(source, formats=_FORMATS)
     width, height = image.size
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise UnreadableError(f"{width}x{height} pixels; at most {MAX_PIXELS:,} are decoded")
+        raise UnreadableError(f"{width}x{height} pixels; the maximum is {MAX_PIXELS:,} pixels")
     if max(width, height) > MAX_ASPECT * min(width, height):
-        raise UnreadableError(f"{width}x{height} pixels; one side at most {MAX_ASPECT} times the other")
+        raise UnreadableError(f"{width}x{height} pixels; the maximum aspect ratio is {MAX_ASPECT}")
     return image
 
 
-def _turn(image: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(_ORIENTATION, 1))
 
 
-def _resizable(image: Image.Image) -> Image.Image:
-    """To a mode that can be scaled without artefacts, transparency kept."""
+def _to_resizable_mode(image: Image.Image) -> Image.Image:
+    """Converts to a mode that can be scaled without artifacts; keeps transparency."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode not in _MODES:
-        raise UnreadableError(f"pixels of mode {image.mode}, whose range is not known; save it as 8 bit grey or RGB")
+        raise UnreadableError(
+            f"pixels of mode {image.mode}, whose value range is unknown; save it as 8-bit grayscale or RGB"
+        )
     if image.mode in ("LA", "RGBA") or (image.mode in ("L", "RGB") and "transparency" not in image.info):
         return image
     return image.convert("RGBA" if image.has_transparency_data else "L" if image.mode == "1" else "RGB")
 
 
-def _covering(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Scales so that the image just covers width x height, and cuts the centre out."""
+def _cover(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Scales an image to just cover width x height, and crops the center."""
     if image.size == (width, height):
         return image
     scale = min(image.width / width, image.height / height)
@@ -170,27 +179,27 @@ def _covering(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _composite_on_white(image: Image.Image) -> Image.Image:
     if image.mode in ("LA", "RGBA"):
-        whole = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-        return whole.convert("L" if image.mode == "LA" else "RGB")
+        composite = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        return composite.convert("L" if image.mode == "LA" else "RGB")
     return image
 
 
-def _of_array(array: NDArray[np.uint8]) -> Image.Image:
+def _to_image(array: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
 
 
-def _stored(image: Image.Image, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _to_stored_array(image: Image.Image, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     channels, height, width = shape
-    flat = _covering(image, width, height).convert("L" if channels == 1 else "RGB")
+    flat = _cover(image, width, height).convert("L" if channels == 1 else "RGB")
     array = np.asarray(flat)
     return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"not an image of a known kind ({', '.join(_KINDS)})"
+        return f"not an image of a supported format ({', '.join(_FORMATS)})"
     if isinstance(error, Image.DecompressionBombError):
-        return f"too many pixels; at most {MAX_PIXELS:,} are decoded"
+        return f"too many pixels; the maximum is {MAX_PIXELS:,}"
     return f"damaged: {error}" if str(error) else f"damaged: {type(error).__name__}"

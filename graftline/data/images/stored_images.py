@@ -1,6 +1,7 @@
-"""A dataset's images on disk, raw or as JPEG, and the one face by which both are read.
+"""The images of a dataset on disk, raw or JPEG, with a common interface for reading.
 
-Raw pixels cost a copy to read and 150 kB an image of 224 pixels; JPEG costs a decoding and about a fifth of the room.
+Raw pixels are read without decoding and take 150 kB per image of 224 pixels; JPEG must be decoded and takes about a
+fifth of the space.
 """
 
 import io
@@ -23,11 +24,11 @@ RAW, INDEX = "images.npy", "index.npy"
 _SHARD = "images-{:05d}.jpeg"
 _SHARD_BYTES = 2**30
 _QUALITY = 95
-_PIECE = 2**20
+_BUFFER_BYTES = 2**20
 
 
 class Images(Protocol):
-    """(N, C, H, W) uint8 on disk; what is asked for by index, slice or rows comes as an array."""
+    """(N, C, H, W) uint8 on disk; indexing by an integer, slice, or list of indices returns an array."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -38,32 +39,32 @@ class Images(Protocol):
     def __getitem__(self, key: Any, /) -> Any: ...
 
 
-def encoded(image: NDArray[np.uint8]) -> bytes:
-    """Packs one image (C, H, W) as JPEG, grey where its channels are equal: the same bytes whatever it stands among."""
-    grey = is_grey(image)
+def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
+    """Encodes one image (C, H, W) as JPEG, in grayscale if its channels are equal."""
+    is_gray = is_grayscale(image)
     file = io.BytesIO()
-    Image.fromarray(image[0] if grey else np.ascontiguousarray(image.transpose(1, 2, 0))).save(
+    Image.fromarray(image[0] if is_gray else np.ascontiguousarray(image.transpose(1, 2, 0))).save(
         file, "JPEG", quality=_QUALITY
     )
     return file.getvalue()
 
 
-def is_grey(image: NDArray[np.uint8]) -> bool:
-    """Whether an image (C, H, W) has one channel, or equal ones."""
+def is_grayscale(image: NDArray[np.uint8]) -> bool:
+    """Whether an image (C, H, W) has one channel, or equal channels."""
     return len(image) == 1 or bool((image[1:] == image[:1]).all())
 
 
 class JpegImages:
-    """Images in JPEG shards, decoded by every core when they are asked for."""
+    """Images in JPEG files, decoded by several threads when they are read."""
 
     def __init__(
         self, shards: Sequence[NDArray[np.uint8]], index: NDArray[np.int64], shape: tuple[int, int, int]
     ) -> None:
-        """Takes mapped shards.
+        """Initializes from memory-mapped shards.
 
         Args:
-            shards: The files' bytes.
-            index: (N, 3): shard, first byte, number of bytes.
+            shards: Bytes of the files.
+            index: (N, 3): shard, offset, and size in bytes.
             shape: (C, H, W) of each image.
         """
         self._shards = shards
@@ -81,29 +82,29 @@ class JpegImages:
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         rows = self._index[key]
         if rows.ndim == 1:
-            return self._decoded(rows)
-        found = np.empty((len(rows), *self._shape), np.uint8)
-        for position, image in enumerate(_threads().map(self._decoded, rows)):
-            found[position] = image
-        return found
+            return self._decode(rows)
+        images = np.empty((len(rows), *self._shape), np.uint8)
+        for position, image in enumerate(_threads().map(self._decode, rows)):
+            images[position] = image
+        return images
 
-    def part(self, start: int, end: int) -> "JpegImages":
-        """Returns the images from `start` to before `end`, not decoded."""
+    def select_range(self, start: int, end: int) -> "JpegImages":
+        """Returns the images from `start` to before `end` without decoding them."""
         return JpegImages(self._shards, self._index[start:end], self._shape)
 
     def packed(self, row: int) -> bytes:
         """Returns one image's JPEG file."""
         shard, start, size = self._index[row].tolist()
-        found: bytes = self._shards[shard][start : start + size].tobytes()
-        return found
+        packed: bytes = self._shards[shard][start : start + size].tobytes()
+        return packed
 
-    def _decoded(self, row: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _decode(self, row: NDArray[np.int64]) -> NDArray[np.uint8]:
         shard, start, size = row.tolist()
         channels, height, width = self._shape
         with Image.open(io.BytesIO(self._shards[shard][start : start + size]), formats=("JPEG",)) as image:
             if image.size != (width, height):
                 raise RefusedError(
-                    f"a stored image has {image.width}x{image.height} pixels, the manifest says "
+                    f"a stored image has {image.width}x{image.height} pixels, but the manifest specifies "
                     f"{width}x{height}; preprocess again"
                 )
             array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
@@ -111,10 +112,10 @@ class JpegImages:
 
 
 class RawImages:
-    """Raw images read row by row: slower than a mapped file, and no page that was read stays in memory."""
+    """Raw images read one by one: slower than a memory-mapped file, but no pages stay in memory."""
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
-        """Takes a file that ends with (N, C, H, W) bytes."""
+        """Initializes from a file that ends with (N, C, H, W) bytes."""
         self._path = path
         self.shape = shape
         self._start = path.stat().st_size - math.prod(shape)
@@ -134,17 +135,17 @@ class RawImages:
 def write(
     folder: Path, layout: ImageLayout, images: Iterable[bytes | memoryview], count: int, shape: tuple[int, int, int]
 ) -> None:
-    """Writes images to one raw file, or to JPEG shards of 1 GiB and their index.
+    """Writes images to one raw file, or to JPEG shards of 1 GiB and an index.
 
     Args:
-        folder: Exists.
-        layout: What `images` holds.
-        images: `count` of them: raw pixels, or JPEG files.
+        folder: An existing folder.
+        layout: Layout of `images`.
+        images: `count` images, as raw pixels or JPEG files.
         count: N.
         shape: (C, H, W).
     """
     if layout == "raw":
-        with (folder / RAW).open("wb", buffering=_PIECE) as file:
+        with (folder / RAW).open("wb", buffering=_BUFFER_BYTES) as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
             np.lib.format.write_array_header_1_0(file, header)
             for image in images:
@@ -152,13 +153,13 @@ def write(
         return
     index = np.empty((count, 3), np.int64)
     shard, start = 0, 0
-    file = (folder / _SHARD.format(shard)).open("wb", buffering=_PIECE)
+    file = (folder / _SHARD.format(shard)).open("wb", buffering=_BUFFER_BYTES)
     try:
         for row, image in enumerate(images):
             if start and start + len(image) > _SHARD_BYTES:
                 file.close()
                 shard, start = shard + 1, 0
-                file = (folder / _SHARD.format(shard)).open("wb", buffering=_PIECE)
+                file = (folder / _SHARD.format(shard)).open("wb", buffering=_BUFFER_BYTES)
             file.write(image)
             index[row] = shard, start, len(image)
             start += len(image)
@@ -167,30 +168,30 @@ def write(
     np.save(folder / INDEX, index)
 
 
-def names(folder: Path) -> list[str]:
-    """Names of all image files of either layout that are in a folder."""
+def image_files(folder: Path) -> list[str]:
+    """Returns the names of all image files of either layout in a folder."""
     return [path.name for pattern in (RAW, INDEX, "images-*.jpeg") for path in folder.glob(pattern)]
 
 
 def read(folder: Path, layout: ImageLayout, count: int, shape: tuple[int, int, int], *, mapped: bool = True) -> Images:
-    """Opens a dataset's images; they stay on disk.
+    """Opens the images of a dataset; they stay on disk.
 
     Args:
-        folder: The dataset's.
-        layout: How they are stored.
+        folder: Folder of the dataset.
+        layout: Layout of the stored images.
         count: N.
         shape: (C, H, W).
-        mapped: Whether raw images are mapped, which is fastest, or read so that memory stays flat.
+        mapped: Whether raw images are memory-mapped, which is fastest, or read with constant memory.
 
     Raises:
-        RefusedError: Files that are missing, damaged, or do not fit `count` and `shape`.
+        RefusedError: Files are missing, damaged, or do not match `count` and `shape`.
     """
     if layout == "raw":
         array = load_array(folder / RAW, mapped=True)
-        check(folder / RAW, array, "uint8", (count, *shape))
+        check_array(folder / RAW, array, "uint8", (count, *shape))
         return array if mapped else RawImages(folder / RAW, array.shape)
     index = load_array(folder / INDEX, mapped=False)
-    check(folder / INDEX, index, "int64", (count, 3))
+    check_array(folder / INDEX, index, "int64", (count, 3))
     files = [path for path in sorted(folder.glob("images-*.jpeg")) if path.stat().st_size]
     shards = [np.memmap(path, np.uint8, mode="r") for path in files]
     sizes = np.array([len(shard) for shard in shards], np.int64)
@@ -200,27 +201,27 @@ def read(folder: Path, layout: ImageLayout, count: int, shape: tuple[int, int, i
         and index[:, 1:].min() >= 0
         and (index[:, 1] + index[:, 2] <= sizes[index[:, 0]]).all()
     ):
-        raise RefusedError(f"{folder / INDEX}: points outside of the JPEG shards; preprocess again")
+        raise RefusedError(f"{folder / INDEX}: contains offsets outside of the JPEG shards; preprocess again")
     return JpegImages(shards, index, shape)
 
 
-def part(images: Images, start: int, end: int) -> Images:
-    """Returns some images without reading them."""
-    view: Images = images.part(start, end) if isinstance(images, JpegImages) else images[start:end]
+def image_range(images: Images, start: int, end: int) -> Images:
+    """Returns the images from `start` to before `end` without reading them."""
+    view: Images = images.select_range(start, end) if isinstance(images, JpegImages) else images[start:end]
     return view
 
 
-def packed(images: Images, row: int) -> bytes:
+def packed_image(images: Images, row: int) -> bytes:
     """Returns one image as it is stored: raw pixels, or a JPEG file."""
-    found: bytes = images.packed(row) if isinstance(images, JpegImages) else images[row].tobytes()
-    return found
+    stored: bytes = images.packed(row) if isinstance(images, JpegImages) else images[row].tobytes()
+    return stored
 
 
 def load_array(path: Path, *, mapped: bool) -> NDArray[Any]:
     """Reads a .npy file.
 
     Raises:
-        RefusedError: Missing or no array.
+        RefusedError: The file is missing or not an array.
     """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
@@ -229,10 +230,12 @@ def load_array(path: Path, *, mapped: bool) -> NDArray[Any]:
     return array
 
 
-def check(path: Path, array: NDArray[Any], kind: str, shape: tuple[int, ...]) -> None:
-    """Refuses an array that is not what the manifest says."""
-    if array.dtype != kind or array.shape != shape:
-        raise RefusedError(f"{path}: {array.dtype} {array.shape}, the manifest says {kind} {shape}; preprocess again")
+def check_array(path: Path, array: NDArray[Any], dtype: str, shape: tuple[int, ...]) -> None:
+    """Refuses an array whose type or shape differs from the manifest."""
+    if array.dtype != dtype or array.shape != shape:
+        raise RefusedError(
+            f"{path}: expected {dtype} {shape} as in the manifest, found {array.dtype} {array.shape}; preprocess again"
+        )
 
 
 @cache

@@ -1,1 +1,1 @@
-"""."""
+"""Decoding of raw data in shards, and merging of shards to a dataset."""

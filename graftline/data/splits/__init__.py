@@ -1,1 +1,1 @@
-"""."""
+"""Assignment of samples to training, validation, and test splits."""

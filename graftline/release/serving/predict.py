@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from graftline.config import DEFAULT_TASK
-from graftline.data.images.decode import UnreadableError, pixels
+from graftline.data.images.decode import UnreadableError, decode_image
 from graftline.data.labels import LABEL_TYPES
 from graftline.release.onnx import model_file
 from graftline.release.onnx.model_file import OnnxModel
@@ -113,7 +113,7 @@ def _batch(model: OnnxModel, files: Sequence[Path]) -> Iterator[Answer]:
     errors: dict[Path, str] = {}
     for file in files:
         try:
-            arrays.append(pixels(file.open("rb"), model.facts.input.stored))
+            arrays.append(decode_image(file.open("rb"), model.facts.input.stored))
         except (UnreadableError, OSError) as error:
             errors[file] = str(error)
     shape = model.facts.input.stored

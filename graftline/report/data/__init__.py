@@ -1,1 +1,1 @@
-"""."""
+"""The data page of a dataset."""

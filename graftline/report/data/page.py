@@ -1,11 +1,10 @@
-"""The data page: what a person should see of a dataset before trusting it, as HTML that needs nothing else.
+"""The data page: a self-contained HTML summary of a dataset, with warnings, sizes, and samples.
 
-Its work and size are bounded whatever the dataset: of many classes the largest and the smallest are drawn.
+Time and size are bounded for any dataset: of many classes, only the largest and the smallest are shown.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -13,97 +12,55 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from graftline.config import DEFAULT_TASK
-from graftline.data import number_checks
-from graftline.data.class_checks import FEW
-from graftline.data.dataset import SPLIT_NAMES, DatasetManifest, Dropped, SplitName, StoredSample
+from graftline.data.class_warnings import MIN_IMAGES
+from graftline.data.dataset import DatasetManifest, StoredSample
 from graftline.data.images.stored_images import Images
 from graftline.data.labels import LABEL_TYPES, UNLABELED
 from graftline.evaluation.tasks import TASKS
 from graftline.report import wording
-from graftline.report.data.pictures import EACH, Gallery, Picture, first_rows, galleries, some
+from graftline.report.data.class_balance import N_LARGEST, class_balance
+from graftline.report.data.dropped_files import group_by_reason
+from graftline.report.data.number_spread import indices_by_value, number_spreads
+from graftline.report.data.thumbnails import (
+    SAMPLES_PER_CLASS,
+    ClassThumbnails,
+    Thumbnail,
+    draw_classes,
+    draw_images,
+    first_of_classes,
+)
 
-_LARGEST, _SMALLEST = 30, 10  # classes drawn
-_LISTED = 50  # dropped files, warnings, notes
-_REASONS = 12
-_UNLABELLED = 30  # samples where there are no classes
-_STEPS = 200  # of the curve over all classes
-_NAME, _FILE, _TEXT = 60, 160, 900  # characters
+_MAX_MESSAGES = 50
+_MAX_IMAGES = 30  # of a dataset without classes
+_MAX_NAME, _MAX_FILE_NAME, _MAX_TEXT = 60, 160, 900  # characters
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d,.]*")
 _MARKED = re.compile("(&#39;.*?&#39;)|`([^`]*)`")
 
 
-@dataclass(frozen=True)
-class BalanceRow:
-    """A class in the chart."""
-
-    label: str
-    counts: dict[SplitName, int]
-    shares: dict[SplitName, float]
-    """Per cent of the chart's width."""
-    few: bool
-
-
-@dataclass(frozen=True)
-class Balance:
-    """How many images the classes have."""
-
-    rows: list[BalanceRow]
-    """The largest class first."""
-    left_out: int
-    """Classes between the largest and the smallest that are not drawn."""
-    sizes: list[int]
-    """Training images of all classes, falling."""
-    few: int
-    """Classes with fewer than `FEW`."""
-    curve: str
-    """All sizes as an SVG path in a box of 100 x 100; empty where all classes are drawn."""
-
-    noun: str = "class"
-
-    @property
-    def spread(self) -> str:
-        """The largest against the smallest class, as a sentence."""
-        most, least = self.sizes[0], self.sizes[-1]
-        if most == least:
-            return f"Every {self.noun} has {wording.plural(most, 'training image')}."
-        ratio = f" ({most / least:,.{int(most < 10 * least)}f} to 1)" if least else ""
-        return f"The largest {self.noun} has {most:,} training images, the smallest {least:,}{ratio}."
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why files were left out."""
-
-    why: str
-    count: int
-    files: list[Dropped]
-    """Some of them."""
-
-
-def page(manifest: DatasetManifest, images: Images, samples: Sequence[StoredSample]) -> str:
-    """Renders the page; the same dataset gives the same text.
+def render_data_page(manifest: DatasetManifest, images: Images, samples: Sequence[StoredSample]) -> str:
+    """Renders the page; equal datasets give equal text.
 
     Args:
-        manifest: Its `files` may be empty still.
+        manifest: The manifest; its `files` may be empty.
         images: (N, C, H, W).
-        samples: In the order of the images: train, val, test, each by digest.
+        samples: N samples in the order of the images: train, val, test, each sorted by digest.
 
     Returns:
-        HTML; all that came from outside is escaped.
+        HTML in which all external text is escaped.
     """
-    spreads = number_checks.spreads(manifest, samples) if LABEL_TYPES[manifest.task].is_numeric else []
-    balance = _balance(manifest) if manifest.classes and not spreads else None
-    drawn: dict[str, Gallery] = {}
-    plain: list[Picture] = []
+    nouns, label_type = _nouns(manifest.task), LABEL_TYPES[manifest.task]
+    spreads = number_spreads(manifest, samples) if label_type.is_numeric else []
+    balance = class_balance(manifest, nouns[0]) if manifest.classes and not spreads else None
+    class_thumbnails: dict[str, ClassThumbnails] = {}
+    thumbnails: list[Thumbnail] = []
     if spreads:
-        plain = some(images, samples, number_checks.rows_by_value(manifest, samples, _UNLABELLED))
+        thumbnails = draw_images(images, samples, indices_by_value(manifest, samples, _MAX_IMAGES))
     elif balance:
-        drawn = galleries(
-            images, samples, first_rows(samples, [row.label for row in balance.rows], LABEL_TYPES[manifest.task])
-        )
+        labels = [bar.label for bar in balance.bars]
+        indices = first_of_classes(samples, labels, label_type)
+        class_thumbnails = draw_classes(images, samples, indices)
     elif manifest.task == UNLABELED:
-        plain = some(images, samples, range(min(_UNLABELLED, len(samples))))
+        thumbnails = draw_images(images, samples, range(min(_MAX_IMAGES, len(samples))))
     return (
         _environment()
         .get_template("page.html")
@@ -111,17 +68,17 @@ def page(manifest: DatasetManifest, images: Images, samples: Sequence[StoredSamp
             data=manifest,
             css=_css(),
             balance=balance,
-            galleries=drawn,
-            plain=plain,
+            class_thumbnails=class_thumbnails,
+            thumbnails=thumbnails,
             spreads=spreads,
-            nouns=_nouns(manifest.task),
-            reasons=_reasons(manifest.dropped),
-            few=FEW,
-            each=EACH,
-            largest=_LARGEST,
-            listed=_LISTED,
-            name=_NAME,
-            file=_FILE,
+            nouns=nouns,
+            reasons=group_by_reason(manifest.dropped),
+            min_images=MIN_IMAGES,
+            samples_per_class=SAMPLES_PER_CLASS,
+            n_largest=N_LARGEST,
+            max_messages=_MAX_MESSAGES,
+            max_name=_MAX_NAME,
+            max_file_name=_MAX_FILE_NAME,
             plural=wording.plural,
             count=wording.count,
         )
@@ -129,97 +86,38 @@ def page(manifest: DatasetManifest, images: Images, samples: Sequence[StoredSamp
 
 
 def _nouns(task: str) -> tuple[str, str]:
-    """What the manifest's classes are called, one and many."""
+    """Returns what the manifest's classes are called, singular and plural."""
     return TASKS.get(task, TASKS[DEFAULT_TASK]).words.nouns
 
 
-def _balance(manifest: DatasetManifest) -> Balance:
-    counts = {label: {**dict.fromkeys(SPLIT_NAMES, 0), **manifest.counts.get(label, {})} for label in manifest.classes}
-    order = sorted(manifest.classes, key=lambda label: -counts[label]["train"])
-    shown = order if len(order) <= _LARGEST + _SMALLEST else [*order[:_LARGEST], *order[-_SMALLEST:]]
-    widest = max(1, *(sum(counts[label].values()) for label in shown))
-    sizes = [counts[label]["train"] for label in order]
-    return Balance(
-        [_row(label, counts[label], widest) for label in shown],
-        len(order) - len(shown),
-        sizes,
-        sum(size < FEW for size in sizes),
-        _curve(sizes) if len(shown) < len(order) else "",
-        _nouns(manifest.task)[0],
-    )
-
-
-def _row(label: str, counts: Mapping[SplitName, int], widest: int) -> BalanceRow:
-    return BalanceRow(
-        label,
-        dict(counts),
-        {split: round(100 * number / widest, 2) for split, number in counts.items()},
-        counts["train"] < FEW,
-    )
-
-
-def _curve(sizes: Sequence[int]) -> str:
-    steps = min(_STEPS, len(sizes))
-    heights = [100 - 100 * sizes[step * len(sizes) // steps] / max(1, sizes[0]) for step in range(steps)]
-    return (
-        "M0 100"
-        + "".join(f"V{height:.4g}H{100 * (step + 1) / steps:.4g}" for step, height in enumerate(heights))
-        + "V100Z"
-    )
-
-
-def _reasons(dropped: Sequence[Dropped]) -> list[Reason]:
-    """Dropped files by reason, the most frequent first; reasons that differ in numbers and names alone are one."""
-    groups: dict[str, list[Dropped]] = {}
-    for item in dropped:
-        groups.setdefault(_VARYING.sub("0", _head(item.why)), []).append(item)
-    order = sorted(groups.values(), key=lambda group: -len(group))
-    rest = [item for group in order[_REASONS:] for item in group]
-    each = max(1, _LISTED // max(1, min(len(order), _REASONS + 1)))
-    found = [
-        Reason(_common([_head(item.why) for item in group]), len(group), group[:each]) for group in order[:_REASONS]
-    ]
-    return [*found, Reason("other reasons", len(rest), rest[:each])] if rest else found
-
-
-def _head(why: str) -> str:
-    return why.split(":")[0].strip()
-
-
-def _common(heads: Sequence[str]) -> str:
-    """A text for all, an ellipsis where its numbers and names differ."""
-    columns = iter([set(column) for column in zip(*map(_VARYING.findall, heads), strict=True)])
-    return _VARYING.sub(lambda found: found[0] if len(next(columns)) == 1 else "\N{HORIZONTAL ELLIPSIS}", heads[0])
-
-
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("graftline.report.data", "."),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_visible,
+        finalize=_make_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(told=_told, cut=_cut)
-    return made
+    environment.filters.update(message=_format_message, shorten=_shorten)
+    return environment
 
 
-def _visible(value: Any) -> Any:
+def _make_visible(value: Any) -> Any:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", wording.visible(value)) if type(value) is str else value
 
 
-def _cut(text: str, most: int) -> str:
-    """A text of at most so many characters, the end kept, where files' names tell most; never nothing at all."""
-    half = most // 2
-    text = text if len(text) <= most else f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"
+def _shorten(text: str, maximum: int) -> str:
+    """Shortens a text in the middle, because the end of a file name matters most; never returns blank text."""
+    half = maximum // 2
+    text = text if len(text) <= maximum else f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"
     return text if text.strip() else "(no name)"
 
 
-def _told(text: str) -> Markup:
-    """A warning or note as a sentence: what it quotes keeps its own direction, what stands in `ticks` is code."""
-    plain = str(escape(_visible(wording.sentence(_cut(text, _TEXT)))))
-    return Markup(_MARKED.sub(lambda part: f"<bdi>{part[1]}</bdi>" if part[1] else f"<code>{part[2]}</code>", plain))
+def _format_message(text: str) -> Markup:
+    """Formats a warning or note as a sentence; quoted text keeps its own direction, text in backticks becomes code."""
+    html = str(escape(_make_visible(wording.sentence(_shorten(text, _MAX_TEXT)))))
+    return Markup(_MARKED.sub(lambda part: f"<bdi>{part[1]}</bdi>" if part[1] else f"<code>{part[2]}</code>", html))
 
 
 def _css() -> Markup:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from graftline.data.duplicates.clusters import LIMIT, SMALL_LIMIT
-from graftline.data.images.decode import pixels
+from graftline.data.duplicates.clusters import MAX_DISTANCE, SMALL_MAX_DISTANCE
+from graftline.data.images.decode import decode_image
 from graftline.data.images.perceptual import HASH_BYTES, perceptual_hash
 
 Picture = NDArray[np.uint8]
@@ -33,7 +33,7 @@ def stored(image: Image.Image, side: int = 224, **options: object) -> Picture:
     """As graftline stores it after it was a file."""
     file = io.BytesIO()
     image.save(file, **options)  # type: ignore[arg-type]
-    return pixels(file, (3, side, side))
+    return decode_image(file, (3, side, side))
 
 
 def of(picture: Picture) -> Image.Image:
@@ -101,7 +101,7 @@ def test_different_pictures_differ_in_half_of_the_bits(side: int) -> None:
     pictures = [scene(seed, side, min(side, 20), 1) for seed in range(30)]
     apart = [distance(one, other) for one, other in itertools.combinations(pictures, 2)]
     assert 96 < np.mean(apart) < 160
-    assert min(apart) > 2 * (SMALL_LIMIT if side <= 64 else LIMIT)
+    assert min(apart) > 2 * (SMALL_MAX_DISTANCE if side <= 64 else MAX_DISTANCE)
 
 
 def test_a_changed_copy_is_near() -> None:
@@ -116,7 +116,7 @@ def test_a_changed_copy_is_near() -> None:
             stored(picture.crop((4, 4, 396, 396)), format="PNG"),
             stored(ImageEnhance.Brightness(picture).enhance(1.2), format="WEBP"),
         ):
-            assert distance(first, copy) <= LIMIT
+            assert distance(first, copy) <= MAX_DISTANCE
 
 
 def test_a_changed_copy_of_a_small_picture_is_near() -> None:
@@ -127,7 +127,7 @@ def test_a_changed_copy_of_a_small_picture_is_near() -> None:
             stored(picture, 32, format="JPEG", quality=75),
             stored(ImageEnhance.Brightness(picture).enhance(0.8), 32, format="PNG"),
         ):
-            assert distance(first, copy) <= SMALL_LIMIT
+            assert distance(first, copy) <= SMALL_MAX_DISTANCE
 
 
 def test_photographs_are_near_to_their_copies_only(shared_data: Path) -> None:
@@ -137,8 +137,8 @@ def test_photographs_are_near_to_their_copies_only(shared_data: Path) -> None:
     first = [stored(photograph, format="PNG") for photograph in photographs]
     for picture, photograph in zip(first, photographs, strict=True):
         small = photograph.resize((photograph.width // 2, photograph.height // 2))
-        assert distance(picture, stored(small, format="JPEG", quality=50)) <= LIMIT
-    assert min(distance(one, other) for one, other in itertools.combinations(first, 2)) > 2 * LIMIT
+        assert distance(picture, stored(small, format="JPEG", quality=50)) <= MAX_DISTANCE
+    assert min(distance(one, other) for one, other in itertools.combinations(first, 2)) > 2 * MAX_DISTANCE
 
 
 def test_threads_give_the_same_hashes() -> None:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from graftline.data.images import stored_images
-from graftline.data.images.stored_images import JpegImages, encoded, is_grey
+from graftline.data.images.stored_images import JpegImages, encode_jpeg, is_grayscale
 from graftline.runtime.errors import RefusedError
 
 SHAPE = (3, 16, 24)
@@ -21,7 +21,7 @@ def smooth(seed: int, channels: int = 3) -> np.ndarray:
 
 
 def stored(folder: Path, images: list[np.ndarray], shape: tuple[int, int, int] = SHAPE) -> stored_images.Images:
-    stored_images.write(folder, "jpeg", map(encoded, images), len(images), shape)
+    stored_images.write(folder, "jpeg", map(encode_jpeg, images), len(images), shape)
     return stored_images.read(folder, "jpeg", len(images), shape)
 
 
@@ -33,7 +33,7 @@ def test_jpeg_gives_nearly_the_same_pixels_by_index_slice_and_rows(tmp_path: Pat
     assert found[4].dtype == np.uint8
     for key in (slice(2, 7), np.array([8, 0, 0, 3]), slice(5, 5)):
         assert np.array_equal(found[key], np.array([found[row] for row in np.arange(9)[key]]).reshape(-1, *SHAPE))
-    view = stored_images.part(found, 3, 6)
+    view = stored_images.image_range(found, 3, 6)
     assert isinstance(view, JpegImages)
     assert np.array_equal(view[0], found[3])
 
@@ -50,17 +50,19 @@ def test_jpegs_fill_several_files_of_bounded_size(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize("channels", [1, 3])
 def test_grey_is_stored_as_grey_and_read_with_the_sets_channels(tmp_path: Path, channels: int) -> None:
     grey = smooth(0, channels=1)
-    assert encoded(np.repeat(grey, 3, axis=0)) == encoded(grey)
-    assert Image.open(io.BytesIO(encoded(grey))).mode == "L"
+    assert encode_jpeg(np.repeat(grey, 3, axis=0)) == encode_jpeg(grey)
+    assert Image.open(io.BytesIO(encode_jpeg(grey))).mode == "L"
     found = stored(tmp_path, [grey], (channels, 16, 24))
     assert found[0].shape == (channels, 16, 24)
-    assert is_grey(found[0])
+    assert is_grayscale(found[0])
 
 
 def test_jpegs_of_another_size_than_the_manifest_says_are_refused(tmp_path: Path) -> None:
-    stored_images.write(tmp_path, "jpeg", [encoded(smooth(0))], 1, SHAPE)
+    stored_images.write(tmp_path, "jpeg", [encode_jpeg(smooth(0))], 1, SHAPE)
     found = stored_images.read(tmp_path, "jpeg", 1, (3, 16, 16))
-    with pytest.raises(RefusedError, match="a stored image has 24x16 pixels, the manifest says 16x16; preprocess"):
+    with pytest.raises(
+        RefusedError, match="a stored image has 24x16 pixels, but the manifest specifies 16x16; preprocess"
+    ):
         found[0]
 
 
@@ -68,14 +70,16 @@ def test_jpegs_of_another_size_than_the_manifest_says_are_refused(tmp_path: Path
 def test_an_index_that_leaves_the_files_is_refused(tmp_path: Path, index: list[list[int]]) -> None:
     stored(tmp_path, [smooth(0)])
     np.save(tmp_path / "index.npy", np.array(index))
-    with pytest.raises(RefusedError, match=r"index\.npy: points outside of the JPEG shards; preprocess again"):
+    with pytest.raises(
+        RefusedError, match=r"index\.npy: contains offsets outside of the JPEG shards; preprocess again"
+    ):
         stored_images.read(tmp_path, "jpeg", 1, SHAPE)
 
 
 def test_missing_shards_are_refused(tmp_path: Path) -> None:
     stored(tmp_path, [smooth(0)])
     (tmp_path / "images-00000.jpeg").unlink()
-    with pytest.raises(RefusedError, match="points outside of the JPEG shards"):
+    with pytest.raises(RefusedError, match="contains offsets outside of the JPEG shards"):
         stored_images.read(tmp_path, "jpeg", 1, SHAPE)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graftline.data.images.decode import pixels
+from graftline.data.images.decode import decode_image
 from graftline.release.onnx.model_file import load
 from graftline.release.serving.predict import Answer, predict
 from graftline.runtime.errors import RefusedError
@@ -46,7 +46,7 @@ def test_files_are_decoded_as_preprocess_decodes_them(tmp_path: Path) -> None:
     exif[0x0112] = 6
     Image.fromarray(random).save(file, exif=exif)
     onnx_models.write(tmp_path)
-    stored = pixels(file.open("rb"), onnx_models.STORED)
+    stored = decode_image(file.open("rb"), onnx_models.STORED)
     expected = load(tmp_path).run(stored[None])[1][0]
     (answer,) = predict(tmp_path / "model.onnx", [file])
     assert answer.probabilities[onnx_models.CLASSES[0]] == pytest.approx(float(expected[0]))

@@ -1,4 +1,4 @@
-"""The data page: true to the dataset, whole in itself, bounded, safe against hostile names."""
+"""The data page: correct, self-contained, bounded in size, and safe against hostile names."""
 
 import base64
 import io
@@ -16,8 +16,8 @@ from PIL import Image
 from graftline.data.dataset import SPLIT_NAMES, DatasetManifest, Dropped, StoredSample
 from graftline.data.images import stored_images
 from graftline.data.labels import UNLABELED
-from graftline.report.data.page import page
-from graftline.report.data.pictures import MEAN_OF, first_rows
+from graftline.report.data.page import render_data_page
+from graftline.report.data.thumbnails import MAX_AVERAGED, first_of_classes
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -35,8 +35,8 @@ HOSTILE = [
 ]
 
 
-class Reader(HTMLParser):
-    """Collects tags, attributes and text, and checks that elements nest."""
+class PageReader(HTMLParser):
+    """Collects tags, attributes, and text, and checks that elements are nested correctly."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -71,10 +71,10 @@ class Reader(HTMLParser):
         ]
 
 
-def made(
+def make_dataset(
     sizes: dict[str, tuple[int, int, int]], shape: tuple[int, int, int] = (1, 8, 8), **more: Any
 ) -> tuple[DatasetManifest, NDArray[np.uint8], list[StoredSample]]:
-    """A dataset of noise; the images of a class all have a value that is its own in their first row."""
+    """Returns a dataset of noise; the first row of all images of a class has the same value."""
     samples: list[StoredSample] = []
     images = np.random.default_rng(0).integers(0, 256, (sum(map(sum, sizes.values())), *shape), np.uint8)
     for number, split in enumerate(SPLIT_NAMES):
@@ -100,11 +100,11 @@ def made(
     return DatasetManifest(**{**fields, **more}), images, samples
 
 
-def read(*dataset: Any) -> Reader:
-    return Reader(page(*dataset))
+def read(*dataset: Any) -> PageReader:
+    return PageReader(render_data_page(*dataset))
 
 
-def words(html: Reader) -> str:
+def words(html: PageReader) -> str:
     return " ".join(html.text.split())
 
 
@@ -112,13 +112,13 @@ def in_order(text: str, parts: Sequence[str]) -> bool:
     return re.search(".*".join(map(re.escape, parts)), text, re.DOTALL) is not None
 
 
-def test_says_what_it_is_in_order() -> None:
+def test_lists_sizes_warnings_and_classes_in_order() -> None:
     html = read(
-        *made(
+        *make_dataset(
             {"cat": (1200, 20, 30), "dog": (800, 20, 30)},
             original_sides=[20, 30, 31, 40, 1500],
             notes=["splits were drawn"],
-            warnings=["left out of train: 5 images"],
+            warnings=["excluded from train: 5 images"],
         )
     )
     assert in_order(
@@ -130,19 +130,19 @@ def test_says_what_it_is_in_order() -> None:
             "validation images 40",
             "test images 60",
             "classes 2",
-            "pixels (H \u00d7 W), grey, stored raw 8 \u00d7 8",
-            "half of them 30 to 40",
+            "pixels (H \u00d7 W), grayscale, stored raw 8 \u00d7 8",
+            "middle half 30 to 40",
             "20 to 1,500",
             "1 warning",
-            "Left out of train: 5 images.",
-            "No file was left out",
+            "Excluded from train: 5 images.",
+            "No file was dropped",
             "Class balance",
             "The largest class has 1,200 training images, the smallest 800 (1.5 to 1).",
             "cat 1,200 / 20 / 30",
             "dog 800 / 20 / 30",
-            "What was left out No file was unreadable or unfit.",
+            "Dropped and excluded images No file was unreadable or unusable.",
             "Notes Splits were drawn.",
-            "Pictures",
+            "Images",
             "cat mean of 200",
             "dog mean of 200",
         ],
@@ -150,32 +150,32 @@ def test_says_what_it_is_in_order() -> None:
     assert ("code", "title", "sha256:" + 8 * "01234567") in html.attributes
 
 
-def test_nothing_wrong() -> None:
-    text = words(read(*made({"cat": (20, 3, 3), "dog": (20, 3, 3)}, layout="jpeg", shape=(3, 8, 8))))
-    assert "Nothing looks wrong." in text
+def test_data_without_problems() -> None:
+    text = words(read(*make_dataset({"cat": (20, 3, 3), "dog": (20, 3, 3)}, layout="jpeg", shape=(3, 8, 8))))
+    assert "No problems found." in text
     assert "Every class has 20 training images." in text
-    assert "colour, stored as JPEG" in text
+    assert "color, stored as JPEG" in text
     assert "target's test split" not in text
 
 
-def test_same_dataset_same_bytes() -> None:
-    dataset = made({"cat": (20, 3, 3), "dog": (20, 3, 3)})
-    assert page(*dataset) == page(*dataset)
+def test_equal_datasets_give_equal_pages() -> None:
+    dataset = make_dataset({"cat": (20, 3, 3), "dog": (20, 3, 3)})
+    assert render_data_page(*dataset) == render_data_page(*dataset)
 
 
-def test_loads_nothing() -> None:
-    html = read(*made({"cat": (20, 3, 3), "dog": (20, 3, 3)}))
+def test_page_loads_no_resources() -> None:
+    html = read(*make_dataset({"cat": (20, 3, 3), "dog": (20, 3, 3)}))
     assert not {"script", "link", "iframe", "object", "a"} & set(html.tags)
     for _, name, value in html.attributes:
         if name in ("src", "href", "action", "srcset"):
             assert value.startswith("data:image/")
-    assert not re.search(r"@import|url\(", page(*made({"cat": (2, 1, 1), "dog": (2, 1, 1)})))
+    assert not re.search(r"@import|url\(", render_data_page(*make_dataset({"cat": (2, 1, 1), "dog": (2, 1, 1)})))
     images = [pair for pair in html.attributes if pair[0] == "img"]
     assert sum(name == "alt" and bool(value) for _, name, value in images) == html.tags.count("img")
 
 
-def test_balance_is_sorted_and_few_are_marked() -> None:
-    html = read(*made({"ant": (9, 1, 0), "bee": (30, 5, 5), "cow": (20, 4, 0)}))
+def test_class_balance_is_sorted_and_marks_small_classes() -> None:
+    html = read(*make_dataset({"ant": (9, 1, 0), "bee": (30, 5, 5), "cow": (20, 4, 0)}))
     assert in_order(
         words(html), ["1 class has fewer than 10, marked few.", "bee 30 / 5 / 5", "cow 20 / 4 / 0", "ant 9 / 1 / 0 few"]
     )
@@ -183,72 +183,71 @@ def test_balance_is_sorted_and_few_are_marked() -> None:
     assert widths == [f"width:{share}%" for share in (75.0, 12.5, 12.5, 50.0, 10.0, 22.5, 2.5)]
 
 
-def test_pictures_are_the_mean_and_the_first_training_images() -> None:
-    manifest, images, samples = made({"cat": (7, 1, 1), "dog": (300, 2, 2)}, shape=(3, 10, 12))
+def test_shows_the_mean_and_the_first_training_images_of_each_class() -> None:
+    manifest, images, samples = make_dataset({"cat": (7, 1, 1), "dog": (300, 2, 2)}, shape=(3, 10, 12))
     pictures = read(manifest, images, samples).pictures()
     assert len(pictures) == 2 * 7
     for label, drawn in (("dog", pictures[:7]), ("cat", pictures[7:])):
         rows = [row for row, sample in enumerate(samples) if (sample.label, sample.split) == (label, "train")]
-        mean = np.round(images[rows[:MEAN_OF]].astype(float).mean(0))
+        mean = np.round(images[rows[:MAX_AVERAGED]].astype(float).mean(0))
         assert abs(drawn[0].transpose(2, 0, 1) - mean).max() <= 1
         for picture, row in zip(drawn[1:], rows, strict=False):
             assert (picture.transpose(2, 0, 1) == images[row]).all()
 
 
-def test_large_images_become_small_ones() -> None:
-    manifest, images, samples = made({"cat": (3, 1, 1), "dog": (3, 1, 1)}, shape=(1, 300, 500))
+def test_scales_large_images_down() -> None:
+    manifest, images, samples = make_dataset({"cat": (3, 1, 1), "dog": (3, 1, 1)}, shape=(1, 300, 500))
     images[...] = np.linspace(0, 255, 500).astype(np.uint8)
     pictures = read(manifest, images, samples).pictures("jpeg")
     assert [picture.shape for picture in pictures] == 2 * [(57, 96), *3 * [(58, 96)]]
     assert all(abs(picture[30] - np.linspace(0, 255, 96)).max() < 12 for picture in pictures)
 
 
-def test_reads_jpeg_shards(tmp_path: Path) -> None:
-    manifest, images, samples = made({"cat": (20, 3, 3), "dog": (20, 3, 3)}, shape=(1, 64, 64), layout="jpeg")
+def test_reads_images_from_jpeg_shards(tmp_path: Path) -> None:
+    manifest, images, samples = make_dataset({"cat": (20, 3, 3), "dog": (20, 3, 3)}, shape=(1, 64, 64), layout="jpeg")
     images[:] = np.arange(len(images), dtype=np.uint8)[:, None, None, None]
-    stored_images.write(tmp_path, "jpeg", map(stored_images.encoded, images), len(images), (1, 64, 64))
+    stored_images.write(tmp_path, "jpeg", map(stored_images.encode_jpeg, images), len(images), (1, 64, 64))
     stored = stored_images.read(tmp_path, "jpeg", len(images), (1, 64, 64))
     means = read(manifest, stored, samples).pictures("jpeg")[::7]
     assert [round(float(mean.mean())) for mean in means] == [10, 30]
 
 
-def test_any_number_of_classes_in_bounded_room() -> None:
+def test_size_of_the_page_is_bounded_for_many_classes() -> None:
     counts = {f"breed {number:03d}": (12 + 2 * number, 0, 1) for number in range(60)}
-    dataset = made(counts, shape=(3, 96, 96))
-    text = page(*dataset)
-    html = Reader(text)
+    dataset = make_dataset(counts, shape=(3, 96, 96))
+    text = render_data_page(*dataset)
+    html = PageReader(text)
     assert len(text) < 1_500_000
     assert html.tags.count("img") == 40 * 7
-    assert "20 classes between these" in html.text
-    assert "20 classes between the largest and the smallest are left out" in html.text
-    assert "all 60 classes from the largest, 130, over the middle one, 70, to the smallest, 12." in html.text
-    shown = {value for tag, name, value in html.attributes if (tag, name) == ("bdi", "title")}
-    assert shown == {f"breed {number:03d}" for number in (*range(10), *range(30, 60))}
-    assert in_order(html.text, ["breed 059", "breed 030", "20 classes between these", "breed 009", "breed 000"])
+    assert "20 classes not shown" in html.text
+    assert "20 classes between the largest and the smallest are not shown" in html.text
+    assert "all 60 classes in decreasing order: maximum 130, median 70, minimum 12." in html.text
+    titles = {value for tag, name, value in html.attributes if (tag, name) == ("bdi", "title")}
+    assert titles == {f"breed {number:03d}" for number in (*range(10), *range(30, 60))}
+    assert in_order(html.text, ["breed 059", "breed 030", "20 classes not shown", "breed 009", "breed 000"])
 
 
-def test_work_is_bounded() -> None:
+def test_number_of_images_read_is_bounded() -> None:
     samples = [StoredSample(str(row), f"c{row % 40}", "train", "00") for row in range(40_000)]
-    rows = first_rows(samples, [f"c{number}" for number in range(40)])
+    rows = first_of_classes(samples, [f"c{number}" for number in range(40)])
     assert sum(map(len, rows.values())) == 2000
-    assert len(first_rows(samples, ["c1", "none of it"])["c1"]) == MEAN_OF
+    assert len(first_of_classes(samples, ["c1", "none of it"])["c1"]) == MAX_AVERAGED
 
 
-def test_dropped_files_by_reason() -> None:
+def test_groups_dropped_files_by_reason() -> None:
     dropped = [
-        Dropped(file=f"{number}.jpg", why=f"{number}x1 pixels; one side at most 50 times the other")
-        for number in range(60)
+        Dropped(file=f"{number}.jpg", why=f"{number}x1 pixels; the maximum aspect ratio is 50") for number in range(60)
     ]
     dropped += [Dropped(file="b.png", why="damaged: cut off"), Dropped(file="c.png", why="damaged: CRC error")]
     dropped += [Dropped(file=f"{word}.gif", why=word) for word in "abcdefghijklm"]
-    text = words(read(*made({"cat": (20, 3, 3), "dog": (20, 3, 3)}, dropped=dropped)))
-    assert "75 files were left out as unreadable or unfit." in text
+    text = words(read(*make_dataset({"cat": (20, 3, 3), "dog": (20, 3, 3)}, dropped=dropped)))
+    assert "75 files were dropped as unreadable or unusable." in text
     assert in_order(
         text,
         [
-            "60 files: \u2026x1 pixels; one side at most 50 times the other",
+            "60 files: \u2026x1 pixels; the maximum aspect ratio is 50",
             "0.jpg: 0x1 pixels",
-            "57 more stand in manifest.json.",
+            "57 more are in manifest.json.",
             "2 files: damaged",
             "b.png: damaged: cut off",
             "c.png: damaged: CRC error",
@@ -259,22 +258,24 @@ def test_dropped_files_by_reason() -> None:
     )
 
 
-def test_a_list_of_dropped_files_ends() -> None:
-    dropped = [Dropped(file=f"{number}.jpg", why="an empty file") for number in range(5000)]
-    html = read(*made({"cat": (20, 3, 3), "dog": (20, 3, 3)}, dropped=dropped))
+def test_limits_the_list_of_dropped_files() -> None:
+    dropped = [Dropped(file=f"{number}.jpg", why="empty file") for number in range(5000)]
+    html = read(*make_dataset({"cat": (20, 3, 3), "dog": (20, 3, 3)}, dropped=dropped))
     assert len(re.findall(r"\d+\.jpg", html.text)) == 50
-    assert "4,950 more stand in manifest.json." in html.text
+    assert "4,950 more are in manifest.json." in html.text
 
 
-def test_warnings_are_counted_and_their_list_ends() -> None:
-    html = read(*made({"cat": (20, 3, 3), "dog": (20, 3, 3)}, warnings=[f"fault {number}" for number in range(60)]))
-    assert in_order(words(html), ["60 warnings", "Fault 0.", "Fault 49.", "10 more stand in manifest.json."])
+def test_counts_warnings_and_limits_their_list() -> None:
+    html = read(
+        *make_dataset({"cat": (20, 3, 3), "dog": (20, 3, 3)}, warnings=[f"fault {number}" for number in range(60)])
+    )
+    assert in_order(words(html), ["60 warnings", "Fault 0.", "Fault 49.", "10 more are in manifest.json."])
     assert "Fault 50" not in html.text
 
 
-def test_hostile_names_stay_text() -> None:
-    manifest, images, samples = made({name: (2, 1, 1) for name in HOSTILE})
-    text = page(
+def test_escapes_hostile_names() -> None:
+    manifest, images, samples = make_dataset({name: (2, 1, 1) for name in HOSTILE})
+    text = render_data_page(
         manifest.model_copy(
             update={
                 "label": HOSTILE[0],
@@ -287,7 +288,7 @@ def test_hostile_names_stay_text() -> None:
         images,
         samples,
     )
-    html = Reader(text)
+    html = PageReader(text)
     assert not re.search("[\u202e\x00\ud800-\udfff]", text)
     text.encode()
     assert not {"script", "h4"} & set(html.tags)
@@ -298,45 +299,45 @@ def test_hostile_names_stay_text() -> None:
         assert name in html.text
 
 
-def test_quotes_and_ticks_in_a_warning_are_marked() -> None:
-    html = read(*made({"cat": (20, 3, 3), "dog": (20, 3, 3)}, warnings=["'a `b' and 'c` d' under `classes:`"]))
+def test_marks_up_quotes_and_backticks_in_warnings() -> None:
+    html = read(*make_dataset({"cat": (20, 3, 3), "dog": (20, 3, 3)}, warnings=["'a `b' and 'c` d' under `classes:`"]))
     assert "'a `b' and 'c` d' under classes:." in html.text
     assert html.tags.count("code") == 2  # the digest is one
 
 
-def test_unlabelled() -> None:
-    manifest, images, samples = made({"": (50, 5, 0)}, classes=[], counts={}, task=UNLABELED)
+def test_page_of_unlabeled_data() -> None:
+    manifest, images, samples = make_dataset({"": (50, 5, 0)}, classes=[], counts={}, task=UNLABELED)
     html = read(manifest, images, samples)
     assert "classes none" in words(html)
     assert "Class balance" not in html.text
     assert [picture.tolist() for picture in html.pictures()] == images[:30, 0].tolist()
 
 
-def test_empty() -> None:
-    html = read(*made({}, notes=["its weights come as they are"], format="none"))
-    assert "This source brings no data of its own." in html.text
+def test_page_of_a_source_without_data() -> None:
+    html = read(*make_dataset({}, notes=["its weights come as they are"], format="none"))
+    assert "This source has no data of its own." in html.text
     assert "Its weights come as they are." in html.text
-    assert "trusted" not in html.text
+    assert "Data checks" not in html.text
     assert "img" not in html.tags
 
 
 @pytest.mark.parametrize(
-    ("leaked", "says"),
+    ("leaked", "sentence"),
     [
-        (0, "No source image stands in the target's test split."),
-        (1, "1 source image stands in the target's test split and was left out."),
-        (7, "7 source images stand in the target's test split and were left out."),
+        (0, "No source image also occurs in the target's test split."),
+        (1, "1 source image also occurs in the target's test split and was excluded."),
+        (7, "7 source images also occur in the target's test split and were excluded."),
     ],
 )
-def test_a_source_says_what_leaked(leaked: int, says: str) -> None:
-    text = words(read(*made({"cat": (20, 3, 0), "dog": (20, 3, 0)}, target_channels=3, leaked=leaked)))
-    assert says in text
+def test_counts_source_images_in_the_target_test_split(leaked: int, sentence: str) -> None:
+    text = words(read(*make_dataset({"cat": (20, 3, 0), "dog": (20, 3, 0)}, target_channels=3, leaked=leaked)))
+    assert sentence in text
     assert "cat 20 / 3 " in text
     assert "test images" not in text
 
 
-def test_numbers_are_drawn_as_histogram_and_from_small_to_large() -> None:
-    manifest, images, samples = made(
+def test_shows_numbers_as_histogram_and_images_in_increasing_order() -> None:
+    manifest, images, samples = make_dataset(
         {"age": (40, 5, 5), HOSTILE[0]: (0, 0, 0)},
         task="regression",
         counts={},
@@ -347,24 +348,24 @@ def test_numbers_are_drawn_as_histogram_and_from_small_to_large() -> None:
         StoredSample(sample.key, f"[{row % 40}.0,{-row}.0]", sample.split, "00") for row, sample in enumerate(samples)
     ]
     images[:40] = (np.arange(40) * 5)[:, None, None, None]
-    found = read(manifest, images, samples)
-    assert "Training images by age, from 0 to 39: mean 19.5, deviation 11.5, middle one 19.5." in found.text
-    assert HOSTILE[0] in found.text
-    assert "Training images by age, from the smallest to the largest." in found.text
-    levels = [int(picture.mean()) for picture in found.pictures()]
+    html = read(manifest, images, samples)
+    assert "Training images by age, from 0 to 39: mean 19.5, standard deviation 11.5, median 19.5." in html.text
+    assert HOSTILE[0] in html.text
+    assert "Training images in increasing order of age." in html.text
+    levels = [int(picture.mean()) for picture in html.pictures()]
     assert (len(levels), levels) == (30, sorted(levels))
-    assert found.tags.count("path") == 2
-    assert "Class" not in found.text
+    assert html.tags.count("path") == 2
+    assert "Class" not in html.text
 
 
-def test_labels_count_every_image_that_has_them() -> None:
-    manifest, images, samples = made({"cat": (20, 3, 3), "dog": (12, 3, 3)}, task="multilabel")
+def test_counts_every_image_of_a_label() -> None:
+    manifest, images, samples = make_dataset({"cat": (20, 3, 3), "dog": (12, 3, 3)}, task="multilabel")
     samples = [
         StoredSample(sample.key, f'["{sample.label}"]' if row % 2 else '["cat","dog"]', sample.split, "00")
         for row, sample in enumerate(samples)
     ]
-    found = read(manifest, images, samples)
-    assert "Label balance" in found.text
-    assert "The largest label has 20 training images, the smallest 12" in found.text
-    assert "mean of 26" in found.text
-    assert "mean of 22" in found.text
+    html = read(manifest, images, samples)
+    assert "Label balance" in html.text
+    assert "The largest label has 20 training images, the smallest 12" in html.text
+    assert "mean of 26" in html.text
+    assert "mean of 22" in html.text

@@ -10,7 +10,7 @@ import pytest
 from google.cloud.storage import Client
 
 from graftline.runtime.errors import RefusedError
-from graftline.steps.fingerprint import of_place
+from graftline.steps.fingerprint import fingerprint_uri
 from graftline.storage import access
 from tests.builders.raw_data import write_folder
 
@@ -44,7 +44,7 @@ def test_a_folder_and_its_copy_in_a_bucket_are_listed_alike(tmp_path: Path) -> N
         (entry.name, entry.size, entry.crc32c) for entry in access.listing(str(here))
     ]
     assert all(entry.generation > 0 for entry in found)
-    assert of_place(there) == of_place(str(here))
+    assert fingerprint_uri(there) == fingerprint_uri(str(here))
 
 
 def test_a_prefix_comes_here_whole(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from graftline.data.formats.folders import image_folder
 from graftline.data.formats.location import locate_data
 from graftline.data.formats.webdataset import fields
 from graftline.data.formats.webdataset.webdataset import FORMAT
-from graftline.data.images.decode import pixels
+from graftline.data.images.decode import decode_image
 from tests.builders.fake_bucket import Bucket
 from tests.builders.raw_data import CLASS_FILES, make_images, write_folder, write_tar, write_zip
 from tests.builders.raw_records import make_jpg, make_shard_members, write_shards
@@ -214,7 +214,7 @@ def test_many_shards_need_few_open_files(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
     try:
         with FORMAT.open(locate(tmp_path)) as raw:
-            assert len([pixels(sample.load(), (3, 8, 8)) for sample in raw.samples]) == 160
+            assert len([decode_image(sample.load(), (3, 8, 8)) for sample in raw.samples]) == 160
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 

@@ -1,6 +1,6 @@
-"""Decoded samples on their way to a dataset: one shard's pixels and what is known of each sample.
+"""The artifact between decoding and merging: one shard's pixels, and a record of each sample.
 
-Folder: `pixels`, raw or JPEG, wherever a record says; `records.jsonl`; `manifest.json`.
+Folder: `pixels`, raw or JPEG images at the offsets that the records give; `records.jsonl`; `manifest.json`.
 """
 
 import json
@@ -17,25 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftline.data.dataset import Dropped, SplitName
-from graftline.data.images.stored_images import ImageLayout, encoded
+from graftline.data.images.stored_images import ImageLayout, encode_jpeg
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import Manifest, json_line
 
 PIXELS, RECORDS = "pixels", "records.jsonl"
 
 
-class PartManifest(Manifest):
-    """What a part says of itself."""
+class ShardManifest(Manifest):
+    """Manifest of a decoded shard."""
 
     job: str
-    """Digest of the PreprocessJob that it belongs to."""
+    """Digest of the PreprocessJob."""
     shard: int
     shards: int
     format: str
     classes: list[str]
-    """Of the whole data, not of this shard alone."""
+    """Classes of the complete data, not only of this shard."""
     shape: tuple[int, int, int]
-    """(C, H, W) of the pixels; C is 1 where all images of this shard are grey."""
+    """(C, H, W) of the pixels; C is 1 if all images of this shard are grayscale."""
     layout: ImageLayout
     dropped: list[Dropped]
     notes: list[str]
@@ -43,29 +43,30 @@ class PartManifest(Manifest):
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class SampleRecord:
     """One decoded sample."""
 
     key: str
     label: str
     split: SplitName | None
+    """Predefined split, if any."""
     group: str | None
     sha256: str
-    """The sample's digest."""
+    """Digest of the sample."""
     phash: str
     """Perceptual hash, hexadecimal, or empty."""
     side: int
-    """Pixels of the raw image's shorter side."""
+    """Shorter side of the raw image in pixels."""
     sums: Sequence[int]
-    """Per channel the sum of its values, then per channel the sum of their squares."""
+    """Sum of the values of each channel, followed by the sum of their squares."""
     start: int
-    """First byte in `pixels`."""
+    """Offset of the first byte in `pixels`."""
     size: int
-    """Bytes."""
+    """Size in bytes."""
 
 
-class Pixels:
-    """A growing file of images; from any thread."""
+class PixelWriter:
+    """Appends images to a file; thread-safe."""
 
     def __init__(self, path: Path, layout: ImageLayout) -> None:
         self._file: IO[bytes] = path.open("wb")
@@ -73,38 +74,38 @@ class Pixels:
         self._end = 0
         self._lock = threading.Lock()
 
-    def __enter__(self) -> "Pixels":
+    def __enter__(self) -> "PixelWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def put(self, image: NDArray[np.uint8]) -> tuple[int, int]:
-        """Stores one image (C, H, W); returns its first byte and its number of bytes."""
-        packed = np.ascontiguousarray(image).data.cast("B") if self._layout == "raw" else encoded(image)
+    def append(self, image: NDArray[np.uint8]) -> tuple[int, int]:
+        """Writes one image (C, H, W) and returns its offset and size in bytes."""
+        packed = np.ascontiguousarray(image).data.cast("B") if self._layout == "raw" else encode_jpeg(image)
         with self._lock:
             start, self._end = self._end, self._end + len(packed)
         os.pwrite(self._file.fileno(), packed, start)
         return start, len(packed)
 
 
-def write_records(folder: Path, records: Iterable[Record]) -> None:
-    """Writes one line a record."""
+def write_records(folder: Path, records: Iterable[SampleRecord]) -> None:
+    """Writes one line per record."""
     with (folder / RECORDS).open("w", encoding="ascii") as file:
         file.writelines(json_line(record) for record in records)
 
 
-def read_records(folder: Path) -> list[Record]:
-    """Reads the records of a part.
+def read_records(folder: Path) -> list[SampleRecord]:
+    """Reads the records of a shard.
 
     Raises:
-        RefusedError: Missing or damaged.
+        RefusedError: The file is missing or damaged.
     """
     path = folder / RECORDS
     try:
         with path.open(encoding="ascii") as file:
             return [
-                Record(**{**line, "label": sys.intern(line["label"]), "sums": array("q", line["sums"])})
+                SampleRecord(**{**line, "label": sys.intern(line["label"]), "sums": array("q", line["sums"])})
                 for line in map(json.loads, file)
             ]
     except (OSError, ValueError, TypeError, KeyError) as error:

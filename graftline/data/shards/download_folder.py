@@ -1,4 +1,4 @@
-"""Where a bucket's files are kept while they are decoded: until the dataset is whole, so that a second try goes on."""
+"""Folder for files downloaded from a bucket while they are decoded; a retry finds them there."""
 
 import fcntl
 import os
@@ -13,16 +13,16 @@ from graftline.runtime.manifest import digest_text
 
 
 @contextmanager
-def scratch(place: str, out: Path) -> Iterator[Path]:
-    """Gives a folder for a place's files; it goes when all went well, and waits for the next try when not.
+def download_folder(name: str, out: Path) -> Iterator[Path]:
+    """Provides a folder for downloaded files. It is deleted on success and kept for a retry on failure.
 
     Args:
-        place: What is fetched; two at a time for one place wait for each other.
-        out: Where the folder is made if the user's cache folder may not be written; then it always goes.
+        name: Identifies the files; a second process with the same name waits until the first has finished.
+        out: Parent of the folder if the user's cache folder is not writable; the folder is then always deleted.
     """
-    folder = cache_home() / "downloads" / digest_text(place)[7:23]
+    folder = cache_home() / "downloads" / digest_text(name)[7:23]
     try:
-        lock = _locked(folder, place)
+        lock = _lock(folder, name)
     except OSError:
         folder = out / "raw"
         try:
@@ -31,7 +31,7 @@ def scratch(place: str, out: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
         return
     try:
-        inner = folder / "here"  # what fetches into it locks it, so the lock that is held here is on another folder
+        inner = folder / "here"  # downloads lock the folder that they write to, so this lock is on its parent
         inner.mkdir(exist_ok=True)
         yield inner
         shutil.rmtree(folder, ignore_errors=True)
@@ -39,15 +39,15 @@ def scratch(place: str, out: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def _locked(folder: Path, place: str) -> int:
-    """Makes the folder and locks it; one that another process took away while this one waited is made anew."""
+def _lock(folder: Path, name: str) -> int:
+    """Creates and locks the folder; creates it again if another process deleted it in the meantime."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            events.log(f"{place}: another graftline fetches it; waiting for that one")
+            events.log(f"{name}: another graftline process is downloading it; waiting")
             fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists() and folder.stat().st_ino == os.fstat(lock).st_ino:
             return lock
