@@ -48,7 +48,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize(("shards", "gray", "packed_above"), itertools.product([2, 7], [0, 39, 40], [16.0, 0.0]))
+@pytest.mark.parametrize(("shards", "gray", "packed_above"), list(itertools.product([2, 7], [0, 39, 40], [16.0, 0.0])))
 def test_any_number_of_shards_gives_the_same_files(tmp_path: Path, shards: int, gray: int, packed_above: float) -> None:
     requested = job(write_pets(tmp_path / "pets", gray), packed_above=packed_above)
     whole = preprocess(requested, out=tmp_path / "one")
