@@ -8,7 +8,7 @@ from graftline.config import Config, Data
 from graftline.runtime.errors import RefusedError
 from graftline.steps.fingerprint import fingerprint, fingerprint_data, fingerprint_uri
 from tests.builders.raw_data import CLASS_FILES, make_images, write_folder
-from tests.builders.tables import csv_of
+from tests.builders.tables import format_csv
 
 
 def config(place: Path | str, **source: Any) -> Config:
@@ -76,7 +76,9 @@ def test_refuses_an_empty_folder(tmp_path: Path) -> None:
 def write_table(folder: Path) -> Path:
     names = [f"{label}/{number}.png" for label in ("ants", "bees") for number in range(3)]
     write_folder(folder / "images", make_images(names))
-    return write_folder(folder / "images", {"labels.csv": csv_of([(n, n[:4]) for n in names]).encode()}) / "labels.csv"
+    return (
+        write_folder(folder / "images", {"labels.csv": format_csv([(n, n[:4]) for n in names]).encode()}) / "labels.csv"
+    )
 
 
 def test_fingerprint_of_a_table_covers_the_files_of_its_rows(tmp_path: Path) -> None:
