@@ -161,7 +161,7 @@ def _dataset(folder: Path, classes: list[str], shots: int) -> datasets.Dataset:
         image_shape=(1, 8, 8),
         mean=[0.2],
         std=[0.3],
-        dropped=[Dropped(file="<b>broken</b>.png", why="not an image of a known kind")],
+        dropped=[Dropped(file="<b>broken</b>.png", why="not an image of a supported format")],
         seed=0,
         notes=["test was given by the data, validation was drawn from train"],
         ledger=digest_text("ledger"),

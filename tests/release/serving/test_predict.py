@@ -59,7 +59,7 @@ def test_an_unreadable_file_is_an_answer(tmp_path: Path, pictures: Path) -> None
     first = pictures / "part0" / "00.png"
     answers = list(predict(tmp_path, [bad, first]))
     assert [bool(a.error) for a in answers] == [True, False]
-    assert "not an image of a known kind" in answers[0].error
+    assert "not an image of a supported format" in answers[0].error
     assert answers[0].as_dict() == {"file": str(bad), "error": answers[0].error}
     assert "not readable" in answers[0].as_line()
 
