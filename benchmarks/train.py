@@ -93,8 +93,8 @@ def head(case: Case, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
     from torch.nn import functional
 
     from graftline.models.devices import place
-    from graftline.training.contract import SourceModel
     from graftline.training.head.heads import FeatureSet, fit_head
+    from graftline.training.interface import SourceModel
     from graftline.training.progress import Progress
     from graftline.training.recipe import head_iterations
 

@@ -1,6 +1,7 @@
 """How many training examples a training takes, for the forecast of the time left."""
 
 from graftline.config.jobs import FinetuneJob, RaceJob
+from graftline.strategies.lookup import profile_of
 from graftline.training import recipe
 
 FOLDS = 8
@@ -26,10 +27,11 @@ def training_examples(job: FinetuneJob, race: RaceJob, rung: int = 1) -> float:
         return 0
     if job.strategy is None:
         return CONTROL * min(job.longest, job.control.max_examples_seen or job.longest)
-    total = recipe.computed(job.strategy, job.training, images) if job.training.epochs else job.longest
+    profile = profile_of(job.strategy)
+    total = recipe.computed(profile, job.training, images) if job.training.epochs else job.longest
     begun = race.ends[rung - 2] * images if 1 < rung <= len(race.ends) else 0
     rest = max(0, min(total, job.until or total) - begun)
-    features = recipe.feature_passes(job.strategy) * images if rung == 1 else 0
+    features = profile.feature_passes * images if rung == 1 else 0
     return max(features + rest + (FOLDS * total if job.cross_validate else 0), 1)
 
 

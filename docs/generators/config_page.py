@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from graftline.config import Config
+from graftline.config import Config, StrategyChoice
+from graftline.strategies.lookup import CHOICES
 
 HEAD = """# Config
 
@@ -61,6 +62,8 @@ def _path(above: str, name: str, model: type[BaseModel]) -> str:
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
+    if annotation is StrategyChoice:
+        return list(CHOICES.values())
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for argument in get_args(annotation) for model in _models(argument)]

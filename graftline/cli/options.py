@@ -2,14 +2,14 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 import yaml
 
-from graftline.config import Config, Strategy, file
+from graftline.config import Config, file
+from graftline.strategies.lookup import resolve_config
 
-STRATEGY_NAMES = [strategy.model_fields["name"].default for strategy in get_args(get_args(Strategy)[0])]
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="YAML config; see docs/config.md.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override one key, such as finetune.epochs=5; repeatable.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Output folder.")]
@@ -24,7 +24,7 @@ def load_config(path: Path | None, overrides: list[str], base: dict[str, Any] | 
     """Loads the config of a command; without a file, from `base`, or the embedded demo if that is None."""
     demo = resources.files("graftline.cli").joinpath("demo.yaml").read_text(encoding="utf-8")
     default = base if base is not None else {} if path else yaml.safe_load(demo)
-    return file.load(path, overrides, default)
+    return resolve_config(file.load(path, overrides, default), where=str(path or "config"))
 
 
 def load_for_artifact(path: Path | None, overrides: list[str], data: Path | str) -> Config:

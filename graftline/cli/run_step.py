@@ -15,11 +15,11 @@ def sources_folder(sources: list[Path]) -> Iterator[Path]:
     """Returns a temporary folder of source checkpoints, as the step `plan` writes it."""
     from graftline.models.checkpoint import CheckpointManifest
     from graftline.runtime import manifest
-    from graftline.steps.plan import link
+    from graftline.runtime.links import link_folder
 
     with tempfile.TemporaryDirectory() as folder:
         for source in sources:
-            link(source, Path(folder) / manifest.read(source, CheckpointManifest).name)
+            link_folder(source, Path(folder) / manifest.read(source, CheckpointManifest).name)
         yield Path(folder)
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from graftline.cli.options import (
-    STRATEGY_NAMES,
     Checkpoint,
     ConfigFile,
     DataArtifact,
@@ -21,6 +20,7 @@ from graftline.cli.options import (
 from graftline.cli.run_step import print_training, run_step, sources_folder
 from graftline.config import file
 from graftline.runtime.errors import RefusedError
+from graftline.strategies import STRATEGIES
 
 steps = typer.Typer()
 
@@ -93,7 +93,7 @@ def finetune(
     data: DataArtifact,
     source: Annotated[Path, typer.Option(help="Source checkpoint.")],
     out: Out,
-    strategy: Annotated[str, typer.Option(help=f"{', '.join(STRATEGY_NAMES)} or control.")] = "staged",
+    strategy: Annotated[str, typer.Option(help=f"One of {', '.join(STRATEGIES)}.")] = "staged",
     resume: Annotated[
         Path | None,
         typer.Option(

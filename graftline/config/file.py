@@ -60,7 +60,7 @@ def check(values: dict[str, Any], where: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise RefusedError("\n".join(f"{where}: {_describe(fault)}" for fault in error.errors())) from None
+        raise RefusedError("\n".join(f"{where}: {describe_error(fault, Config)}" for fault in error.errors())) from None
 
 
 def absolute(config: Config) -> Config:
@@ -143,17 +143,22 @@ def _index(node: list[Any], part: str, text: str) -> int:
     return int(part)
 
 
-def _describe(fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"]) or "config"
+def describe_error(fault: Any, model: type[BaseModel], within: str = "") -> str:
+    """Returns one of pydantic's errors as a sentence that names the key.
+
+    Args:
+        fault: From `ValidationError.errors()`.
+        model: The validated model.
+        within: The key of the validated section; empty for the whole config.
+    """
+    key = ".".join(str(part) for part in (*([within] if within else []), *fault["loc"])) or "config"
     if fault["type"] == "extra_forbidden":
-        known = _sibling_keys(fault["loc"])
+        known = _sibling_keys(fault["loc"], model)
         close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known keys here: {', '.join(known)}"
         return f"{key}: unknown key; {hint}"
     if fault["type"] == "missing":
         return f"{key}: missing; it has no default"
-    if fault["type"] == "union_tag_invalid":
-        return f"{key}: unknown name {fault['ctx']['tag']!r}; known: {fault['ctx']['expected_tags']}"
     if fault["type"] == "value_error":
         return f"{key}: {fault['ctx']['error']}".removeprefix("config: ")
     if fault["type"] in ("model_type", "model_attributes_type", "dict_type"):
@@ -162,8 +167,8 @@ def _describe(fault: Any) -> str:
     return f"{key}: {fault['msg']}{value}"
 
 
-def _sibling_keys(loc: Sequence[int | str]) -> list[str]:
-    models: list[type[BaseModel]] = [Config]
+def _sibling_keys(loc: Sequence[int | str], model: type[BaseModel]) -> list[str]:
+    models: list[type[BaseModel]] = [model]
     for part in loc[:-1]:
         inner = [field.annotation for m in models for name, field in m.model_fields.items() if name == part]
         nested = [m for annotation in inner for m in _models_in(annotation)]

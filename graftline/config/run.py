@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from graftline.config.base import Fraction, NotNegative, Settings
 from graftline.config.data import DEFAULT_TASK, Data, Source, Target, TaskName
-from graftline.config.strategies import Feature, Full, Staged, long_strategy
+from graftline.config.strategies import StrategyChoice, expand_choice
 from graftline.config.tasks import check_tasks
-from graftline.config.tournament import Asked, Auto, Budget, long_budget, named
+from graftline.config.tournament import AUTO, Budget, expand_budget
 from graftline.config.training import Control, Head, Small, Training
 
 
@@ -50,7 +50,9 @@ class Config(Settings):
     """Shape of mlp, cnn and rnn."""
     head: Head = Head()
     """The new head."""
-    strategies: Annotated[list[Asked], Field(min_length=1)] = [Feature(), Staged(), Full()]
+    strategies: Annotated[list[SerializeAsAny[StrategyChoice]], Field(min_length=1)] = [
+        StrategyChoice(name=name) for name in ("feature", "staged", "full")
+    ]
     """Names, or mappings of one key with options: `[feature, {partial: {freeze: 8}}]`; or `auto`: a tournament of the
     strategies that fit the sources. The control is always trained."""
     budget: Budget | None = None
@@ -92,12 +94,12 @@ class Config(Settings):
     @field_validator("strategies", mode="before")
     @classmethod
     def _short_strategies(cls, value: Any) -> Any:
-        return [long_strategy(item) for item in (value if isinstance(value, list) else [value])]
+        return [expand_choice(item) for item in (value if isinstance(value, list) else [value])]
 
     @field_validator("budget", mode="before")
     @classmethod
     def _plain_budget(cls, value: Any) -> Any:
-        return long_budget(value)
+        return expand_budget(value)
 
     @model_validator(mode="after")
     def _distinct(self) -> "Config":
@@ -116,13 +118,13 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _of_one_task(self) -> "Config":
-        check_tasks(self.task, self.target, self.source, named(self.strategies), self.finetune)
+        check_tasks(self.task, self.target, self.source, self.finetune)
         return self
 
     @property
     def races(self) -> bool:
         """Whether candidates train in the rungs of a tournament."""
-        return self.budget is not None or any(isinstance(strategy, Auto) for strategy in self.strategies)
+        return self.budget is not None or any(choice.name == AUTO for choice in self.strategies)
 
     def task_of(self, data: Data) -> TaskName:
         """Returns the task of the target or of a source, which may have its own."""

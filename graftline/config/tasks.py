@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from graftline.config.data import Data, Source, TaskName
-from graftline.config.strategies import CoTuning, Strategy, Zero
 from graftline.config.training import Training
 
 LOSSES: dict[TaskName, tuple[str, ...]] = {
@@ -14,16 +13,13 @@ LOSSES: dict[TaskName, tuple[str, ...]] = {
 """Each task's, its own loss (`cross_entropy`) first."""
 
 
-def check_tasks(
-    task: TaskName, target: Data, sources: Sequence[Source], strategies: Sequence[Strategy], training: Training
-) -> None:
+def check_tasks(task: TaskName, target: Data, sources: Sequence[Source], training: Training) -> None:
     """Refuses knobs that a task has no meaning for.
 
     Args:
         task: Of the target, and of sources that say nothing else.
         target: Its data.
         sources: Their data.
-        strategies: All that are asked for.
         training: On the target.
 
     Raises:
@@ -36,12 +32,6 @@ def check_tasks(
     if task == "classification":
         _check_loss(task, training)
         return
-    for strategy in strategies:
-        if isinstance(strategy, Zero | CoTuning):
-            raise ValueError(
-                f"strategies: {strategy.name} maps the source's classes to the target's, which {task} has "
-                "none of; take it out"
-            )
     _check_loss(task, training)
     if training.balance not in (None, "none"):
         raise ValueError(f"finetune.balance: {training.balance} goes by classes, which {task} has none of; set none")

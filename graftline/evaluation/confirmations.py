@@ -43,7 +43,7 @@ def load_confirmations(chosen: Path, control: Path, confirmations: Sequence[Path
     """Loads every model and runs it over the test split.
 
     Skipped confirmations are ignored; a failed one excludes its seed for candidate and control, with a note. A chosen
-    model without training (`zero`) does not depend on the seed and is compared with every control.
+    model without training does not depend on the seed and is compared with every control.
 
     Args:
         chosen: Checkpoint.
@@ -72,7 +72,7 @@ def load_confirmations(chosen: Path, control: Path, confirmations: Sequence[Path
             notes.append(f"Seed {trained.seed} was left out on both sides: {trained.name} {why}")
         else:
             (controls if trained.strategy == CONTROL else candidates).setdefault(trained.seed, model)
-    if first.manifest.strategy == "zero":
+    if not first.manifest.row.examples_seen:  # trained on nothing, so one model stands for every seed
         candidates = dict.fromkeys(controls, first)
     common = [seed for seed in candidates if seed in controls]
     return Confirmations({seed: candidates[seed] for seed in common}, {seed: controls[seed] for seed in common}, notes)
@@ -132,7 +132,7 @@ def _run(folder: Path, trained: CheckpointManifest, data: Dataset, *, val: bool)
             f"{folder}: {trained.name} was made for {trained.task}, the dataset is for "
             f"{data.manifest.task}; give artifacts of one run"
         )
-    if trained.dataset_digest not in (data.manifest.digest, None) and trained.strategy != "zero":
+    if trained.dataset_digest not in (data.manifest.digest, None) and trained.row.examples_seen:
         raise RefusedError(
             f"{folder}: {trained.name} was trained on dataset {trained.dataset_digest}, given is "
             f"{data.manifest.digest}; give artifacts of one run"

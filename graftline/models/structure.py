@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import nn
 
-from graftline.config import Structure
+from graftline.config import ArchitectureOptions
 from graftline.models.libraries.library import library_of
 from graftline.models.libraries.shapes import Unfilled
 from graftline.models.libraries.small_models import SMALL
@@ -18,9 +18,9 @@ KEPT: dict[str, Any] = {"width": 1.0, "depth": 0, "kernel": None, "stem": "keep"
 Architecture = dict[str, float | int | str]
 
 
-def architecture_of(strategy: Structure) -> Architecture:
-    """Returns only what a strategy changes, as `build` and the manifest take it; empty for no change."""
-    return {key: value for key, kept in KEPT.items() if (value := getattr(strategy, key)) != kept}
+def architecture_of(options: ArchitectureOptions) -> Architecture:
+    """Returns only what the options change, as `build` and the manifest take it; empty for no change."""
+    return {key: value for key, kept in KEPT.items() if (value := getattr(options, key)) != kept}
 
 
 @cache
@@ -49,7 +49,7 @@ def check(backbone: str, architecture: Architecture) -> None:
             allowed = f"it can change {' and '.join(can)}" if can else "it can change nothing"
             raise RefusedError(f"structure: {backbone} cannot change its {key} ({key}: {value}); {allowed}")
     try:
-        Structure.model_validate(architecture)
+        ArchitectureOptions.model_validate(architecture)
     except ValidationError as error:
         first = error.errors()[0]
         raise RefusedError(

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from graftline.runtime import events
+from graftline.strategies.lookup import profile_of
 from graftline.training import recipe
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import StrategyInput, StrategyResult
+from graftline.training.interface import StrategyInput, StrategyResult
 from graftline.training.resume.journal import JournalEntry
 from graftline.training.validation import FOLDS, REPEATS, Score, folds, score
 
@@ -45,7 +46,7 @@ def cross_validate(train: Callable[[StrategyInput], StrategyResult], task: Strat
         name = task.progress.label = f"fold {number} of {len(pairs)}"
         if (kept := task.journal.get(name)) is not None and kept.done:
             found.append(Score(**kept.values))
-            shown = recipe.computed(task.options, task.training, len(inside)) if task.options else 0
+            shown = recipe.computed(profile_of(task.options), task.training, len(inside)) if task.options else 0
             task.progress.advance(shown, events.GOES_ON)
             continue
         trained = train(

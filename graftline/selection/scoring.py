@@ -7,8 +7,9 @@ from graftline.config.jobs import FinetuneJob
 from graftline.models.checkpoint import CandidateResult
 from graftline.selection.crossvalidation import Crossed, cross_validate
 from graftline.strategies import STRATEGIES
+from graftline.strategies.lookup import profile_of
 from graftline.training import recipe
-from graftline.training.contract import StrategyInput, StrategyResult
+from graftline.training.interface import StrategyInput, StrategyResult
 from graftline.training.validation import FOLDS, REPEATS, score
 
 
@@ -31,7 +32,7 @@ def train(job: FinetuneJob, task: StrategyInput) -> Result:
         DivergedError: In its first epoch.
         NotApplicableError: The strategy has nothing to work on.
     """
-    strategy = STRATEGIES[job.strategy_name]
+    strategy = STRATEGIES[job.strategy_name].train
     crossed: Crossed | None = None
     if job.cross_validate and not job.is_control:
         samples = task.train.all_samples()
@@ -77,9 +78,10 @@ def images_of(job: FinetuneJob, train: int, pool: int) -> int:
     """Returns how many images go through the network, about: those of the training and of its folds."""
     if job.strategy is None:
         return min(job.longest, job.control.max_examples_seen or job.longest)
-    work = recipe.computed(job.strategy, job.training, train)
-    work = recipe.feature_passes(job.strategy) * pool + (work if job.until is None else min(work, job.until))
+    profile = profile_of(job.strategy)
+    work = recipe.computed(profile, job.training, train)
+    work = profile.feature_passes * pool + (work if job.until is None else min(work, job.until))
     if job.cross_validate:
         inside = pool * (FOLDS - 1) // FOLDS
-        work += REPEATS * FOLDS * recipe.computed(job.strategy, job.training, inside)
+        work += REPEATS * FOLDS * recipe.computed(profile, job.training, inside)
     return work

@@ -14,8 +14,9 @@ from graftline.runtime import events
 from graftline.runtime.errors import DivergedError
 from graftline.selection.scoring import Result, images_of, train
 from graftline.strategies import STRATEGIES
+from graftline.strategies.lookup import resolve, shape_for
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import NotApplicableError, SourceModel, StrategyInput
+from graftline.training.interface import NotApplicableError, SourceModel, StrategyInput
 from graftline.training.processes import distributed
 from graftline.training.processes.launch import run_step
 from graftline.training.progress import Progress
@@ -24,7 +25,6 @@ from graftline.training.resume.states import state_files
 
 STATE = "state"
 NO_WEIGHTS = "none: random weights"
-CARRYING = tuple(name for name in STRATEGIES if name not in ("structure", "control"))
 
 
 def finetune(
@@ -114,7 +114,7 @@ def _task(job: FinetuneJob, start: SourceModel, data: Dataset) -> StrategyInput:
     places = pool.indices
     return StrategyInput(
         start=start,
-        options=job.strategy,
+        options=None if job.strategy is None else resolve(job.strategy),
         train=pool.subset(places[: len(data.train)]),
         val=pool.subset(places[len(data.train) :]),
         classes=data.manifest.classes,
@@ -126,7 +126,7 @@ def _task(job: FinetuneJob, start: SourceModel, data: Dataset) -> StrategyInput:
         control_rate=job.control_rate,
         seed=job.seed,
         device=devices.pick(),
-        student=job.student,
+        network=None if job.student is None else shape_for(start.manifest, job.student),
         objective=Objective.of(data.manifest),
         progress=Progress(images_of(job, len(data.train), len(pool))),
     )
@@ -136,7 +136,7 @@ def _write(
     job: FinetuneJob, source: CheckpointManifest, data: Dataset, result: Result, out: Path
 ) -> CheckpointManifest:
     trained = result.trained
-    carries = job.strategy_name in CARRYING
+    carries = STRATEGIES[job.strategy_name].uses_source_weights
     manifest = _manifest(job, source, result.row).model_copy(
         update={
             "backbone": trained.backbone or source.backbone,

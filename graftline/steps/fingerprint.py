@@ -17,6 +17,7 @@ from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import canonical_json, digest_text
 from graftline.storage import access
 from graftline.storage.access import FileInfo
+from graftline.strategies.lookup import resolve_config
 
 _INITS = ("random", "DEFAULT")
 
@@ -34,6 +35,7 @@ def fingerprint(config: Config) -> Jobs:
     Raises:
         RefusedError: A location of data or weights is missing or not readable, or a format is unknown.
     """
+    config = resolve_config(config)
     tasks: list[Data] = [config.target, *config.source]
     for data in tasks:
         check_format_name(data.format)

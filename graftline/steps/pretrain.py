@@ -19,6 +19,7 @@ from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.optimizer import parameter_group
 from graftline.training.processes import distributed
 from graftline.training.processes.launch import run_step
+from graftline.training.profile import TrainingProfile
 from graftline.training.progress import Progress
 from graftline.training.resume.resume import open_journal
 from graftline.training.validation import outputs, score
@@ -70,7 +71,7 @@ def _seen(job: PretrainJob, data: Dataset) -> list[str]:
 def _train(job: PretrainJob, start: InitialWeights, data: Dataset) -> tuple[CandidateResult, list[EpochRecord]]:
     train, val = Samples([data.train]), Samples([data.val])
     facts = recipe.recipe_input(data, start.backbone, start.input, carried=job.init != "random")
-    training, why = recipe.resolve(job.training, None, facts)
+    training, why = recipe.resolve(job.training, TrainingProfile(), facts)
     epochs = training.epochs or 1
     rates = recipe.rates(training)
     new_head = any(key.startswith("head.") for key in start.reinitialised)

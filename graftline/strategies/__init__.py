@@ -1,6 +1,4 @@
-"""What is trained, from what, at which rate; one strategy a file, one table."""
-
-from collections.abc import Callable
+"""The strategies: what is trained, from which weights and at which learning rates; one file and one record each."""
 
 from graftline.strategies import (
     bitfit,
@@ -21,25 +19,28 @@ from graftline.strategies import (
     wise,
     zero,
 )
-from graftline.training.contract import StrategyInput, StrategyResult
+from graftline.strategies.record import Strategy
 
-STRATEGIES: dict[str, Callable[[StrategyInput], StrategyResult]] = {
-    "zero": zero.train,
-    "feature": feature.train,
-    "partial": partial.train,
-    "staged": staged.train,
-    "full": full.train,
-    "structure": structure.train,
-    "l2": l2.train,
-    "l2sp": l2sp.train,
-    "delta": delta.train,
-    "bss": bss.train,
-    "stochnorm": stochnorm.train,
-    "cotuning": cotuning.train,
-    "lora": lora.train,
-    "bitfit": bitfit.train,
-    "wise": wise.train,
-    "distill": distill.train,
-    "control": control.train,
+STRATEGIES: dict[str, Strategy] = {
+    module.STRATEGY.name: module.STRATEGY
+    for module in (
+        zero,
+        feature,
+        partial,
+        staged,
+        full,
+        structure,
+        l2,
+        l2sp,
+        delta,
+        bss,
+        stochnorm,
+        cotuning,
+        lora,
+        bitfit,
+        wise,
+        distill,
+        control,
+    )
 }
-"""By `Candidate.strategy_name`."""
+"""All strategies by name. None of them imports torch before it trains."""

@@ -1,94 +1,65 @@
-"""`bitfit`: the source's weights stay, biases (Ben Zaken et al. 2022) or norm layers and a head are trained.
+"""`bitfit`: biases (Ben Zaken et al. 2022) or norm layers and a head are trained, all other weights are frozen.
 
 Norm layers alone: Mudrakarta et al. 2019 (with a head, for transfer); Frankle et al. 2021.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
+from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING, Literal
 
-from graftline.config.strategies import BitFit
-from graftline.models.network import Network
-from graftline.runtime.errors import RefusedError
-from graftline.strategies.weights.carry import carried, train_groups
-from graftline.training.contract import StrategyInput, StrategyResult
-from graftline.training.loop.freezing import freeze, trained_parameters
-from graftline.training.loop.optimizer import ParameterGroup, parameter_group
-from graftline.training.recipe import rates
+from graftline.config import StrategyOptions
+from graftline.strategies.record import Strategy, Variant
 
-NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+if TYPE_CHECKING:
+    from graftline.training.interface import StrategyInput, StrategyResult
 
 
-def train(task: StrategyInput) -> StrategyResult:
+class BitFit(StrategyOptions):
+    """Frozen weights; biases, norm layers and the head trained."""
+
+    name: Literal["bitfit"] = "bitfit"
+    train: Literal["biases", "norms"] = "biases"
+    """`biases`: all biases, including those of norm layers; `norms`: weights and biases of norm layers alone."""
+
+
+def train(inputs: StrategyInput) -> StrategyResult:
     """Trains the head and the backbone's biases, or its norm layers, at the rate of new layers, as the paper does.
 
-    Running statistics of batch norm stand still with `biases` and move with `norms`.
+    Running statistics of batch norm are fixed with `biases` and updated with `norms`.
 
     Raises:
         NotApplicableError: The source has random weights.
         RefusedError: The backbone has no such weights.
-        DivergedError: The loss did.
+        DivergedError: The loss diverged.
     """
-    options = task.asked(BitFit)
-    start = carried(task, head=True)
+    from graftline.strategies.methods.thawing import thaw_only
+    from graftline.strategies.weights.carry import carried
+    from graftline.strategies.weights.fitting import train_groups
+    from graftline.training.loop.freezing import trained_parameters
+    from graftline.training.loop.optimizer import ParameterGroup, parameter_group
+    from graftline.training.recipe import rates
+
+    options = inputs.asked(BitFit)
+    start = carried(inputs, head=True)
     network = start.network
-    chosen = thaw_only(network, options.train, task.start.manifest.backbone)
-    rate = rates(task.training)
+    chosen = thaw_only(network, options.train, inputs.start.manifest.backbone)
+    rate = rates(inputs.training)
     groups = [
         parameter_group([network.head], rate.carried if start.head else rate.new),
         ParameterGroup(chosen, rate.new),
     ]
-    _, trained = train_groups(task, network, start.contract, groups)
-    every = sum(weight.numel() for weight in network.parameters())
-    note = (
-        f"{options.train} and head trained: {trained_parameters(network)} of {every} weights; batch norm's running "
-        f"statistics, where there are any, {'stood still' if options.train == 'biases' else 'moved'}"
-    )
-    return replace(
+    _, trained = train_groups(inputs, network, start.contract, groups)
+    total = sum(weight.numel() for weight in network.parameters())
+    return start.result(
         trained,
-        reinitialised=start.transferred.reinitialised,
-        dropped=start.transferred.dropped,
-        surgery=start.surgery,
-        notes=[*start.notes, note],
+        f"{options.train} and head trained: {trained_parameters(network)} of {total} weights; batch norm's running "
+        f"statistics, if any, were {'fixed' if options.train == 'biases' else 'updated'}",
     )
 
 
-def thaw_only(network: Network, what: str, backbone: str) -> list[nn.Parameter]:
-    """Freezes the backbone but for its biases or its norm layers.
-
-    Args:
-        network: Changed in place; its head stays trained.
-        what: `biases` or `norms`.
-        backbone: Its name, for the message.
-
-    Returns:
-        The backbone's trained weights.
-
-    Raises:
-        RefusedError: There are none.
-    """
-    freeze([network.backbone])
-    chosen = list(_biases(network.backbone) if what == "biases" else _norms(network.backbone))
-    if not chosen:
-        other = "norms" if what == "biases" else "biases"
-        raise RefusedError(
-            f"strategies.bitfit.train: {backbone} has no {what} to train; expected a backbone with "
-            f"some; take `train: {other}`, or feature or partial, which serve every backbone"
-        )
-    for weight in chosen:
-        weight.requires_grad_(True)
-    return chosen
-
-
-def _biases(backbone: nn.Module) -> Iterator[nn.Parameter]:
-    for name, weight in backbone.named_parameters():
-        last = name.rpartition(".")[2]  # attention calls them in_proj_bias, recurrent units bias_ih_l0
-        if weight.dim() == 1 and (last == "bias" or last.startswith("bias_") or last.endswith("_bias")):
-            yield weight
-
-
-def _norms(backbone: nn.Module) -> Iterator[nn.Parameter]:
-    for part in backbone.modules():
-        if isinstance(part, NORMS):
-            yield from part.parameters(recurse=False)
+STRATEGY = Strategy(
+    BitFit,
+    train,
+    variants=(Variant(13, "a few weights only, for very few labels (Ben Zaken et al. 2022)", rate_factor=3.0),),
+    examples=(BitFit(), BitFit(train="norms")),
+)

@@ -1,36 +1,47 @@
-"""`bss`: every layer is trained, the smallest singular values of a batch's features are held down.
+"""`bss`: every layer is trained, with a penalty on the smallest singular values of a batch's features.
 
-Directions that hardly carry anything carry what does not transfer (batch spectral shrinkage, Chen et al. 2019).
+Directions with small singular values hold what does not transfer (batch spectral shrinkage, Chen et al. 2019).
 """
 
-import torch
-from torch import Tensor
+from __future__ import annotations
 
-from graftline.config.strategies import BSS
-from graftline.strategies.full import train_all
-from graftline.strategies.weights.carry import carried
-from graftline.training.contract import StrategyInput, StrategyResult
+from typing import TYPE_CHECKING, Literal
+
+from graftline.config import Count, NotNegative, StrategyOptions
+from graftline.strategies.record import Strategy, Variant
+
+if TYPE_CHECKING:
+    from graftline.training.interface import StrategyInput, StrategyResult
 
 
-def train(task: StrategyInput) -> StrategyResult:
+class BSS(StrategyOptions):
+    """All layers trained, with a penalty on the smallest singular values of a batch's features."""
+
+    name: Literal["bss"] = "bss"
+    eta: NotNegative = 0.001
+    """Weight of the penalty."""
+    k: Count = 1
+    """Number of the smallest singular values in the penalty."""
+
+
+def train(inputs: StrategyInput) -> StrategyResult:
     """Trains all layers; each batch's spectrum is that of the images that go through the network at once.
 
     Raises:
         NotApplicableError: The source has random weights.
-        DivergedError: The loss did.
+        DivergedError: The loss diverged.
     """
-    options = task.asked(BSS)
+    from graftline.strategies.methods.shrinkage import shrinkage
+    from graftline.strategies.weights.carry import carried
+    from graftline.strategies.weights.fitting import train_all
+
+    options = inputs.asked(BSS)
     eta, k = options.eta, options.k
-    return train_all(task, carried(task, head=True), penalties=[lambda batch: eta * shrinkage(batch.features, k)])
+    return train_all(inputs, carried(inputs, head=True), penalties=[lambda batch: eta * shrinkage(batch.features, k)])
 
 
-def shrinkage(features: Tensor, k: int) -> Tensor:
-    """Returns the sum of the k smallest squared singular values, in 32 bits.
-
-    Args:
-        features: (B, D); with min(B, D) under k, all singular values count.
-        k: At least 1.
-    """
-    # What is no number would end the decomposition with an error; the loss itself tells the loop that it diverged.
-    values: Tensor = torch.linalg.svdvals(features.float().nan_to_num(0.0, 0.0, 0.0))
-    return values[-k:].square().sum()
+STRATEGY = Strategy(
+    BSS,
+    train,
+    variants=(Variant(10, "no small singular values in the features, against negative transfer (Chen et al. 2019)"),),
+)

@@ -1,48 +1,46 @@
-"""`full`: every layer is carried over and trained, the articles' complete parameter transfer (Yosinski et al. 2014)."""
+"""`full`: every layer is transferred and trained, the articles' complete parameter transfer (Yosinski et al. 2014)."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from __future__ import annotations
 
-from graftline.strategies.weights.carry import Carried, carried, train_groups
-from graftline.training.contract import StrategyInput, StrategyResult
-from graftline.training.loop.optimizer import parameter_group
-from graftline.training.loop.stepper import Penalty
-from graftline.training.recipe import rates
+from typing import TYPE_CHECKING, Literal
+
+from graftline.config import StrategyOptions
+from graftline.strategies.record import Strategy, Variant
+
+if TYPE_CHECKING:
+    from graftline.training.interface import StrategyInput, StrategyResult
 
 
-def train(task: StrategyInput) -> StrategyResult:
-    """Trains all layers, the carried ones at a lower rate than a new head.
+class Full(StrategyOptions):
+    """Every layer transferred and trained."""
 
-    The head is carried too where each target class has its namesake in the source.
+    name: Literal["full"] = "full"
+
+
+def train(inputs: StrategyInput) -> StrategyResult:
+    """Trains all layers, the transferred ones at a lower rate than a new head.
+
+    The head is transferred too if each target class has a source class of the same name.
 
     Raises:
         NotApplicableError: The source has random weights.
-        DivergedError: The loss did.
+        DivergedError: The loss diverged.
     """
-    return train_all(task, carried(task, head=True))
+    from graftline.strategies.weights.carry import carried
+    from graftline.strategies.weights.fitting import train_all
+
+    return train_all(inputs, carried(inputs, head=True))
 
 
-def train_all(
-    task: StrategyInput, start: Carried, *, penalties: Sequence[Penalty] = (), decay: bool = True
-) -> StrategyResult:
-    """Trains all layers of a network that was carried over.
-
-    Args:
-        task: What to train.
-        start: Changed in place.
-        penalties: Added to the loss, batch by batch.
-        decay: Whether the optimizer decays weights, as `training.weight_decay` says.
-    """
-    rate = rates(task.training)
-    groups = [
-        parameter_group([start.network.head], rate.carried if start.head else rate.new, decay=decay),
-        parameter_group([start.network.backbone], rate.carried, decay=decay),
-    ]
-    _, trained = train_groups(task, start.network, start.contract, groups, penalties=penalties)
-    return replace(
-        trained,
-        reinitialised=start.transferred.reinitialised,
-        dropped=start.transferred.dropped,
-        surgery=start.surgery,
-        notes=start.notes,
-    )
+STRATEGY = Strategy(
+    Full,
+    train,
+    variants=(
+        Variant(3, "the plain fine-tuning that the others have to beat"),
+        Variant(6, "a distant source needs larger steps", rate_factor=3.0),
+        Variant(7, "a similar source needs smaller steps (Li et al. 2020)", rate_factor=1 / 3),
+        Variant(8, "finer feature maps of the same images (Touvron et al. 2019)", zoom=4 / 3),
+        Variant(16, "an early end of the schedule, where long training forgets the source", is_short=True),
+        Variant(17, "fewer pixels cost less time, to train and to serve", zoom=2 / 3),
+    ),
+)

@@ -1,99 +1,55 @@
-"""`stochnorm`: every layer is trained, batch norm takes batch or running statistics at random (Kou et al. 2020)."""
+"""`stochnorm`: every layer is trained, batch norm uses batch or running statistics at random (Kou et al. 2020)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import TYPE_CHECKING, Literal
 
-from graftline.config.strategies import StochNorm
-from graftline.runtime.errors import RefusedError
-from graftline.strategies.full import train_all
-from graftline.strategies.weights.carry import carried
-from graftline.training.contract import StrategyInput, StrategyResult
+from graftline.config import Fraction, StrategyOptions
+from graftline.strategies.record import Strategy, Variant
 
-Norm = nn.BatchNorm1d | nn.BatchNorm2d
+if TYPE_CHECKING:
+    from graftline.training.interface import StrategyInput, StrategyResult
 
 
-def train(task: StrategyInput) -> StrategyResult:
+class StochNorm(StrategyOptions):
+    """All layers trained, batch norm using batch or running statistics at random, channel by channel."""
+
+    name: Literal["stochnorm"] = "stochnorm"
+    probability: Fraction = 0.5
+    """Probability that a channel uses the running statistics."""
+
+
+def train(inputs: StrategyInput) -> StrategyResult:
     """Trains all layers with stochastic norms, which become plain batch norms again at the end.
 
     Raises:
         NotApplicableError: The source has random weights.
         RefusedError: The backbone has no batch norm.
-        DivergedError: The loss did.
+        DivergedError: The loss diverged.
     """
-    options = task.asked(StochNorm)
-    start = carried(task, head=True)
-    norms = _norms(start.network.backbone)
+    from dataclasses import replace
+
+    from graftline.runtime.errors import RefusedError
+    from graftline.strategies.methods.stochastic_norm import batch_norms, stochastic
+    from graftline.strategies.weights.carry import carried
+    from graftline.strategies.weights.fitting import train_all
+
+    options = inputs.asked(StochNorm)
+    start = carried(inputs, head=True)
+    norms = batch_norms(start.network.backbone)
     if not norms:
         raise RefusedError(
-            f"strategies.stochnorm: {task.start.manifest.backbone} has no plain batch norm; expected a "
-            "backbone with some; take l2sp, delta or bss, which serve every backbone"
+            f"strategies.stochnorm: {inputs.start.manifest.backbone} has no plain batch norm; expected a "
+            "backbone with some; use l2sp, delta or bss, which serve every backbone"
         )
     with stochastic(start.network.backbone, options.probability):
-        trained = train_all(task, start)
-    return replace(trained, notes=[*trained.notes, f"{len(norms)} batch norms, stochastic while training"])
+        trained = train_all(inputs, start)
+    return replace(trained, notes=[*trained.notes, f"{len(norms)} batch norms, stochastic during training"])
 
 
-class StochasticNorm(nn.modules.batchnorm._BatchNorm):
-    """A batch norm that normalises each channel by its batch's statistics or, at random, by the running ones.
-
-    Which it is, is drawn anew for each batch; both branches share scale and shift, and running statistics are those
-    before the batch, which then updates them as in a plain batch norm. In eval mode it is a plain one.
-    """
-
-    def __init__(self, plain: Norm, probability: float) -> None:
-        super().__init__(plain.num_features, plain.eps, plain.momentum, plain.affine, plain.track_running_stats)
-        self.probability = probability
-        # The same weights and statistics, not copies: to put `plain` back is to fold this one.
-        self._parameters, self._buffers = plain._parameters, plain._buffers
-        self.train(plain.training)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Maps (B, C) or (B, C, ...) to the same shape."""
-        if not self.training or self.running_mean is None or self.running_var is None:
-            return super().forward(input)
-        # Copies: the batch's own branch changes the statistics before the gradient is taken.
-        moving = functional.batch_norm(
-            input, self.running_mean.clone(), self.running_var.clone(), self.weight, self.bias, False, 0.0, self.eps
-        )
-        takes = torch.rand(self.num_features, device=input.device) < self.probability
-        return torch.where(takes.view(-1, *[1] * (input.dim() - 2)), moving, super().forward(input))
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        pass
-
-
-@contextmanager
-def stochastic(module: nn.Module, probability: float) -> Iterator[None]:
-    """Inside, a module's batch norms are stochastic; names of weights and statistics stay the same.
-
-    Args:
-        module: Changed in place.
-        probability: Of a channel taking the running statistics.
-    """
-    plain = _norms(module)
-    for name, norm in plain.items():
-        _put(module, name, StochasticNorm(norm, probability))
-    try:
-        yield
-    finally:
-        for name, norm in plain.items():
-            _put(module, name, norm.train(module.get_submodule(name).training))
-
-
-def _norms(module: nn.Module) -> dict[str, Norm]:
-    # Exactly these: what derives from them (timm's norms with an activation) does more than normalise.
-    return {
-        name: part
-        for name, part in module.named_modules()
-        if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d) and part.track_running_stats
-    }
-
-
-def _put(module: nn.Module, name: str, part: nn.Module) -> None:
-    parent, _, key = name.rpartition(".")
-    setattr(module.get_submodule(parent), key, part)
+STRATEGY = Strategy(
+    StochNorm,
+    train,
+    needs_batch_norm=True,
+    variants=(Variant(15, "a batch norm that uses the source's statistics half of the time (Kou et al. 2020)"),),
+)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from graftline.config import Control, Feature, Full, Head, Partial, Small, Staged, Strategy, Structure, Training, Zero
-from graftline.config.strategies import BSS, L2, L2SP, BitFit, CoTuning, Delta, Distill, Lora, StochNorm, Wise
+from graftline.config import Control, Head, Small, StrategyOptions, Training
 from graftline.data import dataset as datasets
 from graftline.data.dataset import DatasetManifest, Split, StoredSample
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest, InputContract
@@ -16,32 +15,17 @@ from graftline.models.devices import seeded
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.network import Network, build
+from graftline.strategies import STRATEGIES
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import SourceModel, StrategyInput
+from graftline.training.interface import SourceModel, StrategyInput
 from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.optimizer import parameter_group
 from graftline.training.progress import Progress
 
 CPU = torch.device("cpu")
 CLASSES = ["one", "two", "three"]
-OPTIONS: dict[str, Strategy | None] = {
-    "zero": Zero(),
-    "feature": Feature(),
-    "partial": Partial(),
-    "staged": Staged(),
-    "full": Full(),
-    "structure": Structure(),
-    "l2": L2(),
-    "l2sp": L2SP(),
-    "delta": Delta(),
-    "bss": BSS(),
-    "stochnorm": StochNorm(),
-    "bitfit": BitFit(),
-    "cotuning": CoTuning(),
-    "lora": Lora(),
-    "wise": Wise(alpha=0.5),
-    "distill": Distill(),
-    "control": None,
+OPTIONS: dict[str, StrategyOptions | None] = {
+    name: None if strategy.is_control else strategy.tested[0] for name, strategy in STRATEGIES.items()
 }
 
 

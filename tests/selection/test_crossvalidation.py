@@ -5,13 +5,13 @@ import torch
 from graftline.selection.crossvalidation import cross_validate
 from graftline.strategies import STRATEGIES
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import StrategyInput, StrategyResult
+from graftline.training.interface import StrategyInput, StrategyResult
 from tests.builders.training import start, task
 
 
 def recording(seen: list[tuple[Samples, Samples]]):  # type: ignore[no-untyped-def]
     def train(given: StrategyInput) -> StrategyResult:
-        made = STRATEGIES["feature"](given)
+        made = STRATEGIES["feature"].train(given)
 
         def predict(samples: Samples) -> torch.Tensor:
             seen.append((given.train, samples))
@@ -50,7 +50,7 @@ def test_the_backbone_is_asked_once_for_all_folds() -> None:
 
     source.frozen_outputs = counted  # type: ignore[method-assign]
     cross_validate(STRATEGIES["feature"], given, given.train.all_samples())
-    STRATEGIES["feature"](given)
+    STRATEGIES["feature"].train(given)
     assert len(calls) == 1
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from graftline.config import Control, Feature, Full, Head, Partial, Strategy, Training, Zero
+from graftline.config import Control, Head, StrategyOptions, Training
 from graftline.config.jobs import FinetuneJob
 from graftline.data import dataset as datasets
 from graftline.models import checkpoint
@@ -14,6 +14,10 @@ from graftline.runtime import events, manifest
 from graftline.runtime.errors import RefusedError
 from graftline.steps import finetune as step
 from graftline.steps.finetune import finetune
+from graftline.strategies.feature import Feature
+from graftline.strategies.full import Full
+from graftline.strategies.partial import Partial
+from graftline.strategies.zero import Zero
 from graftline.training.batches.samples import Samples
 from graftline.training.validation import outputs, score
 from tests.builders.training import CPU, artifact, start
@@ -27,7 +31,7 @@ def folders(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def candidate(strategy: Strategy | None, **changes: Any) -> FinetuneJob:
+def candidate(strategy: StrategyOptions | None, **changes: Any) -> FinetuneJob:
     training = Training(epochs=12, augment="shift", batch_size=8, learning_rate=3e-3)
     made = FinetuneJob(
         name="one",
@@ -71,7 +75,9 @@ def test_the_stored_model_is_the_one_that_was_scored(folders: Path) -> None:
 
 
 @pytest.mark.parametrize("strategy", [Zero(), Feature(), Full()])
-def test_cross_validation_scores_the_strategy_and_trains_on_train_alone(folders: Path, strategy: Strategy) -> None:
+def test_cross_validation_scores_the_strategy_and_trains_on_train_alone(
+    folders: Path, strategy: StrategyOptions
+) -> None:
     made = run(folders, candidate(strategy, cross_validate=True))
     assert made.row.val_method == "2 x 5-fold over train + validation"
     assert made.row.val_score is not None

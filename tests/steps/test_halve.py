@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from graftline.config import Control, Feature, Full, Head, Staged, Strategy, Training
+from graftline.config import Control, Head, StrategyOptions, Training
 from graftline.config.jobs import FinetuneJob, RaceJob, SelectJob
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord
@@ -14,10 +14,13 @@ from graftline.selection.result import Selection
 from graftline.selection.tournament.race import Race
 from graftline.steps.halve import halve
 from graftline.steps.select import select
+from graftline.strategies.feature import Feature
+from graftline.strategies.full import Full
+from graftline.strategies.staged import Staged
 from tests.builders.training import start
 
 START = start()
-KINDS: dict[str, Strategy | None] = {"feature": Feature(), "staged": Staged(), "full": Full(), "control": None}
+KINDS: dict[str, StrategyOptions | None] = {"feature": Feature(), "staged": Staged(), "full": Full(), "control": None}
 
 
 def job(name: str, kind: str, until: int | None, **more: Any) -> FinetuneJob:
@@ -115,8 +118,8 @@ def test_the_better_ones_go_on_with_their_states(tmp_path: Path) -> None:
     assert (out / "c3" / "state" / "values.json").read_text() == "c3 10"
     assert not (out / "c0").exists()
     assert {stand.name: stand.left for stand in found.stands} == {
-        "c0": "place 4 of 4, 2 went on",
-        "c1": "place 3 of 4, 2 went on",
+        "c0": "rank 4 of 4, 2 continued",
+        "c1": "rank 3 of 4, 2 continued",
         "c2": "",
         "c3": "",
     }
@@ -224,7 +227,7 @@ def test_without_any_model_the_race_goes_to_select_which_says_why(tmp_path: Path
     final, _, second = run(tmp_path, told, skipped, before=first)
     assert [each.name for each in final] == ["rung3-skip"]
     last = finished(tmp_path / "rung3-skip", "full", None, status="skipped", given=final[0])
-    with pytest.raises(DivergedError, match=r"no candidate came to a model: a: diverged \(loss nan\)"):
+    with pytest.raises(DivergedError, match=r"no candidate trained successfully: a: diverged \(loss nan\)"):
         chosen(tmp_path, [last], second)
 
 
@@ -245,7 +248,7 @@ def test_minutes_cut_the_race_short(tmp_path: Path, minutes: float | None, expec
     assert [(each.name, each.until) for each in items] == expected
     assert (out / "b").is_dir()
     assert [stand.left for stand in found.stands] == (
-        ["", ""] if len(expected) == 2 else ["place 2 of 2, no time left for it", ""]
+        ["", ""] if len(expected) == 2 else ["rank 2 of 2, no time left for it", ""]
     )
 
 

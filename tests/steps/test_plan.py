@@ -5,28 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from graftline.config import (
-    Auto,
-    Budget,
-    Control,
-    Feature,
-    Full,
-    Head,
-    Partial,
-    Small,
-    Staged,
-    Strategy,
-    Structure,
-    Training,
-    Zero,
-)
+from graftline.config import Auto, Budget, Control, Head, Small, StrategyOptions, Training
 from graftline.config.jobs import FinetuneJob, PlanJob
-from graftline.config.strategies import Distill
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 from graftline.runtime.errors import RefusedError
 from graftline.steps.plan import plan
-from graftline.training.recipe.student import PATIENT
+from graftline.strategies.distill import STUDENT_EPOCHS, Distill
+from graftline.strategies.feature import Feature
+from graftline.strategies.full import Full
+from graftline.strategies.partial import Partial
+from graftline.strategies.staged import Staged
+from graftline.strategies.structure import Structure
+from graftline.strategies.zero import Zero
 from tests.builders.training import artifact, start
 
 
@@ -37,7 +28,7 @@ def source(folder: Path, *, strategy: str = "pretrain", small: Small = Small(wid
     return folder
 
 
-def job(*strategies: Strategy, training: Training = Training()) -> PlanJob:  # noqa: B008
+def job(*strategies: StrategyOptions, training: Training = Training()) -> PlanJob:  # noqa: B008
     return PlanJob(strategies=list(strategies), head=Head(), training=training, control=Control(), seed=3)
 
 
@@ -70,7 +61,7 @@ def test_a_student_has_a_control_of_its_own_network(tmp_path: Path) -> None:
     assert controls == {"a-control": None, "a-student-control": narrow, "a-student-control-2": named}
     opponents = ["a-control", "a-student-control", "a-student-control", "a-student-control-2"]
     assert [each.opponent for each in found if not each.is_control] == opponents * 2
-    assert {each.longest for each in found} == {found[0].training.epochs * (1 + PATIENT) * 18}
+    assert {each.longest for each in found} == {found[0].training.epochs * (1 + STUDENT_EPOCHS) * 18}
 
 
 def test_everything_is_resolved(tmp_path: Path) -> None:
@@ -106,7 +97,7 @@ def test_a_candidate_survives_json(tmp_path: Path) -> None:
     ],
 )
 def test_few_validation_images_and_a_choice_call_for_folds(
-    tmp_path: Path, val: int, strategies: list[Strategy], expected: bool
+    tmp_path: Path, val: int, strategies: list[StrategyOptions], expected: bool
 ) -> None:
     found = planned(tmp_path, job(*strategies), source(tmp_path / "a"), val=val)
     assert {each.cross_validate for each in found if not each.is_control} == {expected}
@@ -170,7 +161,7 @@ def test_no_training_images_are_refused(tmp_path: Path) -> None:
 def test_a_label_that_is_no_folder_name_is_refused(tmp_path: Path, label: str) -> None:
     made = start()
     checkpoint.write(tmp_path / "x", made.manifest.model_copy(update={"name": label}), made.network)
-    with pytest.raises(RefusedError, match=r"source\.name: .* cannot be a folder's name"):
+    with pytest.raises(RefusedError, match=r"source\.name: .* is not a valid folder name"):
         planned(tmp_path, job(Full()), tmp_path / "x")
 
 

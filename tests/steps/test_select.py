@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from graftline.config import Control, Feature, Full, Head, Staged, Strategy, Training
+from graftline.config import Control, Head, StrategyOptions, Training
 from graftline.config.jobs import FinetuneJob, SelectJob
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord
@@ -11,10 +11,13 @@ from graftline.runtime import manifest
 from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.selection.result import Selection
 from graftline.steps.select import select
+from graftline.strategies.feature import Feature
+from graftline.strategies.full import Full
+from graftline.strategies.staged import Staged
 from tests.builders.training import start
 
 START = start()
-KINDS: dict[str, Strategy | None] = {"feature": Feature(), "staged": Staged(), "full": Full(), "control": None}
+KINDS: dict[str, StrategyOptions | None] = {"feature": Feature(), "staged": Staged(), "full": Full(), "control": None}
 
 
 def finished(folder: Path, kind: str, *, status: str = "ok", **row: Any) -> Path:
@@ -159,7 +162,7 @@ def test_no_model_at_all_lists_every_reason(tmp_path: Path) -> None:
 
 
 def test_a_control_without_a_model_ends_the_run(tmp_path: Path) -> None:
-    with pytest.raises(DivergedError, match=r"the control came to no model, .*s-control: oom \(no room\)"):
+    with pytest.raises(DivergedError, match=r"the control did not train successfully, .*s-control: oom \(no room\)"):
         run(
             tmp_path, scored(tmp_path, "a", "feature", 0.5, 0.01, 10), control(tmp_path, status="oom", reason="no room")
         )

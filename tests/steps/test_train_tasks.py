@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graftline.config import Columns, Control, Data, Feature, Full, Head, Small, TaskName, Training
+from graftline.config import Columns, Control, Data, Head, Small, TaskName, Training
 from graftline.config.jobs import PlanJob, PreprocessJob, PretrainJob
 from graftline.data import dataset as datasets
 from graftline.models import checkpoint
@@ -16,6 +16,8 @@ from graftline.steps.finetune import finetune
 from graftline.steps.plan import plan
 from graftline.steps.preprocess import preprocess
 from graftline.steps.pretrain import pretrain
+from graftline.strategies.feature import Feature
+from graftline.strategies.full import Full
 from graftline.training.batches.samples import Samples
 from graftline.training.validation import outputs, score
 from tests.builders.tables import format_csv

@@ -3,11 +3,11 @@ import torch
 from torch import nn
 
 from graftline.config import Training
-from graftline.config.strategies import BitFit
 from graftline.models.network import Network, build
 from graftline.runtime.errors import RefusedError
-from graftline.strategies.bitfit import thaw_only, train
-from graftline.training.contract import StrategyResult
+from graftline.strategies.bitfit import BitFit, train
+from graftline.strategies.methods.thawing import thaw_only
+from graftline.training.interface import StrategyResult
 from graftline.training.loop.freezing import train_mode
 from tests.builders.training import contract, start, task
 
@@ -46,7 +46,7 @@ def test_running_statistics_stand_still_with_biases_and_move_with_norms(what: st
     after = {key: value for key, value in found.network.state_dict().items() if "running_" in key or "tracked" in key}
     assert after
     assert all(torch.equal(value, before[key]) != move for key, value in after.items())
-    assert found.notes[-1].endswith("moved" if move else "stood still")
+    assert found.notes[-1].endswith("updated" if move else "fixed")
 
 
 @pytest.mark.parametrize("biases", ["in_proj_bias", "bias_hh_l0"])

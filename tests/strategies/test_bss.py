@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from graftline.config import Training
-from graftline.config.strategies import BSS
 from graftline.strategies import bss
-from graftline.training.contract import StrategyInput
+from graftline.strategies.bss import BSS
+from graftline.strategies.methods.shrinkage import shrinkage
+from graftline.training.interface import StrategyInput
 from graftline.training.loop.stepper import Stepper
 from tests.builders.training import start, task
 
@@ -17,7 +18,7 @@ def test_value_and_gradient_are_those_of_numpys_decomposition(shape: tuple[int, 
     values = np.random.default_rng(0).normal(size=shape)
     u, s, v = np.linalg.svd(values, full_matrices=False)
     features = torch.tensor(values, dtype=torch.float32, requires_grad=True)
-    found = bss.shrinkage(features, k)
+    found = shrinkage(features, k)
     found.backward()  # type: ignore[no-untyped-call]
     np.testing.assert_allclose(found.item(), (s[-k:] ** 2).sum(), rtol=1e-4)
     expected = (u[:, -k:] * (2 * s[-k:])) @ v[-k:]
@@ -27,17 +28,17 @@ def test_value_and_gradient_are_those_of_numpys_decomposition(shape: tuple[int, 
 
 def test_with_fewer_images_than_k_all_singular_values_count() -> None:
     features = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(bss.shrinkage(features, 5), features.square().sum())
+    torch.testing.assert_close(shrinkage(features, 5), features.square().sum())
 
 
 def test_half_precision_is_decomposed_in_32_bits() -> None:
     features = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
-    assert bss.shrinkage(features, 1).dtype == torch.float32
-    torch.testing.assert_close(bss.shrinkage(features, 1), bss.shrinkage(features.float(), 1))
+    assert shrinkage(features, 1).dtype == torch.float32
+    torch.testing.assert_close(shrinkage(features, 1), shrinkage(features.float(), 1))
 
 
 def test_features_that_are_no_numbers_do_not_end_the_process() -> None:
-    assert bss.shrinkage(torch.full((3, 4), torch.nan), 1).item() == 0
+    assert shrinkage(torch.full((3, 4), torch.nan), 1).item() == 0
 
 
 def given(eta: float, **training: int) -> StrategyInput:
@@ -51,7 +52,7 @@ def spectrum(task_: StrategyInput) -> float:
     generator = torch.Generator()
     with torch.no_grad():
         inputs = stepper.inputs(task_.train, np.arange(6), generator)
-        return float(bss.shrinkage(trained.network.backbone(inputs), 3))
+        return float(shrinkage(trained.network.backbone(inputs), 3))
 
 
 def test_training_shrinks_what_it_holds_down() -> None:

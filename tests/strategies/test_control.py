@@ -6,9 +6,10 @@ import torch
 
 from graftline.config import Control, Training
 from graftline.runtime.errors import DivergedError, RefusedError
-from graftline.strategies import control
-from graftline.strategies.control import course_of, train
-from graftline.training.contract import StrategyInput
+from graftline.strategies.control import train
+from graftline.strategies.methods import rate_search
+from graftline.strategies.methods.rate_search import length_of
+from graftline.training.interface import StrategyInput
 from graftline.training.validation import outputs, score
 from tests.builders.training import start, task
 
@@ -49,7 +50,7 @@ def test_where_the_best_rate_is_an_outermost_one_it_looks_further(
     scores: dict[float, float], next_rate: list[float]
 ) -> None:
     best = max(reversed(scores), key=lambda rate: scores[rate])
-    assert control._beyond(best, scores) == next_rate
+    assert rate_search._next_rate(best, scores) == next_rate
 
 
 def test_a_rate_that_diverges_is_out() -> None:
@@ -74,29 +75,29 @@ def test_a_cap_by_hand_makes_it_not_converged() -> None:
     trained = train(given(longest=18 * 50, control=Control(patience=3, max_examples_seen=18 * 6)))
     assert trained.examples_seen == 18 * 6
     assert trained.converged is False
-    assert "not converged: stopped by its cap of 108 presentations" in trained.notes
+    assert "not converged: stopped at the limit of 108 training images seen" in trained.notes
 
 
 def test_a_control_that_still_improves_at_its_cap_is_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
     # Every look is better than the last one.
-    monkeypatch.setattr(control.EarlyStopping, "update", lambda self, *_, **__: True)
+    monkeypatch.setattr(rate_search.EarlyStopping, "update", lambda self, *_, **__: True)
     trained = train(given(longest=18 * 3))
     assert trained.converged is False
     assert trained.examples_seen == 10 * 18 * 3
 
 
 def test_a_late_divergence_keeps_the_best_weights_and_is_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
-    epoch = control.TrainingLoop.epoch
+    epoch = rate_search.TrainingLoop.epoch
 
-    def late(self: control.TrainingLoop, *rest: Any) -> float:
+    def late(self: rate_search.TrainingLoop, *rest: Any) -> float:
         if self.examples_seen > 18 * 20:
             raise DivergedError("loss nan in epoch 21, batch 1")
         return epoch(self, *rest)
 
-    monkeypatch.setattr(control.TrainingLoop, "epoch", late)
+    monkeypatch.setattr(rate_search.TrainingLoop, "epoch", late)
     trained = train(given(longest=18 * 40, control=Control(patience=3)))
     assert trained.converged is False
-    assert "not converged: loss nan in epoch 21, batch 1; its best weights until then are kept" in trained.notes
+    assert "not converged: loss nan in epoch 21, batch 1; the best weights so far are kept" in trained.notes
     assert all(torch.isfinite(weight).all() for weight in trained.network.parameters())
 
 
@@ -127,8 +128,8 @@ def test_it_does_not_begin_with_the_sources_weights() -> None:
 
 
 def test_its_first_part_and_cap_follow_the_longest() -> None:
-    course = course_of(given(longest=18 * 100), 18)
-    assert (course.least, course.most, course.first, course.every) == (1800, 18000, 225, 60)
+    length = length_of(given(longest=18 * 100), 18)
+    assert (length.minimum, length.maximum, length.trial, length.interval) == (1800, 18000, 225, 60)
 
 
 def test_two_runs_are_equal() -> None:

@@ -8,11 +8,13 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
 from graftline.config import Training
-from graftline.config.strategies import CoTuning
 from graftline.evaluation.statistics.temperature import fit_temperature
 from graftline.strategies import cotuning
-from graftline.strategies.cotuning import STRENGTHS, relation
-from graftline.training.contract import NotApplicableError
+from graftline.strategies.cotuning import CoTuning
+from graftline.strategies.methods.class_relation import STRENGTHS, learn_relation, relation
+from graftline.strategies.weights import fitting
+from graftline.training.interface import NotApplicableError
+from graftline.training.loop.stepper import Batch
 from graftline.training.validation import hold_out
 from tests.builders.training import start, task
 
@@ -85,17 +87,17 @@ def test_the_penalty_is_the_cross_entropy_of_the_sources_head(monkeypatch: pytes
         seen.update(network=network, penalty=penalties[0], groups=groups)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cotuning, "train_groups", caught)
+    monkeypatch.setattr(fitting, "train_groups", caught)
     with pytest.raises(KeyboardInterrupt):
         cotuning.train(given)
-    shares = cotuning._relation(given)
+    shares = learn_relation(given)
     features, labels = torch.randn(5, source.network.feature_size), torch.tensor([0, 1, 2, 2, 1])
-    batch = cotuning.Batch(torch.empty(0), features, torch.empty(0), labels)
+    batch = Batch(torch.empty(0), features, torch.empty(0), labels)
     logits = source.network.head(features)
     wanted = -0.7 * (shares[labels] * functional.log_softmax(logits, dim=1)).sum(dim=1).mean()
     torch.testing.assert_close(seen["penalty"](batch), wanted)
     mixed = torch.tensor([[0.3, 0.7, 0.0]])
-    batch = cotuning.Batch(torch.empty(0), features[:1], torch.empty(0), mixed)
+    batch = Batch(torch.empty(0), features[:1], torch.empty(0), mixed)
     wanted = -0.7 * ((mixed @ shares) * functional.log_softmax(logits[:1], dim=1)).sum(dim=1).mean()
     torch.testing.assert_close(seen["penalty"](batch), wanted)
     rates = {id(w): each.lr for each in seen["groups"] for w in each.weights}

@@ -7,15 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graftline.config import Small, Training
-from graftline.config.strategies import Delta
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.layers import layers
 from graftline.runtime.errors import DivergedError, RefusedError
-from graftline.strategies.delta import channels, compared, near_maps, train
-from graftline.strategies.delta.channels import attention, channel_weights, sample, tapped
-from graftline.strategies.feature import converged_head
+from graftline.strategies.delta import Delta, train
+from graftline.strategies.methods import channels
+from graftline.strategies.methods.channels import attention, channel_weights, sample, tapped
+from graftline.strategies.methods.feature_maps import compared_layers, map_distance
 from graftline.strategies.weights.carry import carried
-from graftline.training.contract import StrategyInput
+from graftline.strategies.weights.features import converged_head
+from graftline.training.interface import StrategyInput
 from graftline.training.loop.loop import TrainingLoop
 from graftline.training.loop.stepper import Batch, Stepper
 from graftline.training.recipe import head_iterations
@@ -114,7 +115,7 @@ def test_distances_are_the_authors_as_a_mean_over_images() -> None:
     images = torch.randn(5, 1, 16, 16)
     with tapped(own, list(weights)) as mine, tapped(source, list(weights)) as theirs:
         features = own.backbone(images)
-        found = near_maps(source, mine, theirs, weights)(Batch(images, features, features, features))
+        found = map_distance(source, mine, theirs, weights)(Batch(images, features, features, features))
         expected = 0.0
         for name, weight in weights.items():
             a, b = (maps[name].detach().double().numpy() for maps in (mine, theirs))
@@ -144,7 +145,7 @@ def test_in_half_precision_both_networks_run_in_it_and_distances_in_32_bits() ->
     with tapped(own, ["conv2"]) as mine, tapped(source, ["conv2"]) as theirs:
         with torch.autocast("cpu", torch.bfloat16):
             features = own.backbone(images)
-        found = near_maps(source, mine, theirs, {"conv2": torch.full((12,), 1 / 12)})(
+        found = map_distance(source, mine, theirs, {"conv2": torch.full((12,), 1 / 12)})(
             Batch(images, features, features, features)
         )
         assert mine["conv2"].dtype == theirs["conv2"].dtype == torch.bfloat16
@@ -204,11 +205,11 @@ def _diverged(self: TrainingLoop, *rest: Any) -> float:
 
 @pytest.mark.parametrize(("count", "expected"), [(2, [1, 2]), (4, [1, 2, 3, 4]), (19, [5, 10, 14, 19])])
 def test_by_default_the_last_layer_of_each_quarter_is_compared(count: int, expected: list[int]) -> None:
-    assert compared([str(number) for number in range(1, count + 1)], None) == [str(each) for each in expected]
+    assert compared_layers([str(number) for number in range(1, count + 1)], None) == [str(each) for each in expected]
 
 
 def test_layers_are_named() -> None:
-    assert train(given(options=Delta(layers=["conv2"]))).notes[-1] == "maps compared behind conv2"
+    assert train(given(options=Delta(layers=["conv2"]))).notes[-1] == "feature maps compared after conv2"
 
 
 @pytest.mark.parametrize("named", [["conv1", "conv9"], []])

@@ -5,19 +5,20 @@ import pytest
 import torch
 from torch.nn import functional
 
-from graftline.config import Control, Full, Head, Training
+from graftline.config import Control, Head, Training
 from graftline.config.jobs import FinetuneJob
-from graftline.config.strategies import Distill
 from graftline.models import checkpoint
 from graftline.models.objective import Objective
 from graftline.runtime.errors import RefusedError
 from graftline.steps.finetune import finetune
 from graftline.strategies import distill, full
-from graftline.strategies.distill import matching
+from graftline.strategies.distill import STUDENT_EPOCHS, Distill
+from graftline.strategies.full import Full
+from graftline.strategies.methods import distillation
+from graftline.strategies.methods.distillation import matching_loss
 from graftline.strategies.weights.carry import fresh
-from graftline.training.contract import StrategyInput
+from graftline.training.interface import StrategyInput
 from graftline.training.loop.stepper import Batch
-from graftline.training.recipe.student import PATIENT
 from tests.builders.training import artifact, start, task
 
 OTHER = ["red", "green", "blue"]
@@ -38,7 +39,7 @@ def test_the_loss_is_the_softened_divergence_from_the_teacher_on_the_same_view()
     with torch.no_grad():
         p = (teacher(images) / 3).softmax(1)
     wanted = 9 * (p * (p.log() - (logits / 3).log_softmax(1))).sum(1).mean()
-    found = matching(teacher, 3.0, Objective())(batch(logits, images))
+    found = matching_loss(teacher, 3.0, Objective())(batch(logits, images))
     torch.testing.assert_close(found, wanted)
     found.backward()
     assert all(weight.grad is None for weight in teacher.parameters())
@@ -48,20 +49,20 @@ def test_other_tasks_match_too() -> None:
     teacher, images, logits = start().network, torch.rand(4, 1, 16, 16), torch.randn(4, 3)
     with torch.no_grad():
         said = teacher(images)
-    several = matching(teacher, 2.0, Objective("multilabel"))(batch(logits, images))
+    several = matching_loss(teacher, 2.0, Objective("multilabel"))(batch(logits, images))
     torch.testing.assert_close(
         several, 4 * functional.binary_cross_entropy((logits / 2).sigmoid(), (said / 2).sigmoid())
     )
     numbers = Objective("regression", (0.0,) * 3, (1.0, 2.0, 4.0))
     torch.testing.assert_close(
-        matching(teacher, 2.0, numbers)(batch(logits, images)),
+        matching_loss(teacher, 2.0, numbers)(batch(logits, images)),
         ((logits - said) / torch.tensor([1.0, 2.0, 4.0])).square().mean(),
     )
 
 
 def test_the_teacher_is_what_full_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
-    made = distill.matching
+    made = distillation.matching_loss
 
     def caught(teacher: Any, *rest: Any) -> Any:
         seen["teacher"] = {key: value.clone() for key, value in teacher.state_dict().items()}
@@ -69,14 +70,14 @@ def test_the_teacher_is_what_full_trains(monkeypatch: pytest.MonkeyPatch) -> Non
         seen["network"] = teacher
         return made(teacher, *rest)
 
-    monkeypatch.setattr(distill, "matching", caught)
+    monkeypatch.setattr(distillation, "matching_loss", caught)
     trained = distill.train(given())
     wanted = full.train(given(options=Full())).network.state_dict()
     assert all(torch.equal(seen["teacher"][key], wanted[key]) for key in wanted)
     assert all(torch.equal(seen["network"].state_dict()[key], wanted[key]) for key in wanted)
     assert seen["frozen"]
     assert {point.stage for point in trained.history} == {"teacher", "student"}
-    assert trained.examples_seen == 2 * (1 + PATIENT) * 18 == trained.history[-1].examples_seen
+    assert trained.examples_seen == 2 * (1 + STUDENT_EPOCHS) * 18 == trained.history[-1].examples_seen
 
 
 def test_a_patient_student_learns_what_its_teacher_knows() -> None:
@@ -106,7 +107,7 @@ def test_a_narrower_copy_and_a_named_student() -> None:
 def test_students_that_cannot_be_are_refused_before_the_teacher_is_trained(
     monkeypatch: pytest.MonkeyPatch, options: Distill, message: str
 ) -> None:
-    monkeypatch.setattr(distill.full, "train", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(full, "train", lambda *_: pytest.fail("trained"))
     with pytest.raises(RefusedError, match=message):
         distill.train(given(options))
 

@@ -6,10 +6,9 @@ import torch
 from torch.nn import functional
 
 from graftline.config import Small, Training
-from graftline.config.strategies import L2
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.network import Network
-from graftline.strategies.l2 import held_down, train
+from graftline.strategies.l2 import L2, train, with_decay
 from graftline.training.loop.loop import TrainingLoop
 from tests.builders.training import start, task
 
@@ -44,7 +43,7 @@ def test_the_articles_minimum_is_found_with_lambda_over_n() -> None:
 
 def test_decoupled_it_is_the_optimizers_decay_and_takes_the_place_of_the_trainings() -> None:
     own = Training(weight_decay=0.3, l2=0.2)
-    decoupled, coupled = held_down(own, L2(strength=0.1)), held_down(own, L2(strength=0.1, decoupled=False))
+    decoupled, coupled = with_decay(own, L2(strength=0.1)), with_decay(own, L2(strength=0.1, decoupled=False))
     assert (decoupled.weight_decay, decoupled.l2) == (0.1, 0.0)
     assert (coupled.weight_decay, coupled.l2) == (0.0, 0.1)
 
@@ -72,7 +71,10 @@ def test_decoupled_decay_shrinks_kernels_by_rate_times_strength_and_leaves_biase
 
 @pytest.mark.parametrize(
     ("optimizer", "words"),
-    [("adamw", "decay 0.01 beside the gradient"), ("sgd", "decay 0.01 in the gradient: sgd has no decoupled one")],
+    [
+        ("adamw", "weight decay 0.01, decoupled from the gradient"),
+        ("sgd", "weight decay 0.01 in the gradient: sgd has no decoupled one"),
+    ],
 )
 def test_the_row_says_which_decay_it_was(optimizer: str, words: str) -> None:
     training = Training(optimizer=optimizer, epochs=1, augment="none")

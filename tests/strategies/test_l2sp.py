@@ -6,10 +6,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graftline.config import Training
-from graftline.config.strategies import L2SP
 from graftline.strategies import l2sp
+from graftline.strategies.l2sp import L2SP
+from graftline.strategies.methods.anchoring import distance_to_source
 from graftline.strategies.weights.carry import carried
-from graftline.training.contract import StrategyInput
+from graftline.training.interface import StrategyInput
 from graftline.training.loop.stepper import Batch
 from tests.builders.training import CLASSES, start, task
 
@@ -36,7 +37,7 @@ def moved(task_: StrategyInput) -> float:
 def test_value_and_gradient_are_those_by_hand() -> None:
     begun = carried(given("shufflenet_v2_x0_5"), head=True)
     alpha, beta = 0.3, 0.07
-    penalty = l2sp.near_source(begun.network, begun.transferred.carried, alpha, beta)
+    penalty = distance_to_source(begun.network, begun.transferred.carried, alpha, beta)
     origin = {key: value.detach().double().numpy().copy() for key, value in begun.network.named_parameters()}
     with torch.no_grad():
         for number, weight in enumerate(begun.network.parameters()):
@@ -72,5 +73,5 @@ def test_the_optimizer_decays_nothing() -> None:
 def test_a_head_that_was_carried_is_held_too() -> None:
     begun = carried(given(classes=CLASSES), head=True)
     assert begun.head
-    penalty = l2sp.near_source(begun.network, begun.transferred.carried, 1.0, 1.0)
+    penalty = distance_to_source(begun.network, begun.transferred.carried, 1.0, 1.0)
     assert penalty(NOTHING).item() == 0

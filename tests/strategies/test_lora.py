@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from graftline.config import Training
-from graftline.config.strategies import Lora
 from graftline.models.network import Network, build
 from graftline.runtime.errors import RefusedError
 from graftline.strategies import lora
-from graftline.strategies.lora import adapt, adaptable, merge
+from graftline.strategies.lora import Lora
+from graftline.strategies.methods.adapters import adaptable, insert_adapters, merge_adapters
 from tests.builders.training import contract, start, task
 
 pytest.importorskip("peft")
@@ -26,7 +26,7 @@ def stirred(backbone: str) -> tuple[Network, Network, torch.Tensor]:
     """The plain network, and the same with changes that do something."""
     plain = start(backbone, side=32, channels=3).network
     adapted = copy.deepcopy(plain)
-    adapt(adapted, adaptable(adapted, contract(backbone, side=32, channels=3)), Lora(rank=3, alpha=6))
+    insert_adapters(adapted, adaptable(adapted, contract(backbone, side=32, channels=3)), rank=3, alpha=6)
     with torch.no_grad():
         for name, weight in adapted.named_parameters():
             if "lora_B" in name:
@@ -47,7 +47,7 @@ def test_only_pointwise_and_linear_layers_that_are_called() -> None:
 def test_it_begins_as_the_sources_network() -> None:
     plain = network("mobilenet_v2")
     adapted = copy.deepcopy(plain)
-    adapt(adapted, adaptable(adapted, contract("mobilenet_v2", side=32, channels=3)), Lora())
+    insert_adapters(adapted, adaptable(adapted, contract("mobilenet_v2", side=32, channels=3)), rank=8, alpha=16)
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(adapted.eval()(images), plain(images))
 
@@ -57,7 +57,7 @@ def test_merged_is_the_plain_network_and_says_the_same(backbone: str) -> None:
     plain, adapted, images = stirred(backbone)
     with torch.no_grad():
         before, without = adapted(images), plain(images)
-        merge(adapted)
+        merge_adapters(adapted)
         after = adapted(images)
     assert list(adapted.state_dict()) == list(plain.state_dict())
     assert [(n, type(p)) for n, p in adapted.named_modules()] == [(n, type(p)) for n, p in plain.named_modules()]
@@ -85,7 +85,7 @@ def test_its_names_and_first_weights_are_the_same_each_time() -> None:
     def made() -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
         net = network("mobilenet_v2")
-        adapt(net, adaptable(net, contract("mobilenet_v2", side=32, channels=3)), Lora())
+        insert_adapters(net, adaptable(net, contract("mobilenet_v2", side=32, channels=3)), rank=8, alpha=16)
         return net.state_dict()
 
     first, again = made(), made()

@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 import torch
 
-from graftline.config import Partial, Small
+from graftline.config import Small
 from graftline.runtime.errors import RefusedError
-from graftline.strategies.partial import train
-from graftline.training.contract import StrategyInput
+from graftline.strategies.partial import Partial, train
+from graftline.training.interface import StrategyInput
 from tests.builders.training import CLASSES, start, task
 
 OTHER = ["red", "green", "blue"]
@@ -39,7 +39,7 @@ def test_layers_freeze_by_count_or_name(options: dict[str, Any], expected: set[s
 def test_layers_that_are_not_carried_are_drawn_anew_and_named() -> None:
     trained = train(given(carry=2, freeze=1))
     assert {key.split(".")[1] for key in trained.reinitialised} == {"conv3", "conv4", "out"}
-    assert trained.notes == ["2 of 4 layers carried, 1 frozen"]
+    assert trained.notes == ["2 of 4 layers transferred, 1 frozen"]
 
 
 @pytest.mark.parametrize("option", ["carry", "freeze"])
@@ -54,12 +54,12 @@ def test_an_unknown_layer_is_refused_with_the_names(option: str, value: int | st
 
 
 def test_freezing_what_is_not_carried_is_refused() -> None:
-    with pytest.raises(RefusedError, match="freezes 3 layers, 2 are carried over"):
+    with pytest.raises(RefusedError, match="freezes 3 layers, 2 are transferred"):
         train(given(carry=2, freeze=3))
 
 
 def test_the_head_comes_along_with_all_layers_where_classes_are_the_same() -> None:
     trained = train(given(["three", "one", "two"]))
     assert trained.reinitialised == []
-    assert "head carried" in trained.notes[0]
+    assert "head transferred" in trained.notes[0]
     assert "head.out.weight" in train(given(CLASSES, carry=2, freeze=1)).reinitialised

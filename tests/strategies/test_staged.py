@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 import torch
 
-from graftline.config import Small, Staged, Training
+from graftline.config import Small, Training
 from graftline.strategies import staged
+from graftline.strategies.staged import Staged
 from graftline.training.loop.loop import TrainingLoop
 from graftline.training.recipe import head_iterations
 from tests.builders.training import start, task

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from graftline.config import Training
-from graftline.config.strategies import StochNorm
 from graftline.runtime.errors import DivergedError, RefusedError
-from graftline.strategies import full, stochnorm
-from graftline.strategies.stochnorm import StochasticNorm, stochastic, train
-from graftline.training.contract import StrategyInput
+from graftline.strategies.methods.stochastic_norm import StochasticNorm, stochastic
+from graftline.strategies.stochnorm import StochNorm, train
+from graftline.strategies.weights import fitting
+from graftline.training.interface import StrategyInput
 from graftline.training.loop.loop import TrainingLoop
 from tests.builders.training import start, task
 
@@ -100,7 +100,7 @@ def given(**options: Any) -> StrategyInput:
 def test_the_trained_network_is_plain_and_says_what_the_stochastic_one_said(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[Tensor] = []
     images = torch.randn(4, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    whole = full.train_all
+    whole = fitting.train_all
 
     def listening(*rest: Any, **options: Any) -> Any:
         trained = whole(*rest, **options)
@@ -109,7 +109,7 @@ def test_the_trained_network_is_plain_and_says_what_the_stochastic_one_said(monk
         said.append(trained.network.eval()(images))
         return trained
 
-    monkeypatch.setattr(stochnorm, "train_all", listening)
+    monkeypatch.setattr(fitting, "train_all", listening)
     trained = train(given())
     norms = [part for part in trained.network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     assert {type(part) for part in norms} == {nn.BatchNorm2d}
@@ -148,5 +148,5 @@ def _diverged(self: TrainingLoop, *rest: Any) -> float:
 
 
 def test_a_backbone_without_batch_norm_is_refused_with_what_can_serve() -> None:
-    with pytest.raises(RefusedError, match=r"stochnorm: cnn has no plain batch norm; .* take l2sp, delta or bss"):
+    with pytest.raises(RefusedError, match=r"stochnorm: cnn has no plain batch norm; .* use l2sp, delta or bss"):
         train(task("stochnorm", start("cnn")))

@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from graftline.config import Structure
 from graftline.runtime.errors import RefusedError
-from graftline.strategies.structure import train
+from graftline.strategies.structure import Structure, train
 from tests.builders.training import start, task
 
 

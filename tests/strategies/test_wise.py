@@ -2,13 +2,14 @@ import pytest
 import torch
 
 from graftline.config import Training
-from graftline.config.strategies import Wise
 from graftline.models.devices import as_input
 from graftline.models.inputs.preprocessing import prepare
 from graftline.strategies import wise
-from graftline.strategies.feature import converged_head
-from graftline.strategies.wise import ALPHAS, Ends, estimate_statistics, put
-from graftline.training.contract import StrategyInput, StrategyResult
+from graftline.strategies.methods import interpolation
+from graftline.strategies.methods.interpolation import ALPHAS, Ends, copy_state, estimate_statistics, interpolate
+from graftline.strategies.weights.features import converged_head
+from graftline.strategies.wise import Wise
+from graftline.training.interface import StrategyInput, StrategyResult
 from graftline.training.recipe import head_iterations
 from graftline.training.validation import Score
 from tests.builders.training import start, task
@@ -33,20 +34,20 @@ def test_the_ends_are_the_probe_and_the_fine_tune_and_the_middle_their_mean() ->
     assert not torch.equal(first["backbone.conv1.weight"], last["backbone.conv1.weight"])
     for key in mean:
         torch.testing.assert_close(mean[key], 0.7 * first[key] + 0.3 * last[key])
-    assert "weight of the fine-tune: 0.3, as given" in between.notes
+    assert "weight of the fine-tuned model: 0.3, as configured" in between.notes
 
 
 def test_the_ends_keep_their_own_statistics_and_all_between_get_new_ones() -> None:
     given = task("wise", SHUFFLE, classes=OTHER)
     network = converged_head(given, 5).start.network
     ends = Ends(
-        wise._copied(network),
+        copy_state(network),
         {key: value + 0.1 if value.is_floating_point() else value for key, value in network.state_dict().items()},
     )
     for alpha, state in ((0.0, ends.probe), (1.0, ends.tuned)):
-        put(given, network, ends, alpha)
+        interpolate(given, network, ends, alpha)
         assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
-    put(given, network, ends, 0.5)
+    interpolate(given, network, ends, 0.5)
     key = "backbone.conv1.1.running_mean"
     assert not torch.equal(network.state_dict()[key], ends.probe[key] + 0.05)
 
@@ -80,9 +81,9 @@ def test_the_best_on_validation_wins_and_of_equals_the_one_nearest_the_middle(
     monkeypatch: pytest.MonkeyPatch, scores: dict[float, float], wanted: float
 ) -> None:
     asked = iter(ALPHAS)
-    monkeypatch.setattr(wise, "score", lambda *_: Score(0.5, scores.get(next(asked), 0.5), 0.1, 1.0))
+    monkeypatch.setattr(interpolation, "score", lambda *_: Score(0.5, scores.get(next(asked), 0.5), 0.1, 1.0))
     _, trained = run(Wise())
-    assert trained.notes[-1].startswith(f"weight of the fine-tune: {wanted:g}, the best on validation: ")
+    assert trained.notes[-1].startswith(f"weight of the fine-tuned model: {wanted:g}, the best on validation: ")
     monkeypatch.undo()
     _, given = run(Wise(alpha=wanted))
     ours, theirs = trained.network.state_dict(), given.network.state_dict()
@@ -91,7 +92,7 @@ def test_the_best_on_validation_wins_and_of_equals_the_one_nearest_the_middle(
 
 def test_without_validation_it_is_a_half() -> None:
     _, trained = run(Wise(), val=0)
-    assert "weight of the fine-tune: 0.5, for want of validation images" in trained.notes
+    assert "weight of the fine-tuned model: 0.5, no validation images to choose by" in trained.notes
 
 
 def test_the_heads_passes_count() -> None:

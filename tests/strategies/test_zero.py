@@ -8,8 +8,9 @@ from graftline.models import checkpoint
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.objective import Objective
-from graftline.strategies.zero import empirical, train
-from graftline.training.contract import NotApplicableError
+from graftline.strategies.methods.source_classes import empirical
+from graftline.strategies.zero import train
+from graftline.training.interface import NotApplicableError
 from tests.builders.training import CLASSES, start, task
 
 

@@ -14,12 +14,12 @@ from graftline.config import Training
 from graftline.models.inputs import preprocessing
 from graftline.models.network import Network
 from graftline.models.objective import Objective
-from graftline.strategies.bss import shrinkage
-from graftline.strategies.delta import near_maps
-from graftline.strategies.delta.channels import tapped
-from graftline.strategies.distill import matching
-from graftline.strategies.l2sp import near_source
-from graftline.strategies.stochnorm import StochasticNorm
+from graftline.strategies.methods.anchoring import distance_to_source
+from graftline.strategies.methods.channels import tapped
+from graftline.strategies.methods.distillation import matching_loss
+from graftline.strategies.methods.feature_maps import map_distance
+from graftline.strategies.methods.shrinkage import shrinkage
+from graftline.strategies.methods.stochastic_norm import StochasticNorm
 from graftline.training.batches.augment import AUGMENTATIONS
 from graftline.training.batches.balance import class_weights, training_loss
 from graftline.training.batches.losses import squared_norm
@@ -128,9 +128,9 @@ Way = Callable[[Network], tuple[Criterion | None, list[Penalty]]]
 WAYS: dict[str, Way] = {
     "plain": lambda net: (None, []),
     "l2": lambda net: (None, [lambda batch: squared_norm(net.parameters())]),
-    "l2sp": lambda net: (None, [near_source(net, ["backbone.conv1.weight"], 0.1, 0.1)]),
+    "l2sp": lambda net: (None, [distance_to_source(net, ["backbone.conv1.weight"], 0.1, 0.1)]),
     "bss": lambda net: (None, [lambda batch: shrinkage(batch.features, 1)]),
-    "distill": lambda net: (matching(there(1).eval(), 2.0, Objective()), []),
+    "distill": lambda net: (matching_loss(there(1).eval(), 2.0, Objective()), []),
 }
 
 
@@ -162,7 +162,7 @@ def test_maps_of_two_networks() -> None:
             Training(precision="bf16"),
             CONTRACT,
             CUDA,
-            loss=LossTerms(penalties=[near_maps(source, own, theirs, weights)]),
+            loss=LossTerms(penalties=[map_distance(source, own, theirs, weights)]),
         )
         assert made.accumulate_gradients(Samples([split(4)]), EVERY, generator(), 1.0).device == CUDA
 

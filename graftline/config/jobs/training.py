@@ -1,11 +1,10 @@
 """What the steps that train and choose are told."""
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
-from graftline.config import Asked, Budget, Control, Head, Small, Strategy, Training
+from graftline.config import Budget, Control, Head, Small, StrategyChoice, Training
 from graftline.config.jobs.base import Job
 from graftline.config.jobs.data import PreprocessJob
-from graftline.config.strategies import Distill
 
 
 class PretrainJob(Job):
@@ -38,7 +37,7 @@ class SourceJob(Job):
 class PlanJob(Job):
     """Source checkpoints and the target's size to the list of candidates."""
 
-    strategies: list[Asked]
+    strategies: list[SerializeAsAny[StrategyChoice]]
     budget: Budget | None = None
     """Of a tournament; None where each candidate is trained whole."""
     head: Head
@@ -56,7 +55,7 @@ class FinetuneJob(Job):
     """For files and logs, such as `imagenet-staged`; a confirmation ends in `-seed1` and so on."""
     source: str
     """Label of the source; the control takes its network and input contract, not its weights."""
-    strategy: Strategy | None
+    strategy: SerializeAsAny[StrategyChoice] | None
     head: Head
     training: Training
     """Resolved by plan: nothing that a recipe chooses is None, but for the control's rates."""
@@ -77,7 +76,7 @@ class FinetuneJob(Job):
     """Nothing to do: stands in where a loop needs an item (one seed asked for)."""
     control_rate: float | None = None
     """Rate found by the first control; confirmations use it again."""
-    student: Distill | None = None
+    student: SerializeAsAny[StrategyChoice] | None = None
     """The control's, where its network is that of a candidate's student."""
     opponent: str = ""
     """Name of the control that has this candidate's network, as its source brought it; empty for a control."""

@@ -5,6 +5,7 @@ from typing import Any
 import yaml
 
 from graftline.config import Config
+from graftline.strategies.lookup import resolve
 
 
 def to_yaml(config: Config) -> str:
@@ -12,7 +13,10 @@ def to_yaml(config: Config) -> str:
     plain: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=True)
     if len(config.source) == 1 and "source" in plain:
         plain["source"] = plain["source"][0]
-    if "strategies" in plain:
-        options = [(s.name, s.model_dump(mode="json", exclude_defaults=True)) for s in config.strategies]
+    strategies = [resolve(choice) for choice in config.strategies]
+    if strategies == [resolve(choice) for choice in Config.model_fields["strategies"].default]:
+        plain.pop("strategies", None)
+    else:
+        options = [(choice.name, choice.model_dump(mode="json", exclude_defaults=True)) for choice in strategies]
         plain["strategies"] = [{name: given} if given else name for name, given in options]
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).rstrip()

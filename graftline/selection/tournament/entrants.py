@@ -11,14 +11,14 @@ from graftline.config.jobs import FinetuneJob, PlanJob, RaceJob
 from graftline.models.checkpoint import WEIGHTS, CheckpointManifest
 from graftline.runtime import events
 from graftline.runtime.errors import RefusedError
-from graftline.selection.tournament.pool import PoolEntry, Traits, applies, entries
+from graftline.selection.tournament.pool import PoolEntry, SourceProperties, applies, entries
 from graftline.selection.tournament.rungs import FEWEST, FULL, Rungs, rungs_of, split
 from graftline.training.recipe import any_size, cut_short
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """A candidate and what kind of the pool it is."""
+    """A candidate and its entry in the pool."""
 
     kind: PoolEntry
     candidate: FinetuneJob
@@ -30,7 +30,11 @@ class Entrant:
 
 
 def enter(
-    job: PlanJob, sources: Mapping[str, Traits], make: Callable[[str, PoolEntry], FinetuneJob | None], *, images: int
+    job: PlanJob,
+    sources: Mapping[str, SourceProperties],
+    make: Callable[[str, PoolEntry], FinetuneJob | None],
+    *,
+    images: int,
 ) -> tuple[list[FinetuneJob], RaceJob]:
     """Lists the first rung.
 
@@ -48,21 +52,21 @@ def enter(
     """
     entrants = []
     for kind, asked in entries(job.strategies):
-        for label, traits in sources.items():
-            if (asked or applies(kind, traits)) and (made := make(label, kind)) is not None:
+        for label, source in sources.items():
+            if (asked or applies(kind, source)) and (made := make(label, kind)) is not None:
                 entrants.append(
                     Entrant(
                         kind,
                         made.model_copy(
                             update={
                                 "name": made.name + kind.suffix,
-                                "recipe": [f"in the race: {kind.why}", *made.recipe],
+                                "recipe": [f"in the race: {kind.variant.reason}", *made.recipe],
                             }
                         ),
                     )
                 )
-    cheap = [each for each in entrants if each.kind.cheap]
-    racing = [each for each in entrants if not each.kind.cheap]
+    cheap = [each for each in entrants if each.kind.is_cheap]
+    racing = [each for each in entrants if not each.kind.is_cheap]
     budget = job.budget or Budget()
     rungs, passes, spent = _rungs(budget, cheap, racing, len(sources), images)
     if left_out := [each.candidate.name for each in racing[rungs.sizes[0] :]]:
@@ -83,7 +87,7 @@ def _rungs(
 ) -> tuple[Rungs, int, int]:
     """Returns the rungs, the whole budget and the first rung's share, in passes."""
     length = max((each.passes for each in racing), default=1)
-    aside, before = sum(each.kind.before for each in cheap), [each.kind.before for each in racing]
+    aside, before = sum(each.kind.feature_passes for each in cheap), [each.kind.feature_passes for each in racing]
     passes = budget.examples_seen // images if budget.examples_seen else aside + FULL * length * sources
     rungs = split(passes - aside, length, before)
     if rungs is None:
@@ -106,16 +110,18 @@ def _rungs(
 
 def _paused(each: Entrant, rungs: Rungs, images: int) -> FinetuneJob:
     """Returns a candidate with its pause at the end of the first rung, and no longer than the last one."""
-    epochs = min(each.passes, rungs.ends[1] if each.kind.short else rungs.ends[-1])
+    epochs = min(each.passes, rungs.ends[1] if each.kind.variant.is_short else rungs.ends[-1])
     training = each.candidate.training.model_copy(update={"epochs": epochs})
     until = rungs.ends[0] * images if rungs.ends[0] < epochs else None
     why = each.candidate.recipe
     if epochs < each.passes:
-        why = cut_short(why, epochs, "an early end" if each.kind.short else "what the tournament's budget pays for")
+        why = cut_short(
+            why, epochs, "an early end" if each.kind.variant.is_short else "what the tournament's budget pays for"
+        )
     return each.candidate.model_copy(update={"training": training, "until": until, "recipe": why})
 
 
-def traits(source: CheckpointManifest, folder: Path, classes: list[str], task: str) -> Traits:
+def source_properties(source: CheckpointManifest, folder: Path, classes: list[str], task: str) -> SourceProperties:
     """Looks up what a source can serve.
 
     Args:
@@ -129,7 +135,7 @@ def traits(source: CheckpointManifest, folder: Path, classes: list[str], task: s
     with safe_open(folder / WEIGHTS, framework="np") as file:
         batch_norm = any(name.endswith("running_mean") for name in file.keys())  # noqa: SIM118
     side = min(source.input.height, source.input.width) if any_size(source.backbone) else 0
-    return Traits(trained and any(_plain(name) in known for name in classes), trained, batch_norm, task, side)
+    return SourceProperties(trained and any(_plain(name) in known for name in classes), trained, batch_norm, task, side)
 
 
 def _plain(name: str) -> str:

@@ -17,7 +17,7 @@ def told(job: PlanJob, sources: list[str]) -> Iterator[str]:
     """
     budget = job.budget or Budget()
     listed = [entry for entry, _ in entries(job.strategies)]
-    cheap, racing = ([entry for entry in listed if entry.cheap is kind] for kind in (True, False))
+    cheap, racing = ([entry for entry in listed if entry.is_cheap is kind] for kind in (True, False))
     yield f"a tournament of the sources {', '.join(sources)}, where they can serve, and then the control:"
     yield f"  whole in the first rung: {_names(cheap)}"
     yield f"  racing, the first ones first: {_names(racing)}"
@@ -33,4 +33,4 @@ def told(job: PlanJob, sources: list[str]) -> Iterator[str]:
 
 
 def _names(listed: list[PoolEntry]) -> str:
-    return ", ".join(f"{entry.strategy.name}{entry.suffix}" for entry in listed) or "none"
+    return ", ".join(f"{entry.choice.name}{entry.suffix}" for entry in listed) or "none"

@@ -8,7 +8,7 @@ from torch import nn
 
 from graftline.models.network import Network
 from graftline.strategies.weights.class_matching import partners
-from graftline.training.contract import StrategyInput, Surgery
+from graftline.training.interface import StrategyInput, Surgery
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Grafted:
     """Nothing in the head was drawn anew."""
 
 
-def anew(task: StrategyInput) -> Surgery:
+def anew(inputs: StrategyInput) -> Surgery:
     """Returns what is said of a head that was drawn or fitted anew: no row is kept."""
-    return _surgery(task, _partners(task), kept=False)
+    return _surgery(inputs, _partners(inputs), kept=False)
 
 
-def graft(task: StrategyInput, network: Network) -> Grafted:
+def graft(inputs: StrategyInput, network: Network) -> Grafted:
     """Puts into a new head what the source's head has for the target's classes, in place.
 
     Rows of classes that both have are kept, those of new classes are drawn anew around the mean of the source's rows,
@@ -38,16 +38,16 @@ def graft(task: StrategyInput, network: Network) -> Grafted:
     hidden layers that all were. Where no class has its namesake, the head stays as it was drawn.
 
     Args:
-        task: Its source has the head; one of the source's architecture serves where it is a single linear layer.
+        inputs: Its source has the head; one of the source's architecture serves where it is a single linear layer.
         network: With a head drawn anew.
     """
-    matches = _partners(task)
+    matches = _partners(inputs)
     theirs, ours = (
-        _dense_layers(task),
+        _dense_layers(inputs),
         [(f"head.{name}", part) for name, part in network.head.named_modules() if isinstance(part, nn.Linear)],
     )
     if not theirs or all(match is None for match in matches):
-        return Grafted(anew(task))
+        return Grafted(anew(inputs))
     keys: list[str] = []
     taken: list[str] = []
     for (source, their), (name, our) in zip(theirs[:-1], ours[:-1], strict=False):
@@ -57,33 +57,33 @@ def graft(task: StrategyInput, network: Network) -> Grafted:
         keys, taken = keys + _names(name), taken + _names(source)
     (source, their), (name, our) = theirs[-1], ours[-1]
     if len(keys) < 2 * (len(ours) - 1) or len(theirs) != len(ours) or their.in_features != our.in_features:
-        return Grafted(anew(task), keys, taken)
+        return Grafted(anew(inputs), keys, taken)
     _put_rows(their, our, matches)
     whole = None not in matches
-    return Grafted(_surgery(task, matches, kept=True), keys + _names(name) * whole, taken + _names(source), whole)
+    return Grafted(_surgery(inputs, matches, kept=True), keys + _names(name) * whole, taken + _names(source), whole)
 
 
-def _partners(task: StrategyInput) -> list[int | None]:
-    return partners(task.start.manifest.classes, task.classes)
+def _partners(inputs: StrategyInput) -> list[int | None]:
+    return partners(inputs.start.manifest.classes, inputs.classes)
 
 
-def _surgery(task: StrategyInput, matches: Sequence[int | None], *, kept: bool) -> Surgery:
-    here = [name for name, match in zip(task.classes, matches, strict=True) if kept and match is not None]
+def _surgery(inputs: StrategyInput, matches: Sequence[int | None], *, kept: bool) -> Surgery:
+    here = [name for name, match in zip(inputs.classes, matches, strict=True) if kept and match is not None]
     return Surgery(
         here,
-        [name for name in task.classes if name not in here],
-        [name for place, name in enumerate(task.start.manifest.classes) if place not in matches],
+        [name for name in inputs.classes if name not in here],
+        [name for place, name in enumerate(inputs.start.manifest.classes) if place not in matches],
     )
 
 
-def _dense_layers(task: StrategyInput) -> list[tuple[str, nn.Linear]]:
+def _dense_layers(inputs: StrategyInput) -> list[tuple[str, nn.Linear]]:
     """Returns the source head's linear layers if nothing else in it would be lost, else none."""
-    head, source = task.start.network.head, task.start.manifest
+    head, source = inputs.start.network.head, inputs.start.manifest
     found = [(f"head.{name}".rstrip("."), part) for name, part in head.named_modules() if isinstance(part, nn.Linear)]
     if source.source_head:
         parts = [part for part in head.modules() if not isinstance(part, (nn.Sequential, nn.Dropout))]
         found = found if len(parts) == len(found) == 1 else []
-    same = source.task == task.objective.task  # a logit is no value
+    same = source.task == inputs.objective.task  # a logit is no value
     return found if same and found and found[-1][1].out_features == len(source.classes) else []
 
 

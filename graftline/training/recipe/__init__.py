@@ -12,7 +12,6 @@ from graftline.training.recipe.plans import (
     control_training,
     cut_short,
     examples_seen,
-    feature_passes,
     rates,
     resolve,
 )
@@ -27,7 +26,6 @@ __all__ = [
     "cut_short",
     "epochs",
     "examples_seen",
-    "feature_passes",
     "head_iterations",
     "rates",
     "rates_of",

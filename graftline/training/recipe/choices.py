@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from graftline.config import Feature, Strategy, Structure, Training
-from graftline.config.strategies import L2, L2SP, CoTuning, Delta, Distill
+from graftline.config import Training
 from graftline.data.labels import LABEL_TYPES
+from graftline.training.profile import TrainingProfile
 from graftline.training.recipe.facts import RecipeInput
 
 ADAPTIVE = ("adamw", "adam", "rmsprop")
@@ -26,12 +26,12 @@ AVERAGED_FROM = 200
 """Steps from which their average is worth it; it reaches over a twentieth of them."""
 
 Chosen = tuple[Any, str]
-Choice = Callable[[Training, Strategy | None, RecipeInput], Chosen]
+Choice = Callable[[Training, TrainingProfile, RecipeInput], Chosen]
 
 
-def is_drawn(strategy: Strategy | None, facts: RecipeInput) -> bool:
+def is_drawn(profile: TrainingProfile, facts: RecipeInput) -> bool:
     """Whether what is trained begins with random weights."""
-    return not facts.carried or isinstance(strategy, Structure)
+    return not facts.carried or profile.is_random
 
 
 def epochs(images: int, optimizer: str = "adamw", *, small: bool = False, drawn: bool = False) -> int:
@@ -55,14 +55,14 @@ def head_iterations(images: int) -> int:
     return min(60, max(20, 100_000 // max(1, images)))
 
 
-def _epochs(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
-    if isinstance(strategy, Feature):
-        views = f" in {strategy.views} views" if strategy.views > 1 else ""
+def _epochs(training: Training, profile: TrainingProfile, facts: RecipeInput) -> Chosen:
+    if profile.trains == "head":
+        views = f" in {profile.views} views" if profile.views > 1 else ""
         return (
-            head_iterations(facts.images * strategy.views),
+            head_iterations(facts.images * profile.views),
             f"at most, for a head on the frozen features of {facts.images:,} images{views}",
         )
-    drawn = is_drawn(strategy, facts)
+    drawn = is_drawn(profile, facts)
     network = "a small network" if facts.small else "random weights" if drawn else "a source's weights"
     return (
         epochs(facts.images, training.optimizer, small=facts.small, drawn=drawn),
@@ -70,20 +70,20 @@ def _epochs(training: Training, strategy: Strategy | None, facts: RecipeInput) -
     )
 
 
-def rates_of(optimizer: str, strategy: Strategy | None, facts: RecipeInput) -> tuple[float, float]:
+def rates_of(optimizer: str, profile: TrainingProfile, facts: RecipeInput) -> tuple[float, float]:
     """Returns the peak rates of new and of carried layers: ten times as high for sgd and gd."""
     factor = 1 if optimizer in ADAPTIVE else 10
     carried = CARRIED_SMALL if facts.small else CARRIED_ATTENTION if facts.attention else CARRIED
-    return NEW * factor, (NEW if is_drawn(strategy, facts) else carried) * factor
+    return NEW * factor, (NEW if is_drawn(profile, facts) else carried) * factor
 
 
-def _new_rate(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
-    return rates_of(training.optimizer, strategy, facts)[0], f"for new layers, by {training.optimizer}"
+def _new_rate(training: Training, profile: TrainingProfile, facts: RecipeInput) -> Chosen:
+    return rates_of(training.optimizer, profile, facts)[0], f"for new layers, by {training.optimizer}"
 
 
-def _carried_rate(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
-    if is_drawn(strategy, facts):
-        return rates_of(training.optimizer, strategy, facts)[1], "as new layers: all weights are random"
+def _carried_rate(training: Training, profile: TrainingProfile, facts: RecipeInput) -> Chosen:
+    if is_drawn(profile, facts):
+        return rates_of(training.optimizer, profile, facts)[1], "as new layers: all weights are random"
     why = (
         "a small network's features have far to go"
         if facts.small
@@ -91,19 +91,19 @@ def _carried_rate(training: Training, strategy: Strategy | None, facts: RecipeIn
         if facts.attention
         else "low, so that the source's features last"
     )
-    return rates_of(training.optimizer, strategy, facts)[1], f"for carried layers: {why}"
+    return rates_of(training.optimizer, profile, facts)[1], f"for carried layers: {why}"
 
 
-def _decay(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
-    if isinstance(strategy, L2 | L2SP | Delta):
-        return 0.0, f"{strategy.name} holds the weights by its own penalty"
+def _decay(training: Training, profile: TrainingProfile, facts: RecipeInput) -> Chosen:
+    if profile.has_own_penalty:
+        return 0.0, f"{profile.name} has its own penalty on the weights"
     if training.optimizer == "adamw":
-        strong = is_drawn(strategy, facts) and not facts.small
+        strong = is_drawn(profile, facts) and not facts.small
         return (0.05, "decoupled; random weights of a large network") if strong else (0.01, "decoupled")
     return {"sgd": 1e-4, "gd": 0.0}.get(training.optimizer, 1e-5), f"in the gradient of {training.optimizer}"
 
 
-def _augment(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
+def _augment(training: Training, profile: TrainingProfile, facts: RecipeInput) -> Chosen:
     side = min(facts.image_shape[1:])
     if LABEL_TYPES[facts.task].is_numeric:
         return "shift", "crops and mirrors would change the values"
@@ -112,11 +112,11 @@ def _augment(training: Training, strategy: Strategy | None, facts: RecipeInput) 
     return "crop", f"images of {side} pixels"
 
 
-def _mixup(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
+def _mixup(training: Training, profile: TrainingProfile, facts: RecipeInput) -> Chosen:
     return _mixed(facts) or (0.1, f"{facts.images:,} images, from {MIXED_FROM:,} on")
 
 
-def _cutmix(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
+def _cutmix(training: Training, profile: TrainingProfile, facts: RecipeInput) -> Chosen:
     if LABEL_TYPES[facts.task].is_numeric:
         return 0.0, "no part of an image has a part of its value"
     off = _mixed(facts)
@@ -131,17 +131,17 @@ def _mixed(facts: RecipeInput) -> Chosen | None:
     return None if facts.images >= MIXED_FROM else (0.0, f"{facts.images:,} images, under {MIXED_FROM:,}")
 
 
-def _smoothing(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
+def _smoothing(training: Training, profile: TrainingProfile, facts: RecipeInput) -> Chosen:
     if not LABEL_TYPES[facts.task].is_class:
         return 0.0, f"{facts.task} has no one class to take from"
-    if isinstance(strategy, Feature):
+    if profile.trains == "head":
         return 0.0, "folds choose how its head is held down"
     if facts.classes < 10:
         return 0.0, f"{facts.classes} classes, under 10"
     return 0.1, f"{facts.classes} classes"
 
 
-def _average(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
+def _average(training: Training, profile: TrainingProfile, facts: RecipeInput) -> Chosen:
     a_pass = 1 if training.optimizer == "gd" else math.ceil(facts.images / training.batch_size)
     steps = (training.epochs or 1) * a_pass
     if steps < AVERAGED_FROM:
@@ -149,7 +149,7 @@ def _average(training: Training, strategy: Strategy | None, facts: RecipeInput) 
     return min(0.9998, round(1 - 20 / steps, 4)), f"over about a twentieth of {steps:,} steps"
 
 
-def _patience(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
+def _patience(training: Training, profile: TrainingProfile, facts: RecipeInput) -> Chosen:
     if facts.val < PATIENT_FROM:
         return 0, f"{facts.val} validation images of the rarest class, under {PATIENT_FROM}: the last weights are kept"
     return (
@@ -158,18 +158,17 @@ def _patience(training: Training, strategy: Strategy | None, facts: RecipeInput)
     )
 
 
-def _balance(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
+def _balance(training: Training, profile: TrainingProfile, facts: RecipeInput) -> Chosen:
     if not LABEL_TYPES[facts.task].is_class:
         return "none", f"{facts.task} has no classes to balance"
     if facts.ratio < WEIGHTS_FROM:
         return "none", f"largest class {facts.ratio:.1f} times the smallest, under {WEIGHTS_FROM:g}"
-    own = isinstance(strategy, CoTuning | Distill)  # their losses take no weights
-    sampler = own or (facts.ratio >= SAMPLER_FROM and not isinstance(strategy, Feature))
+    sampler = profile.has_own_loss or (facts.ratio >= SAMPLER_FROM and profile.trains != "head")
     why = f"largest class {facts.ratio:.1f} times the smallest"
     return ("sampler" if sampler and training.optimizer != "gd" else "weights"), why
 
 
-def _resolution(training: Training, strategy: Strategy | None, facts: RecipeInput) -> Chosen:
+def _resolution(training: Training, profile: TrainingProfile, facts: RecipeInput) -> Chosen:
     return facts.side or min(facts.image_shape[1:]), "pixels, the shorter side of the network's input"
 
 

@@ -5,11 +5,10 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from graftline.config import Feature, Staged, Strategy, Training, Zero
-from graftline.config.strategies import Distill, Wise
+from graftline.config import Training
+from graftline.training.profile import TrainingProfile
 from graftline.training.recipe.choices import ADAPTIVE, CARRIED, CHOICES, NEW, head_iterations
 from graftline.training.recipe.facts import RecipeInput
-from graftline.training.recipe.student import PATIENT
 
 HEAD_ONLY = ("epochs", "balance", "resolution")
 """Settings that a head on frozen features takes."""
@@ -35,41 +34,40 @@ def rates(training: Training) -> Rates:
     return Rates((new or NEW * factor) * training.rate_factor, (carried or CARRIED * factor) * training.rate_factor)
 
 
-def resolve(training: Training, strategy: Strategy | None, facts: RecipeInput) -> tuple[Training, list[str]]:
+def resolve(training: Training, profile: TrainingProfile, facts: RecipeInput) -> tuple[Training, list[str]]:
     """Chooses all that a training leaves open.
 
     Args:
         training: As configured; what it sets stays.
-        strategy: What will be trained; None for a pretraining.
+        profile: How the strategy trains; the default for a pretraining.
         facts: Of the data and the network.
 
     Returns:
         The training with nothing None that a recipe chooses (0 or `none` where off), and a sentence for each choice.
-        For `feature` the epochs are the head's passes, which a smaller number in the config does not cut: its head
-        is trained to convergence. A learning rate set by hand is that of carried layers too, unless they have theirs.
+        If only a head is trained, the epochs are its passes, which a smaller number in the config does not cut: the
+        head is trained to convergence. A configured learning rate is that of transferred layers too, unless they have
+        their own.
     """
     if training.learning_rate is not None and training.carried_rate is None:
         training = training.model_copy(update={"carried_rate": training.learning_rate})
     why = []
     for name, choose in CHOICES.items():
-        chosen, reason = choose(training, strategy, facts)
+        chosen, reason = choose(training, profile, facts)
         given = getattr(training, name)
-        if given is not None and not (name == "epochs" and isinstance(strategy, Feature) and given < chosen):
+        if given is not None and not (name == "epochs" and profile.trains == "head" and given < chosen):
             chosen, reason = given, "set by hand"
         training = training.model_copy(update={name: chosen})
         if name in RATES and training.rate_factor != 1:
             chosen, reason = chosen * training.rate_factor, f"{reason}, times {training.rate_factor:.2g}"
-        if name in _told(strategy):
+        if name in _reported(profile):
             why.append(_sentence(name, chosen, reason))
     return training, why
 
 
-def _told(strategy: Strategy | None) -> Collection[str]:
-    if isinstance(strategy, Zero):
-        return ()
-    if isinstance(strategy, Feature):
-        return HEAD_ONLY if strategy.views == 1 else (*HEAD_ONLY, "augment")
-    return CHOICES
+def _reported(profile: TrainingProfile) -> Collection[str]:
+    if profile.trains == "head":
+        return HEAD_ONLY if profile.views == 1 else (*HEAD_ONLY, "augment")
+    return CHOICES if profile.trains == "network" else ()
 
 
 def _sentence(name: str, value: object, why: str) -> str:
@@ -94,7 +92,9 @@ def control_training(training: Training, longest: int, facts: RecipeInput) -> tu
     """
     optimizer = training.optimizer if training.optimizer in ADAPTIVE else "adamw"
     passes, first = control_length(longest, facts.images)
-    found, why = resolve(training.model_copy(update={"optimizer": optimizer}), None, replace(facts, carried=False))
+    found, why = resolve(
+        training.model_copy(update={"optimizer": optimizer}), TrainingProfile(), replace(facts, carried=False)
+    )
     shared = [line for name, line in zip(CHOICES, why, strict=True) if name not in OWN and name != "epochs"]
     return found.model_copy(update={**OWN, "epochs": passes}), [first, *shared]
 
@@ -111,42 +111,30 @@ def cut_short(why: list[str], epochs: int, reason: str) -> list[str]:
     return [_sentence("epochs", epochs, reason) if re.match(r"\d+ epochs: ", line) else line for line in why]
 
 
-def examples_seen(strategy: Strategy, training: Training, images: int) -> int:
-    """Returns how many images a candidate will show to gradients, at most; each view of one counts.
+def examples_seen(profile: TrainingProfile, training: Training, images: int) -> int:
+    """Returns the maximum number of training images seen, each view counted.
 
     Args:
-        strategy: What is trained.
+        profile: How the strategy trains.
         training: Resolved.
-        images: In the training split.
+        images: Size of the training split.
     """
-    if isinstance(strategy, Feature):
-        return _epochs(training) * strategy.views * images
-    head = head_iterations(images) if isinstance(strategy, Staged | Wise) else 0
-    return head * images + computed(strategy, training, images)
+    head_epochs = _epochs(training) if profile.trains == "head" else head_iterations(images)
+    return head_epochs * profile.feature_passes * images + computed(profile, training, images)
 
 
-def computed(strategy: Strategy, training: Training, images: int) -> int:
-    """Returns how many of these images go through the network with gradients: what a training's time follows from.
+def computed(profile: TrainingProfile, training: Training, images: int) -> int:
+    """Returns how many of these images go through the network with gradients: a training's time depends on it.
 
     Args:
-        strategy: What is trained.
+        profile: How the strategy trains.
         training: Resolved.
-        images: In the training split.
+        images: Size of the training split.
     """
-    if isinstance(strategy, Zero | Feature):
-        return 0
-    student = PATIENT if isinstance(strategy, Distill) else 0  # beside its teacher's
-    return _epochs(training) * (1 + student) * images
-
-
-def feature_passes(strategy: Strategy) -> int:
-    """Returns how often all images go through the frozen network; a head's passes over what is cached take no time."""
-    if isinstance(strategy, Feature):
-        return strategy.views
-    return 1 if isinstance(strategy, Staged | Wise) else 0
+    return _epochs(training) * profile.passes_per_epoch * images if profile.trains == "network" else 0
 
 
 def _epochs(training: Training) -> int:
     if training.epochs is None:
-        raise ValueError("training.epochs: resolve it first")
+        raise ValueError("training.epochs is None: resolve the training first")
     return training.epochs

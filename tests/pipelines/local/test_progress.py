@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from graftline.config import Config, Control, Full, Head, Staged, Training
+from graftline.config import Config, Control, Head, Training
 from graftline.config.jobs import FinetuneJob, RaceJob
 from graftline.pipelines.local.display import ProgressDisplay
 from graftline.pipelines.local.forecast import Forecast
 from graftline.pipelines.local.monitor import RunMonitor, StepState
 from graftline.pipelines.transfer import TransferWorkload
 from graftline.runtime import events
+from graftline.strategies.full import Full
+from graftline.strategies.staged import Staged
 
 LONG = "finetune-a-source-with-a-very-long-name-indeed-staged"
 

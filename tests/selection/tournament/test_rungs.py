@@ -4,10 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graftline.config import Auto, Feature, Full, Staged, Zero
-from graftline.config.strategies import CoTuning, StochNorm
-from graftline.selection.tournament.pool import POOL, Traits, applies, entries
+from graftline.config import Auto
+from graftline.selection.tournament.pool import POOL, SourceProperties, applies, entries
 from graftline.selection.tournament.rungs import FEWEST, Rungs, rungs_of, split
+from graftline.strategies.cotuning import CoTuning
+from graftline.strategies.feature import Feature
+from graftline.strategies.full import Full
+from graftline.strategies.staged import Staged
+from graftline.strategies.stochnorm import StochNorm
+from graftline.strategies.zero import Zero
 
 BEFORE = st.lists(st.integers(0, 2), min_size=1, max_size=40)
 BUDGET, LENGTH = st.integers(0, 3000), st.integers(1, 200)
@@ -49,29 +54,34 @@ def test_nothing_to_race_makes_no_rungs() -> None:
 
 
 def test_a_list_races_at_three_rates_and_what_has_none_once() -> None:
-    found = [(entry.strategy.name, entry.suffix) for entry, asked in entries([Feature(), Full()]) if asked]
+    found = [(entry.choice.name, entry.suffix) for entry, asked in entries([Feature(), Full()]) if asked]
     assert found == [("feature", ""), ("full", ""), ("full", "-lr3"), ("full", "-lr0.33")]
 
 
 def test_auto_is_the_pool_and_takes_what_is_named_beside_it_once() -> None:
     assert [entry for entry, _ in entries([Auto()])] == list(POOL)
-    found = [(entry.strategy, entry.factor, entry.zoom, entry.short) for entry, _ in entries([Auto(), Staged()])]
+    found = [
+        (entry.choice, entry.variant.rate_factor, entry.variant.zoom, entry.variant.is_short)
+        for entry, _ in entries([Auto(), Staged()])
+    ]
     assert len(found) == len(set(map(str, found)))
 
 
 def test_what_a_source_cannot_serve_does_not_race() -> None:
-    bare = Traits(shared_classes=False, source_head=False, batch_norm=False)
-    left_out = {type(entry.strategy) for entry in POOL if entry.zoom == 1 and not applies(entry, bare)}
+    bare = SourceProperties(has_shared_classes=False, has_trained_head=False, has_batch_norm=False)
+    left_out = {type(entry.choice) for entry in POOL if entry.variant.zoom == 1 and not applies(entry, bare)}
     assert left_out == {Zero, CoTuning, StochNorm}
-    whole = Traits(shared_classes=True, source_head=True, batch_norm=True, side=224)
+    whole = SourceProperties(has_shared_classes=True, has_trained_head=True, has_batch_norm=True, side=224)
     assert all(applies(entry, whole) for entry in POOL)
-    other = Traits(shared_classes=True, source_head=True, batch_norm=True, task="regression", side=224)
-    assert {type(entry.strategy) for entry in POOL if not applies(entry, other)} == {Zero, CoTuning}
+    other = SourceProperties(
+        has_shared_classes=True, has_trained_head=True, has_batch_norm=True, task="regression", side=224
+    )
+    assert {type(entry.choice) for entry in POOL if not applies(entry, other)} == {Zero, CoTuning}
 
 
 @pytest.mark.parametrize(
     ("side", "raced"), [(0, []), (32, []), (96, [128]), (128, [160, 96]), (160, [224, 96]), (224, [288, 160])]
 )
 def test_resolutions_race_where_the_network_takes_them(side: int, raced: list[int]) -> None:
-    source = Traits(shared_classes=False, source_head=False, batch_norm=True, side=side)
-    assert [entry.side(side) for entry in POOL if entry.zoom != 1 and applies(entry, source)] == raced
+    source = SourceProperties(has_shared_classes=False, has_trained_head=False, has_batch_norm=True, side=side)
+    assert [entry.side(side) for entry in POOL if entry.variant.zoom != 1 and applies(entry, source)] == raced

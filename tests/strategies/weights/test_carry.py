@@ -16,7 +16,7 @@ def test_a_carried_heads_rows_follow_the_names() -> None:
     found = carried(task("full", source, classes=["three", "one"]), head=True)
     rows = source.network.state_dict()["head.out.weight"][[2, 0]]
     assert torch.equal(found.network.state_dict()["head.out.weight"], rows)
-    assert found.notes == ["head carried: every class has its namesake in the source"]
+    assert found.notes == ["head transferred: every class has a source class of the same name"]
 
 
 def test_equal_numbers_of_classes_are_not_equal_classes() -> None:

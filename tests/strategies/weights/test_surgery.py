@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graftline.config import Control, Feature, Full, Head, Small, Training
+from graftline.config import Control, Head, Small, Training
 from graftline.config.jobs import FinetuneJob, PretrainJob
 from graftline.data import dataset as datasets
 from graftline.models import checkpoint
@@ -12,9 +12,11 @@ from graftline.models.network import build
 from graftline.steps.finetune import finetune
 from graftline.steps.pretrain import pretrain
 from graftline.strategies import feature, full
+from graftline.strategies.feature import Feature
+from graftline.strategies.full import Full
 from graftline.strategies.weights.carry import Carried, carried
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import SourceModel, StrategyInput, StrategyResult, Surgery
+from graftline.training.interface import SourceModel, StrategyInput, StrategyResult, Surgery
 from graftline.training.validation import outputs, score
 from tests.builders.training import CLASSES, CPU, artifact, contract, start, task
 
@@ -36,7 +38,7 @@ def test_rows_of_shared_classes_are_kept_by_name() -> None:
     for ours, theirs in zip(rows(found), rows(source), strict=True):
         assert torch.equal(ours[[0, 2]], theirs[[2, 0]])
     assert found.surgery == Surgery(kept=["three", "one"], new=["four"], dropped=["two"])
-    assert found.notes == ["head: rows of 2 classes kept by name, 1 drawn anew, 1 of the source's dropped"]
+    assert found.notes == ["head: rows of 2 classes kept by name, 1 reinitialized, 1 of the source's dropped"]
     assert not found.head
     assert {"head.out.weight", "head.out.bias"} <= set(found.transferred.reinitialised)
     assert not [key for key in found.transferred.dropped if key.startswith("head.")]

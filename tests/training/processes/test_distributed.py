@@ -15,7 +15,7 @@ from torch.nn import functional
 from graftline.config import Head, Training
 from graftline.strategies import STRATEGIES
 from graftline.training.batches.samples import Samples
-from graftline.training.contract import StrategyResult
+from graftline.training.interface import StrategyResult
 from graftline.training.loop.fit import fit
 from graftline.training.loop.stepper import Batch
 from graftline.training.processes import distributed, ranks
@@ -106,7 +106,7 @@ def staged(saves: CrashingStore) -> StrategyResult:
     training = Training(epochs=3, augment="shift", batch_size=5, mixup=0.2, ema=0.9, patience=2)
     journal = Journal(saves, save_interval=0.0)
     try:
-        return STRATEGIES["staged"](
+        return STRATEGIES["staged"].train(
             task(
                 "staged",
                 start("cnn", head=Head(hidden=[16], dropout=0.2)),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from graftline.config import Full, Partial, Training
+from graftline.config import Training
 from graftline.config.jobs import FinetuneJob, PretrainJob
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
@@ -21,6 +21,8 @@ from graftline.runtime.cache_location import CHECKPOINTS
 from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.steps.finetune import finetune
 from graftline.steps.pretrain import pretrain
+from graftline.strategies.full import Full
+from graftline.strategies.partial import Partial
 from graftline.training.resume.resume import SAVE_INTERVAL_VARIABLE
 from tests.builders.training import artifact
 from tests.steps import test_pretrain

@@ -6,16 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graftline.config import Feature, Full, Partial, Staged, Strategy, Structure, Training, Zero
-from graftline.config.strategies import L2SP, CoTuning
+from graftline.config import StrategyOptions, Training
 from graftline.data import dataset as datasets
+from graftline.strategies.cotuning import CoTuning
+from graftline.strategies.feature import Feature
+from graftline.strategies.full import Full
+from graftline.strategies.l2sp import L2SP
+from graftline.strategies.lookup import profile_of
+from graftline.strategies.partial import Partial
+from graftline.strategies.staged import Staged
+from graftline.strategies.structure import Structure
+from graftline.strategies.zero import Zero
 from graftline.training import recipe
+from graftline.training.profile import TrainingProfile
 from graftline.training.recipe.choices import CHOICES
 from graftline.training.recipe.facts import RecipeInput
 from tests.builders import training
 
-STRATEGIES: list[Strategy | None] = [
-    None,
+CHOSEN: list[StrategyOptions] = [
     Zero(),
     Feature(),
     Feature(views=4),
@@ -26,6 +34,7 @@ STRATEGIES: list[Strategy | None] = [
     L2SP(),
     CoTuning(),
 ]
+PROFILES = [TrainingProfile(), *map(profile_of, CHOSEN)]
 BACKBONES = ["mobilenet_v2", "cnn", "mlp", "vit_b_16", "timm/convnext_nano", "timm/vit_tiny_patch16_224"]
 BY_HAND: dict[str, Any] = {
     "epochs": 77,
@@ -57,8 +66,8 @@ facts = st.builds(
 optimizers = st.sampled_from(["adamw", "adam", "sgd", "gd", "rmsprop"])
 
 
-@given(facts, st.sampled_from(STRATEGIES), optimizers)
-def test_every_field_is_filled_and_in_bounds(found: RecipeInput, strategy: Strategy | None, optimizer: str) -> None:
+@given(facts, st.sampled_from(PROFILES), optimizers)
+def test_every_field_is_filled_and_in_bounds(found: RecipeInput, strategy: TrainingProfile, optimizer: str) -> None:
     training, why = recipe.resolve(Training(optimizer=optimizer), strategy, found)  # type: ignore[arg-type]
     Training.model_validate(training.model_dump())
     assert all(getattr(training, name) is not None for name in CHOICES)
@@ -70,8 +79,8 @@ def test_every_field_is_filled_and_in_bounds(found: RecipeInput, strategy: Strat
     assert training.ema < 1
 
 
-@given(facts, st.sampled_from(STRATEGIES))
-def test_what_is_set_by_hand_stays_and_is_said(found: RecipeInput, strategy: Strategy | None) -> None:
+@given(facts, st.sampled_from(PROFILES))
+def test_what_is_set_by_hand_stays_and_is_said(found: RecipeInput, strategy: TrainingProfile) -> None:
     training, why = recipe.resolve(Training(**BY_HAND), strategy, found)
     assert {name: getattr(training, name) for name in BY_HAND} == BY_HAND
     assert all(line.endswith(": set by hand") for line in why)
@@ -79,7 +88,7 @@ def test_what_is_set_by_hand_stays_and_is_said(found: RecipeInput, strategy: Str
 
 @given(facts, st.sampled_from(sorted(BY_HAND)))
 def test_one_setting_by_hand_leaves_the_others_to_the_recipe(found: RecipeInput, name: str) -> None:
-    training, why = recipe.resolve(Training(**{name: BY_HAND[name]}), Full(), found)
+    training, why = recipe.resolve(Training(**{name: BY_HAND[name]}), profile_of(Full()), found)
     assert getattr(training, name) == BY_HAND[name]
     by_hand = [line for line in why if line.endswith("set by hand")]
     assert len(by_hand) == (2 if name == "learning_rate" else 1)
@@ -125,7 +134,7 @@ def test_head_iterations(images: int, expected: int) -> None:
 def test_carried_layers_learn_slower(backbone: str, optimizer: str, expected: tuple[float, float]) -> None:
     training, _ = recipe.resolve(
         Training(optimizer=optimizer),
-        Full(),  # type: ignore[arg-type]
+        profile_of(Full()),  # type: ignore[arg-type]
         RecipeInput(400, (3, 96, 96), backbone),
     )
     found = recipe.rates(training)
@@ -135,7 +144,7 @@ def test_carried_layers_learn_slower(backbone: str, optimizer: str, expected: tu
 def test_a_rate_that_was_asked_for_holds_for_all_layers_unless_carried_ones_have_their_own() -> None:
     assert recipe.rates(Training(learning_rate=0.02)) == recipe.Rates(0.02, 0.02)
     assert recipe.rates(Training(learning_rate=0.02, carried_rate=0.01)) == recipe.Rates(0.02, 0.01)
-    resolved, _ = recipe.resolve(Training(learning_rate=0.02), Full(), RecipeInput(400, (3, 96, 96)))
+    resolved, _ = recipe.resolve(Training(learning_rate=0.02), profile_of(Full()), RecipeInput(400, (3, 96, 96)))
     assert recipe.rates(resolved) == recipe.Rates(0.02, 0.02)
 
 
@@ -144,9 +153,10 @@ def test_a_tournaments_factor_is_on_both_rates() -> None:
     assert (found.new, found.carried) == pytest.approx((3e-3, 6e-4))
 
 
-def _resolved(strategy: Strategy | None = None, training: Training | None = None, **more: Any) -> Training:
+def _resolved(strategy: StrategyOptions | None = None, training: Training | None = None, **more: Any) -> Training:
     found = RecipeInput(**{"images": 400, "image_shape": (3, 96, 96), **more})
-    return recipe.resolve(training or Training(), strategy, found)[0]
+    profile = TrainingProfile() if strategy is None else profile_of(strategy)
+    return recipe.resolve(training or Training(), profile, found)[0]
 
 
 @pytest.mark.parametrize(("side", "expected"), [(16, "shift"), (63, "shift"), (64, "crop"), (224, "crop")])
@@ -190,7 +200,7 @@ def test_cutmix_waits_for_long_trainings() -> None:
     ],
 )
 def test_balance_goes_by_the_ratio_of_the_classes(
-    strategy: Strategy, ratio: float, optimizer: str, expected: str
+    strategy: StrategyOptions, ratio: float, optimizer: str, expected: str
 ) -> None:
     training = Training(optimizer=optimizer)  # type: ignore[arg-type]
     assert _resolved(strategy, training, ratio=ratio).balance == expected
@@ -220,18 +230,18 @@ def test_a_strategy_with_a_penalty_of_its_own_has_no_other_decay() -> None:
 
 
 def test_a_features_head_converges_whatever_the_epochs() -> None:
-    training, why = recipe.resolve(Training(epochs=3), Feature(), RecipeInput(50, (1, 16, 16)))
+    training, why = recipe.resolve(Training(epochs=3), profile_of(Feature()), RecipeInput(50, (1, 16, 16)))
     assert training.epochs == 60
     assert why[0] == "60 epochs: at most, for a head on the frozen features of 50 images"
-    assert not recipe.resolve(Training(), Zero(), RecipeInput(50, (1, 16, 16)))[1]
+    assert not recipe.resolve(Training(), profile_of(Zero()), RecipeInput(50, (1, 16, 16)))[1]
 
 
 def test_presentations_are_passes_times_images_and_views_count() -> None:
     training = Training(epochs=10)
-    assert recipe.examples_seen(Zero(), training, 50) == 0
-    assert recipe.examples_seen(Full(), training, 50) == 500
-    assert recipe.examples_seen(Feature(views=3), training, 50) == 1_500
-    assert recipe.examples_seen(Staged(), training, 50) == 500 + 60 * 50
+    assert recipe.examples_seen(profile_of(Zero()), training, 50) == 0
+    assert recipe.examples_seen(profile_of(Full()), training, 50) == 500
+    assert recipe.examples_seen(profile_of(Feature(views=3)), training, 50) == 1_500
+    assert recipe.examples_seen(profile_of(Staged()), training, 50) == 500 + 60 * 50
 
 
 def test_the_control_finds_its_own_rate_with_an_optimizer_that_its_rates_are_for() -> None:
@@ -247,7 +257,7 @@ def test_the_control_finds_its_own_rate_with_an_optimizer_that_its_rates_are_for
 @given(facts)
 def test_the_control_sees_images_as_the_candidates_do_and_ends_by_itself(found: RecipeInput) -> None:
     control, _ = recipe.control_training(Training(), 10 * found.images, found)
-    candidate, _ = recipe.resolve(Training(), Full(), found)
+    candidate, _ = recipe.resolve(Training(), profile_of(Full()), found)
     for name in ("augment", "mixup", "cutmix", "label_smoothing", "balance", "resolution"):
         assert getattr(control, name) == getattr(candidate, name)
     assert (control.ema, control.patience) == (0, 0)

@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 import torch
 
-from graftline.config import Control, Head, Staged, Strategy, Training
+from graftline.config import Control, Head, StrategyOptions, Training
 from graftline.config.jobs import FinetuneJob
 from graftline.models import checkpoint
 from graftline.runtime.cache_location import CHECKPOINTS
 from graftline.runtime.errors import RefusedError
 from graftline.steps.finetune import finetune
 from graftline.strategies import STRATEGIES
-from graftline.training.contract import StrategyInput, StrategyResult
+from graftline.strategies.staged import Staged
+from graftline.training.interface import StrategyInput, StrategyResult
 from graftline.training.progress import Progress
 from graftline.training.resume.journal import Journal, JournalEntry
 from graftline.training.resume.resume import SAVE_INTERVAL_VARIABLE, open_journal
@@ -60,7 +61,7 @@ class CrashingStore:
 
 
 def train(name: str, given: StrategyInput, saves: CrashingStore) -> StrategyResult:
-    return STRATEGIES[name](replace(given, journal=Journal(saves, save_interval=0.0)))
+    return STRATEGIES[name].train(replace(given, journal=Journal(saves, save_interval=0.0)))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -68,7 +69,7 @@ def test_every_strategy_resumes_to_the_same_weights_from_any_state(name: str) ->
     given = task(name, source_for(name), classes=["red", "two", "blue"], training=TRAINING)
     whole = CrashingStore()
     unbroken = train(name, given, whole)
-    plain = STRATEGIES[name](given)
+    plain = STRATEGIES[name].train(given)
     for lives in sorted(random.Random(0).sample(range(1, len(whole.states) + 1), min(6, len(whole.states)))):
         saves = CrashingStore(lives)
         with pytest.raises(KilledError):
@@ -167,7 +168,7 @@ def made(folder: Path) -> Path:
     return folder
 
 
-def candidate(strategy: Strategy | None) -> FinetuneJob:
+def candidate(strategy: StrategyOptions | None) -> FinetuneJob:
     return FinetuneJob(
         name="one",
         source="source",

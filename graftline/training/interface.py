@@ -1,4 +1,4 @@
-"""What a strategy is given and gives back: plain values, so that folds, final training and tests call the same."""
+"""What a strategy takes and returns: plain values, the same for folds, the final training and tests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,8 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from graftline.config import Control, Head, Settings, Small, Strategy, Training
-from graftline.config.strategies import Distill
+from graftline.config import Control, Head, Small, StrategyOptions, Training
 from graftline.models.checkpoint import CheckpointManifest, EpochRecord, InputContract
 from graftline.models.folding import folded
 from graftline.models.inputs.sizes import at_resolution, for_images
@@ -17,24 +16,25 @@ from graftline.models.objective import Objective
 from graftline.training.batches.samples import Samples
 from graftline.training.progress import Progress
 from graftline.training.resume.journal import Journal
+from graftline.training.shape import Shape, shape_of
 from graftline.training.validation import Change, outputs
 
-MANY = 100
-"""Images from which following a network's code, a tenth of a second, pays."""
-Options = TypeVar("Options", bound=Settings)
+FOLDING_PAYS_FROM = 100
+"""Number of images from which folding batch norms, which takes a tenth of a second, saves time."""
+Options = TypeVar("Options", bound=StrategyOptions)
 
 
 class NotApplicableError(Exception):
-    """A strategy has nothing to work on with this source; becomes its row's reason, ends nothing."""
+    """A strategy cannot be applied to this source; its result says why, and the run continues."""
 
 
 @dataclass
 class SourceModel:
-    """A source checkpoint, opened. Nobody changes its network; what a frozen part says of the samples is kept."""
+    """A loaded source checkpoint; its network does not change, and outputs of its frozen parts are cached."""
 
     network: Network
     manifest: CheckpointManifest
-    _kept: dict[str, tuple[object, Tensor]] = field(default_factory=dict)
+    _cached: dict[str, tuple[object, Tensor]] = field(default_factory=dict)
 
     def frozen_outputs(
         self,
@@ -46,36 +46,36 @@ class SourceModel:
         progress: Progress | None = None,
         change: Change | None = None,
     ) -> Tensor:
-        """Returns what a frozen module says of each sample; the samples' whole pool is asked once.
+        """Returns a frozen module's outputs for some samples; they are computed once for the samples' pool.
 
         Args:
-            name: Of what is kept; the same name has to mean the same weights and changes.
+            name: Key in the cache; one name must always mean the same weights and changes.
             module: On `device`.
-            samples: (N,), any part of a pool.
-            contract: What turns stored images into the module's input.
-            device: Where the module is.
-            meter: Told of each batch.
-            change: Of the normalised images.
+            samples: N samples, any part of a pool.
+            contract: How stored images become the module's input.
+            device: Device of the module.
+            progress: Advanced by each batch.
+            change: Applied to the normalized images.
 
         Returns:
             float32 (N, D).
         """
-        pool, kept = self._kept.get(name, (None, torch.empty(0)))
+        pool, cached = self._cached.get(name, (None, torch.empty(0)))
         if pool is not samples.pool:
-            whole = samples.all_samples()
+            everything = samples.all_samples()
             module.eval()
-            quick = folded(module, contract, device) if len(whole) >= MANY else module
-            kept = outputs(quick, whole, contract, device, progress, change)
-            self._kept[name] = (samples.pool, kept)
-        return kept[torch.from_numpy(samples.indices).to(kept.device)]
+            quick = folded(module, contract, device) if len(everything) >= FOLDING_PAYS_FROM else module
+            cached = outputs(quick, everything, contract, device, progress, change)
+            self._cached[name] = (samples.pool, cached)
+        return cached[torch.from_numpy(samples.indices).to(cached.device)]
 
 
 @dataclass(frozen=True)
 class StrategyInput:
-    """One training on the target."""
+    """One training on the target: a source, options, samples and settings."""
 
     start: SourceModel
-    options: Strategy | None
+    options: StrategyOptions | None
     """None for the control."""
     train: Samples
     val: Samples
@@ -88,29 +88,34 @@ class StrategyInput:
     """Resolved: epochs and augmentation set."""
     control: Control
     longest: int
-    """Presentations of the longest candidate."""
+    """Training images seen by the longest candidate."""
     control_rate: float | None
     seed: int
     device: torch.device
     progress: Progress
     objective: Objective = field(default_factory=Objective)
-    """What the outputs mean."""
+    """How the outputs are read."""
     journal: Journal = field(default_factory=Journal)
-    """What this training has come to, where it was killed before."""
+    """State of this training, if it was interrupted before."""
     until: int | None = None
-    """Presentations after which to pause (a rung of a tournament); the schedule stays that of the whole training."""
-    student: Distill | None = None
-    """The control's, where its network is a student's rather than the source's."""
+    """Training images seen after which to pause (a rung of a tournament); the schedule covers the whole training."""
+    network: Shape | None = None
+    """Shape of the network to build; None: the source's."""
 
     def asked(self, kind: type[Options]) -> Options:
         """Returns the strategy's options.
 
         Raises:
-            TypeError: They are another strategy's: a bug.
+            TypeError: They belong to another strategy, which is a bug.
         """
         if not isinstance(self.options, kind):
             raise TypeError(f"options of {kind.__name__}: {self.options!r}")
         return self.options
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the network to build."""
+        return self.network or shape_of(self.start.manifest)
 
     @property
     def contract(self) -> InputContract:
@@ -123,29 +128,29 @@ class StrategyInput:
 
 @dataclass(frozen=True)
 class Surgery:
-    """What became of the head's rows, by class name."""
+    """Classes whose rows of the head were kept, reinitialized and dropped."""
 
     kept: list[str] = field(default_factory=list)
     new: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
-    """The source's."""
+    """Classes of the source."""
 
 
 @dataclass(frozen=True)
 class StrategyResult:
-    """A trained network and what its manifest says of it."""
+    """A trained network and what its manifest records about it."""
 
     network: Network
     contract: InputContract
     small: Small
     head: Head
     predict: Callable[[Samples], Tensor]
-    """Samples (N,) to logits (N, K)."""
+    """Maps N samples to logits (N, K)."""
     source_head: bool = False
     mapped_from: int | None = None
     architecture: dict[str, float | int | str] = field(default_factory=dict)
     backbone: str | None = None
-    """Where it is not the source's."""
+    """Its name, if it is not the source's."""
     surgery: Surgery = field(default_factory=Surgery)
     history: list[EpochRecord] = field(default_factory=list)
     examples_seen: int = 0
@@ -155,13 +160,13 @@ class StrategyResult:
     notes: list[str] = field(default_factory=list)
     learning_rate: float | None = None
     converged: bool | None = None
-    """The control's."""
+    """Whether the control converged; None for other strategies."""
     over: bool = True
-    """False: paused at `Task.until`."""
+    """Whether the training is complete rather than paused at `StrategyInput.until`."""
     numerics: str = ""
-    """Layout and precision, where a probe chose others than usual."""
+    """Memory layout and precision, if a probe chose others than the defaults."""
     diverged: str = ""
-    """Why training stopped with the last good weights."""
+    """Why training stopped with the last finite weights."""
 
 
 def predictor(network: Network, contract: InputContract, device: torch.device) -> Callable[[Samples], Tensor]:

@@ -1,65 +1,21 @@
-"""`delta`: every layer is trained, feature maps held near to the source network's (DELTA, Li et al. 2019).
+"""The distance between two networks' feature maps (DELTA, Li et al. 2019)."""
 
-A channel counts by how much the source network's loss on training images rises when it is zeroed. Weights and distances
-are those of the authors' code, but that takes the sum over a batch's images where this takes their mean: its strength
-of 0.01 at 48 images a batch is 0.48 here.
-"""
-
-import copy
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from graftline.config.strategies import Delta
-from graftline.models.devices import place
 from graftline.models.layers import layers
 from graftline.models.network import Network
 from graftline.runtime.errors import RefusedError
-from graftline.strategies.delta.channels import axis, channel_weights, tapped
-from graftline.strategies.full import train_all
-from graftline.strategies.weights.carry import carried
-from graftline.training.batches.losses import squared_norm
-from graftline.training.contract import StrategyInput, StrategyResult
-from graftline.training.loop.freezing import freeze
+from graftline.strategies.methods.channels import axis
 from graftline.training.loop.stepper import Batch, Penalty
 
 LAYERS = 4
 """Layers compared where none are named: the last one of each quarter."""
 
 
-def train(task: StrategyInput) -> StrategyResult:
-    """Weighs the channels, then trains all layers beside a frozen copy of the source's backbone.
-
-    The optimizer decays no weights: the penalties are all the decay there is, as in the authors' code.
-
-    Raises:
-        NotApplicableError: The source has random weights.
-        RefusedError: No such layer.
-        DivergedError: The loss did.
-    """
-    options = task.asked(Delta)
-    start = carried(task, head=True)
-    names = compared([name for name, _ in start.layers], options.layers)
-    place(start.network, task.device)
-    source = copy.deepcopy(start.network).eval()
-    freeze([source])
-    kept = task.journal.get_or_create("channel weights", lambda: channel_weights(task, names))
-    weights = {name: kept[name].to(task.device) for name in names}
-    head = list(start.network.head.parameters())
-    with tapped(start.network, names) as own, tapped(source, names) as theirs:
-        near = near_maps(source, own, theirs, weights)
-        trained = train_all(
-            task,
-            start,
-            decay=False,
-            penalties=[lambda batch: options.strength * near(batch) + options.beta / 2 * squared_norm(head)],
-        )
-    trained.notes.append(f"maps compared behind {', '.join(names)}")
-    return trained
-
-
-def compared(every: Sequence[str], named: Sequence[str] | None) -> list[str]:
+def compared_layers(every: Sequence[str], named: Sequence[str] | None) -> list[str]:
     """Returns the layers whose maps are compared, from the input.
 
     Args:
@@ -81,7 +37,7 @@ def compared(every: Sequence[str], named: Sequence[str] | None) -> list[str]:
     return [name for name in every if name in named]
 
 
-def near_maps(
+def map_distance(
     source: Network, own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], weights: Mapping[str, Tensor]
 ) -> Penalty:
     """Returns the sum over layers of C/2 sum_c w_c d_c, d_c the channel's mean squared distance over places and images.

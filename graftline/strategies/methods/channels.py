@@ -14,10 +14,10 @@ from graftline.models.inputs.preprocessing import prepare
 from graftline.models.layers import layers
 from graftline.models.network import Network
 from graftline.runtime import events
-from graftline.strategies.feature import converged_head
+from graftline.strategies.weights.features import converged_head
 from graftline.training.batches.losses import loss_of
 from graftline.training.batches.samples import Indices, sequential_batches
-from graftline.training.contract import StrategyInput
+from graftline.training.interface import StrategyInput
 from graftline.training.recipe import head_iterations
 
 MOST, LEAST = 256, 16
@@ -64,13 +64,13 @@ def axis(unit: nn.Module, map_: Tensor) -> int:
     return 1 if map_.dim() > 3 and any(isinstance(part, nn.Conv2d) for part in unit.modules()) else map_.dim() - 1
 
 
-def channel_weights(task: StrategyInput, names: Sequence[str]) -> dict[str, Tensor]:
+def channel_weights(inputs: StrategyInput, names: Sequence[str]) -> dict[str, Tensor]:
     """Weighs channels by the rise of the source network's loss when one of them is zeroed.
 
     The source network is its backbone, frozen, with a head fitted on the target's training images.
 
     Args:
-        task: Its training images are used, a stratified sample of them.
+        inputs: Its training images are used, a stratified sample of them.
         names: Layers of the backbone.
 
     Returns:
@@ -79,11 +79,11 @@ def channel_weights(task: StrategyInput, names: Sequence[str]) -> dict[str, Tens
     Raises:
         DivergedError: Features or head are not finite.
     """
-    network = converged_head(task, head_iterations(len(task.train))).start.network.eval()
+    network = converged_head(inputs, head_iterations(len(inputs.train))).start.network.eval()
     units = dict(layers(network))
-    weighed = _Weighed(task, network, {name: units[name] for name in names})
+    weighed = _ChannelWeighing(inputs, network, {name: units[name] for name in names})
     with torch.no_grad():
-        places = sample(task.train.labels, weighed.affordable(), task.seed)
+        places = sample(inputs.train.labels, weighed.affordable(), inputs.seed)
         total: dict[str, Tensor] = {}
         for some in sequential_batches(len(places), BATCH):
             for name, rises in weighed.rises(places[some]).items():
@@ -109,12 +109,12 @@ def sample(labels: NDArray[Any], count: int, seed: int) -> Indices:
     return np.sort(order[np.argsort(turn[order], kind="stable")][:count])
 
 
-class _Weighed:
+class _ChannelWeighing:
     """The source network and its layers, without gradients."""
 
-    def __init__(self, task: StrategyInput, network: Network, units: dict[str, nn.Module]) -> None:
-        self.task, self.network, self.units = task, network, units
-        self.loss = loss_of(task.training.loss, task.objective)
+    def __init__(self, inputs: StrategyInput, network: Network, units: dict[str, nn.Module]) -> None:
+        self.inputs, self.network, self.units = inputs, network, units
+        self.loss = loss_of(inputs.training.loss, inputs.objective)
         self.short: dict[str, bool] = {}
         """By layer: whether the layers below it may run on no image at all when its map is given."""
 
@@ -125,43 +125,43 @@ class _Weighed:
         passes = sum(
             map_.shape[axis(self.units[name], map_)] * (1 - place[name] / len(place)) for name, map_ in maps.items()
         )
-        images = len(self.task.train)
+        images = len(self.inputs.train)
         return min(images, MOST, max(LEAST, round(EPOCHS * 3 * images / max(1.0, passes))))
 
     def rises(self, places: Indices) -> dict[str, Tensor]:
         """Returns, by layer, the rise (C,) of the mean loss over some training images."""
-        maps, inputs, labels, logits = self._forward(places)
+        maps, images, labels, logits = self._forward(places)
         before = self.loss(logits, labels, 0.0)
         found = {}
         for name, map_ in maps.items():
             if name not in self.short:
-                self.short[name] = self._passes_on(name, map_, inputs, logits)
+                self.short[name] = self._passes_on(name, map_, images, logits)
             channels = map_.shape[axis(self.units[name], map_)]
             count = max(1, TOGETHER // map_.numel())
             parts = [
-                self._zeroed(name, map_, list(range(low, min(low + count, channels))), inputs, labels)
+                self._zeroed(name, map_, list(range(low, min(low + count, channels))), images, labels)
                 for low in range(0, channels, count)
             ]
             found[name] = torch.cat(parts) - before
         return found
 
     def _forward(self, places: Indices) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
-        train, start = self.task.train, self.task.contract
-        inputs = as_input(prepare(train.images(places).to(self.task.device), start))
+        train, start = self.inputs.train, self.inputs.contract
+        images = as_input(prepare(train.images(places).to(self.inputs.device), start))
         with tapped(self.network, list(self.units), copied=True) as maps:
-            logits = self.network(inputs)
-        return maps, inputs, train.targets(places).to(self.task.device), logits
+            logits = self.network(images)
+        return maps, images, train.targets(places).to(self.inputs.device), logits
 
-    def _zeroed(self, name: str, map_: Tensor, channels: list[int], inputs: Tensor, labels: Tensor) -> Tensor:
+    def _zeroed(self, name: str, map_: Tensor, channels: list[int], images: Tensor, labels: Tensor) -> Tensor:
         """Returns the loss with one channel zeroed, for each of some channels."""
         copies = torch.stack([map_] * len(channels))
         for number, channel in enumerate(channels):
             copies[number].select(axis(self.units[name], map_), channel).zero_()
-        below = inputs[:0] if self.short[name] else inputs.repeat(len(channels), 1, 1, 1)
+        below = images[:0] if self.short[name] else images.repeat(len(channels), 1, 1, 1)
         logits = self._from(name, copies.flatten(0, 1), below)
         return torch.stack([self.loss(part, labels, 0.0) for part in logits.chunk(len(channels))])
 
-    def _from(self, name: str, map_: Tensor, inputs: Tensor) -> Tensor:
+    def _from(self, name: str, map_: Tensor, images: Tensor) -> Tensor:
         """Returns the logits with a map in the place of a layer's own."""
 
         def put(module: nn.Module, args: Any, output: Any) -> Any:
@@ -169,16 +169,16 @@ class _Weighed:
 
         handle = _last(self.units[name]).register_forward_hook(put)
         try:
-            logits: Tensor = self.network(inputs)
+            logits: Tensor = self.network(images)
         finally:
             handle.remove()
         return logits
 
-    def _passes_on(self, name: str, map_: Tensor, inputs: Tensor, logits: Tensor) -> bool:
+    def _passes_on(self, name: str, map_: Tensor, images: Tensor, logits: Tensor) -> bool:
         # The map is put in behind the layer, so what stands before it has nothing to compute: it gets a batch of no
         # images. A network that does not stand that, or that goes around the layer, gets all of them.
         try:
-            again = self._from(name, map_.clone(), inputs[:0])
+            again = self._from(name, map_.clone(), images[:0])
         except (RuntimeError, ValueError, IndexError, ZeroDivisionError):
             return False
         return again.shape == logits.shape and torch.allclose(again, logits, rtol=1e-3, atol=1e-4)

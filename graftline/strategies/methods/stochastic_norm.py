@@ -1,0 +1,72 @@
+"""Batch norm that uses batch or running statistics at random (Kou et al. 2020)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Norm = nn.BatchNorm1d | nn.BatchNorm2d
+
+
+class StochasticNorm(nn.modules.batchnorm._BatchNorm):
+    """A batch norm that normalises each channel by its batch's statistics or, at random, by the running ones.
+
+    Which it is, is drawn anew for each batch; both branches share scale and shift, and running statistics are those
+    before the batch, which then updates them as in a plain batch norm. In eval mode it is a plain one.
+    """
+
+    def __init__(self, plain: Norm, probability: float) -> None:
+        super().__init__(plain.num_features, plain.eps, plain.momentum, plain.affine, plain.track_running_stats)
+        self.probability = probability
+        # The same weights and statistics, not copies: to put `plain` back is to fold this one.
+        self._parameters, self._buffers = plain._parameters, plain._buffers
+        self.train(plain.training)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Maps (B, C) or (B, C, ...) to the same shape."""
+        if not self.training or self.running_mean is None or self.running_var is None:
+            return super().forward(input)
+        # Copies: the batch's own branch changes the statistics before the gradient is taken.
+        moving = functional.batch_norm(
+            input, self.running_mean.clone(), self.running_var.clone(), self.weight, self.bias, False, 0.0, self.eps
+        )
+        takes = torch.rand(self.num_features, device=input.device) < self.probability
+        return torch.where(takes.view(-1, *[1] * (input.dim() - 2)), moving, super().forward(input))
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+
+@contextmanager
+def stochastic(module: nn.Module, probability: float) -> Iterator[None]:
+    """Inside, a module's batch norms are stochastic; names of weights and statistics stay the same.
+
+    Args:
+        module: Changed in place.
+        probability: Of a channel taking the running statistics.
+    """
+    plain = batch_norms(module)
+    for name, norm in plain.items():
+        _put(module, name, StochasticNorm(norm, probability))
+    try:
+        yield
+    finally:
+        for name, norm in plain.items():
+            _put(module, name, norm.train(module.get_submodule(name).training))
+
+
+def batch_norms(module: nn.Module) -> dict[str, Norm]:
+    """Returns a module's plain batch norms by name."""
+    # No subclasses: timm's norms with an activation do more than normalize.
+    return {
+        name: part
+        for name, part in module.named_modules()
+        if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d) and part.track_running_stats
+    }
+
+
+def _put(module: nn.Module, name: str, part: nn.Module) -> None:
+    parent, _, key = name.rpartition(".")
+    setattr(module.get_submodule(parent), key, part)
