@@ -29,7 +29,7 @@ def config(*strategies: Any, **more: Any) -> Config:
             "FILE: strategies.1: unknown name 'stagd'; did you mean 'staged'? known: 'zero',",
         ),
         (["control"], "FILE: strategies.0: unknown name 'control'; "),
-        ([{"structure": {"kernel": 4}}], "FILE: strategies.0.structure.kernel: 4 is even; a kernel needs a middle"),
+        ([{"structure": {"kernel": 4}}], "FILE: strategies.0.structure.kernel: 4 is even; expected an odd number"),
         ([{"staged": {"stages": 0}}], "FILE: strategies.0.staged.stages: Input should be greater than or equal to 1"),
         ([{"auto": {"x": 1}}], "FILE: strategies.0.auto.x: unknown key"),
     ],
