@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def test_lack_of_memory_is_a_row_and_not_a_failure(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setitem(step.STRATEGIES, "full", fail)
+    monkeypatch.setitem(step.STRATEGIES, "full", replace(step.STRATEGIES["full"], train=fail))
     made = run(folders, candidate(Full()))
     assert (made.row.status, made.row.reason) == ("oom", str(error))
 
@@ -154,7 +155,7 @@ def test_one_of_several_that_lacks_memory_ends_all_and_is_a_row(folders: Path, m
     def fail(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setitem(step.STRATEGIES, "full", fail)
+    monkeypatch.setitem(step.STRATEGIES, "full", replace(step.STRATEGIES["full"], train=fail))
     monkeypatch.setattr(step.distributed, "count", lambda: 2)
     with pytest.raises(MemoryError, match="CUDA out of memory"):
         run(folders, candidate(Full()))  # as the process itself
@@ -187,7 +188,7 @@ def test_other_errors_keep_their_traceback(folders: Path, monkeypatch: pytest.Mo
     def fail(*_: object) -> None:
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setitem(step.STRATEGIES, "full", fail)
+    monkeypatch.setitem(step.STRATEGIES, "full", replace(step.STRATEGIES["full"], train=fail))
     with pytest.raises(RuntimeError, match="shapes differ"):
         run(folders, candidate(Full()))
 
