@@ -234,7 +234,7 @@ def test_another_resolution_has_a_control_of_its_own(tmp_path: Path) -> None:
         "a-control-128px": 128,
     }
     assert {each.name for each in by_name.values() if each.opponent == "a-control-128px"} == {"a-full-large"}
-    assert by_name["a-full-lr3"].recipe[0] == "in the race: a source that is far wants larger steps"
+    assert by_name["a-full-lr3"].recipe[0] == "in the race: a distant source needs larger steps"
     assert (
         "carried rate 0.0006: for carried layers: low, so that the source's features last, times 3"
         in by_name["a-full-lr3"].recipe
