@@ -34,7 +34,7 @@ class SourceModel:
 
     network: Network
     manifest: CheckpointManifest
-    _cached: dict[str, tuple[object, Tensor]] = field(default_factory=dict)
+    cached_outputs: dict[str, tuple[object, Tensor]] = field(default_factory=dict)
 
     def frozen_outputs(
         self,
@@ -60,13 +60,13 @@ class SourceModel:
         Returns:
             float32 (N, D).
         """
-        pool, cached = self._cached.get(name, (None, torch.empty(0)))
+        pool, cached = self.cached_outputs.get(name, (None, torch.empty(0)))
         if pool is not samples.pool:
             everything = samples.all_samples()
             module.eval()
             quick = folded(module, contract, device) if len(everything) >= FOLDING_PAYS_FROM else module
             cached = outputs(quick, everything, contract, device, progress, change)
-            self._cached[name] = (samples.pool, cached)
+            self.cached_outputs[name] = (samples.pool, cached)
         return cached[torch.from_numpy(samples.indices).to(cached.device)]
 
 

@@ -64,7 +64,7 @@ MESSAGES = {
     ),
     "one column and several": (
         "target: {data: x, columns: {label: a, labels: [b]}}\ntask: regression",
-        "FILE: target.columns: label and labels are both set; give the one column, or the list of them",
+        "FILE: target.columns: label and labels are both set; set only one of them",
     ),
     "two sources of one name": (
         "target: {data: x}\nsource: [{init: random}, {init: random}]",

@@ -49,7 +49,7 @@ def test_the_backbone_is_asked_once_for_all_folds() -> None:
             hook.remove()
 
     source.frozen_outputs = counted  # type: ignore[method-assign]
-    cross_validate(STRATEGIES["feature"], given, given.train.all_samples())
+    cross_validate(STRATEGIES["feature"].train, given, given.train.all_samples())
     STRATEGIES["feature"].train(given)
     assert len(calls) == 1
 
@@ -57,4 +57,4 @@ def test_the_backbone_is_asked_once_for_all_folds() -> None:
 @pytest.mark.parametrize(("a_class", "method"), [(2, "2 x 2-fold"), (3, "2 x 3-fold")])
 def test_few_samples_give_fewer_folds(a_class: int, method: str) -> None:
     given = task("feature", start(), a_class=a_class, val=0)
-    assert cross_validate(STRATEGIES["feature"], given, given.train.all_samples()).method.startswith(method)
+    assert cross_validate(STRATEGIES["feature"].train, given, given.train.all_samples()).method.startswith(method)

@@ -75,7 +75,7 @@ def test_the_short_way_gives_what_the_long_way_gives(backbone: str, names: list[
     task_ = given(backbone)
     network = converged_head(task_, head_iterations(18)).start.network.eval()
     units = {name: dict(layers(network))[name] for name in names}
-    first, second = (channels._Weighed(task_, network, units) for _ in range(2))
+    first, second = (channels.ChannelWeighing(task_, network, units) for _ in range(2))
     second.short = dict.fromkeys(names, False)
     with torch.no_grad():
         found, again = first.rises(np.arange(3)), second.rises(np.arange(3))
@@ -102,7 +102,7 @@ def test_the_weighing_costs_no_more_than_two_passes_of_training_and_16_images() 
     for a_class in (2, 6, 200):
         task_ = given(a_class=a_class, small=Small(widths=[16, 16, 16, 16]))
         network = converged_head(task_, 1).start.network.eval()
-        weighed = channels._Weighed(task_, network, dict(layers(network)))
+        weighed = channels.ChannelWeighing(task_, network, dict(layers(network)))
         passes = 16 * (3 / 4 + 2 / 4 + 1 / 4)
         with torch.no_grad():
             images = weighed.affordable()

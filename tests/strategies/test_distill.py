@@ -11,7 +11,7 @@ from graftline.models import checkpoint
 from graftline.models.objective import Objective
 from graftline.runtime.errors import RefusedError
 from graftline.steps.finetune import finetune
-from graftline.strategies import distill, full
+from graftline.strategies import STRATEGIES, distill, full
 from graftline.strategies.distill import STUDENT_EPOCHS, Distill
 from graftline.strategies.full import Full
 from graftline.strategies.methods import distillation
@@ -144,5 +144,5 @@ def test_the_control_has_the_students_network_and_both_manifests_say_so(tmp_path
     assert said.parent == source.digest  # taught by what the source became
     shapes = [{key: value.shape for key, value in each.state_dict().items()} for each in (student, control)]
     assert shapes[0] == shapes[1]
-    narrow = fresh(task("control", made, options=None, student=Distill()))
+    narrow = fresh(task("control", made, options=None, network=STRATEGIES["distill"].shape(made.manifest, Distill())))
     assert shapes[1] == {key: value.shape for key, value in narrow.state_dict().items()}

@@ -5,6 +5,7 @@ import torch
 
 from graftline.config import Small, Training
 from graftline.strategies import staged
+from graftline.strategies.methods import stages
 from graftline.strategies.staged import Staged
 from graftline.training.loop.loop import TrainingLoop
 from graftline.training.recipe import head_iterations
@@ -21,7 +22,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str], list[flo
 
     def noting(self: TrainingLoop, network: Any, groups: Any, *rest: Any, **options: Any) -> None:
         trained = {key.split(".")[1] for key, weight in network.named_parameters() if weight.requires_grad}
-        seen.append((options["stage"], trained, [each.lr for each in groups]))
+        seen.append((rest[2].name, trained, [each.lr for each in groups]))
         made(self, network, groups, *rest, **options)
 
     monkeypatch.setattr(TrainingLoop, "__init__", noting)
@@ -78,13 +79,13 @@ def test_more_stages_than_layers_or_epochs(stages: int, epochs: int) -> None:
 def test_lower_layers_stand_still_until_their_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     before = SOURCE.network.state_dict()["backbone.conv1.weight"].clone()
     kept: list[bool] = []
-    fit = staged.fit
+    fit = stages.fit
 
     def looking(loop: TrainingLoop, *rest: Any, **named: Any) -> Any:
         points = fit(loop, *rest, **named)
         kept.append(torch.equal(loop.network.state_dict()["backbone.conv1.weight"], before))
         return points
 
-    monkeypatch.setattr(staged, "fit", looking)
+    monkeypatch.setattr(stages, "fit", looking)
     staged.train(task("staged", SOURCE, classes=OTHER, options=Staged(stages=2)))
     assert kept == [True, False]

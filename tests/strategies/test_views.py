@@ -48,7 +48,11 @@ def test_all_views_are_fitted_and_counted(hidden: bool, monkeypatch: pytest.Monk
     assert torch.equal(features[:count], head_features.features_of(given, head_features.carried(given), given.train))
     assert not torch.equal(features[count : 2 * count], features[2 * count :])
     assert trained.examples_seen % (3 * count) == 0
-    assert 0 < trained.examples_seen <= examples_seen(Feature(views=3), given.training, count)
+    assert (
+        0
+        < trained.examples_seen
+        <= examples_seen(STRATEGIES["feature"].profile_for(Feature(views=3)), given.training, count)
+    )
     assert trained.notes[0].endswith(", 3 views")
 
 
@@ -58,10 +62,10 @@ def test_views_are_drawn_by_the_seed_and_asked_of_the_pool_once(monkeypatch: pyt
     first, again = STRATEGIES["feature"].train(given), STRATEGIES["feature"].train(replace(given, start=start()))
     for value, other in zip(first.network.parameters(), again.network.parameters(), strict=True):
         assert torch.equal(value, other)
-    kept = len(source._kept)
+    kept = len(source.cached_outputs)
     assert kept == 3
-    cross_validate(STRATEGIES["feature"], given, given.train.all_samples())
-    assert len(source._kept) == kept
+    cross_validate(STRATEGIES["feature"].train, given, given.train.all_samples())
+    assert len(source.cached_outputs) == kept
     other_seed = STRATEGIES["feature"].train(replace(given, seed=1))
     assert any(
         not torch.equal(one, other)
@@ -85,4 +89,4 @@ def test_views_that_do_not_fit_are_left_out_and_said(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(head_features, "ROOM", 2 * size + 1)
     trained = STRATEGIES["feature"].train(given)
     assert trained.notes[0].endswith(", 2 of 5 views, more do not fit into memory")
-    assert len(given.start._kept) == 2
+    assert len(given.start.cached_outputs) == 2

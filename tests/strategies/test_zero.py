@@ -40,7 +40,7 @@ def test_a_class_without_a_namesake_is_named_and_never_predicted() -> None:
     trained = train(given)
     assert trained.notes == [
         "2 of 3 classes matched by name",
-        "never predicted, for no source class is called so: four",
+        "never predicted, because no source class has the name: four",
     ]
     assert not (trained.predict(given.val).argmax(1) == 2).any()
 

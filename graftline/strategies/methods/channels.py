@@ -81,7 +81,7 @@ def channel_weights(inputs: StrategyInput, names: Sequence[str]) -> dict[str, Te
     """
     network = converged_head(inputs, head_iterations(len(inputs.train))).start.network.eval()
     units = dict(layers(network))
-    weighed = _ChannelWeighing(inputs, network, {name: units[name] for name in names})
+    weighed = ChannelWeighing(inputs, network, {name: units[name] for name in names})
     with torch.no_grad():
         places = sample(inputs.train.labels, weighed.affordable(), inputs.seed)
         total: dict[str, Tensor] = {}
@@ -109,7 +109,7 @@ def sample(labels: NDArray[Any], count: int, seed: int) -> Indices:
     return np.sort(order[np.argsort(turn[order], kind="stable")][:count])
 
 
-class _ChannelWeighing:
+class ChannelWeighing:
     """The source network and its layers, without gradients."""
 
     def __init__(self, inputs: StrategyInput, network: Network, units: dict[str, nn.Module]) -> None:
