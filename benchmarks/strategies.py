@@ -140,8 +140,8 @@ def train(row: PlannedTraining, data: Path, work: Path) -> dict[str, Any]:
     """Trains one row and scores it on the test split."""
     from graftline.config.jobs import jobs_of
     from graftline.data import dataset as datasets
-    from graftline.models import checkpoint
     from graftline.models.devices import pick
+    from graftline.models.loading import load_checkpoint
     from graftline.runtime.errors import RefusedError
     from graftline.steps.finetune import finetune
     from graftline.steps.plan import plan
@@ -175,7 +175,7 @@ def train(row: PlannedTraining, data: Path, work: Path) -> dict[str, Any]:
             "converged": None,
         }
     if made.row.status == "ok":
-        network, manifest = checkpoint.load(out)
+        network, manifest = load_checkpoint(out)
         test = Samples([datasets.read(target).test])
         right = outputs(network, test, manifest.input, pick()).argmax(1).numpy() == test.labels
         accuracy = float(right.mean())

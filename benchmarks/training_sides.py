@@ -74,10 +74,11 @@ def start(case: Case, data: Path) -> Any:
     import torch
 
     from graftline.models.devices import seeded
-    from graftline.models.network import build
+    from graftline.models.network import build_network
+    from graftline.models.spec import NetworkSpec
 
     with seeded(SEED, "benchmark"):
-        network = build(case.backbone, 2, input=contract(case))
+        network = build_network(NetworkSpec(backbone=case.backbone, classes=["a", "b"], input=contract(case)))
     weights = data / "weights" / "mobilenet_v2.pth"
     if case.backbone == "mobilenet_v2" and weights.is_file():
         state = torch.load(weights, weights_only=True)

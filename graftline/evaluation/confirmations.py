@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from graftline.data.dataset import Dataset
 from graftline.evaluation.result import ConfirmationResults
-from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
+from graftline.models.loading import load_checkpoint
 from graftline.models.predictions import predict_logits
 from graftline.runtime import manifest
 from graftline.runtime.errors import DivergedError, RefusedError
@@ -137,7 +137,7 @@ def _run(folder: Path, trained: CheckpointManifest, data: Dataset, *, val: bool)
             f"{folder}: {trained.name} was trained on dataset {trained.dataset_digest}, given is "
             f"{data.manifest.digest}; give artifacts of one run"
         )
-    network, _ = checkpoint.load(folder)
+    network, _ = load_checkpoint(folder)
     test = predict_logits(network, trained.input, data.test, name=trained.name)
     if not val or not len(data.val):
         return EvaluatedModel(trained, test, test[:0])

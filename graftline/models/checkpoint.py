@@ -4,38 +4,18 @@ Reading a manifest needs no torch; reading weights does.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, Field
 
-from graftline.config import DEFAULT_TASK, Head, Small
-from graftline.data.labels import known_task
-from graftline.runtime.errors import RefusedError
-from graftline.runtime.manifest import NAME, Manifest, digest_file, read
+from graftline.models.spec import NetworkSpec
+from graftline.runtime.manifest import NAME, Manifest, digest_file
 from graftline.runtime.manifest import write as write_manifest
 
 if TYPE_CHECKING:
     from graftline.models.network import Network
 
 WEIGHTS = "weights.safetensors"
-
-
-class InputContract(BaseModel):
-    """What stands between a stored image and the network's first layer; done on whole batches, on the device.
-
-    A stored uint8 (C, H, W) image becomes float in 0..1, grows or shrinks to `channels` (grey repeated, colour to
-    luminance), is resized to `height` x `width` where it differs (bilinear, antialiased), then (x - mean) / std.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    stored: tuple[int, int, int]
-    """(C, H, W) of the images as they come."""
-    channels: int
-    height: int
-    width: int
-    mean: list[float]
-    std: list[float]
 
 
 class EpochRecord(BaseModel):
@@ -82,24 +62,10 @@ class CandidateResult(BaseModel):
     """What was chosen for this training, and why, a sentence each."""
 
 
-class CheckpointManifest(Manifest):
-    """What a checkpoint says of itself. Where `row.status` is not ok there are no weights beside it."""
+class CheckpointManifest(NetworkSpec, Manifest):
+    """A checkpoint's manifest: the network and how it was trained. Without weights unless `row.status` is ok."""
 
     name: str
-    backbone: str
-    small: Small
-    head: Head
-    source_head: bool = False
-    """The network keeps its architecture's own head (VGG's three layers) rather than graftline's."""
-    mapped_from: int | None = None
-    """Outputs of the source's own head, where `zero` put a fixed map to the target's classes behind it."""
-    architecture: dict[str, float | int | str] = {}
-    """What `structure` changed."""
-    task: Annotated[str, AfterValidator(known_task)] = DEFAULT_TASK
-    """What the outputs are: logits of classes, values in the labels' own units, or logits of labels by themselves."""
-    classes: list[str]
-    """For regression the names of the outputs, for multilabel those of the labels."""
-    input: InputContract
     strategy: str
     seed: int
     dataset_digest: str | None
@@ -124,6 +90,11 @@ class CheckpointManifest(Manifest):
     """Classes of the source that the target has not."""
     row: CandidateResult
     history: list[EpochRecord] = []
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """The network's description alone."""
+        return NetworkSpec(**self.fields())
 
 
 def write(folder: Path, manifest: CheckpointManifest, network: "Network | None") -> CheckpointManifest:
@@ -150,45 +121,3 @@ def write(folder: Path, manifest: CheckpointManifest, network: "Network | None")
         save_file(state, folder / WEIGHTS)
         digest = digest_file(folder / WEIGHTS)
     return write_manifest(folder, manifest.model_copy(update={"digest": digest}))
-
-
-def load(folder: Path) -> "tuple[Network, CheckpointManifest]":
-    """Reads a checkpoint: the network of its manifest with its weights, on the CPU, in eval mode.
-
-    Raises:
-        RefusedError: Not whole, edited, damaged, without weights, or weights that do not fit its manifest.
-    """
-    from graftline.models.libraries.shapes import Unfilled
-    from graftline.models.libraries.weights import read_safetensors
-    from graftline.models.network import build
-    from graftline.models.objective import Objective
-    from graftline.models.transfer.class_map import with_class_map
-    from graftline.models.transfer.gate import fill
-
-    manifest = read(folder, CheckpointManifest, verify=True)
-    if manifest.row.status != "ok" and not manifest.digest:
-        raise RefusedError(
-            f"{folder}: no weights, its training ended as {manifest.row.status!r}: {manifest.row.reason}"
-        )
-    if manifest.files.get(WEIGHTS) is None or manifest.files[WEIGHTS] != manifest.digest:
-        raise RefusedError(f"{folder / NAME}: its digest is not that of {WEIGHTS}; make the checkpoint again")
-    with Unfilled():
-        network = build(
-            manifest.backbone,
-            manifest.mapped_from or outputs(manifest.classes),
-            input=manifest.input,
-            small=manifest.small,
-            head=manifest.head,
-            source_head=manifest.source_head,
-            architecture=manifest.architecture,
-            objective=Objective.unfilled(manifest.task, len(manifest.classes)),
-        )
-        if manifest.mapped_from is not None:
-            network = with_class_map(network, manifest.mapped_from, len(manifest.classes))
-    fill(network, read_safetensors(folder / WEIGHTS))
-    return network.eval(), manifest
-
-
-def outputs(classes: list[str]) -> int:
-    """Returns how many outputs a network for these classes has: one that means nothing where there are none yet."""
-    return max(1, len(classes))

@@ -1,18 +1,19 @@
-"""The network: a backbone to pooled features, a head to logits; built from a name and an input contract."""
+"""The network: a backbone that returns pooled features and a head that returns logits."""
 
 from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from graftline.config import DEFAULT_TASK, Head, Small
+from graftline.config import DEFAULT_TASK
 from graftline.models import structure
-from graftline.models.checkpoint import InputContract
 from graftline.models.head import Scale, new_head
 from graftline.models.libraries import timm_models, torchvision_models
 from graftline.models.libraries.library import library_of
 from graftline.models.libraries.shapes import output_shape
 from graftline.models.libraries.small_models import SMALL, widths_of
 from graftline.models.objective import Objective
+from graftline.models.spec import NetworkSpec
+from graftline.models.transfer.class_map import ClassMap
 from graftline.runtime.errors import RefusedError
 
 
@@ -20,7 +21,7 @@ class Network(nn.Module):
     """A backbone and a head.
 
     Attributes:
-        backbone: Normalised float images (B, c, h, w) -> pooled features (B, D).
+        backbone: Normalized float images (B, c, h, w) -> pooled features (B, D).
         head: Features (B, D) -> logits (B, K).
         feature_size: D.
         task: What the outputs are.
@@ -42,83 +43,75 @@ class Network(nn.Module):
         return Objective(self.task, tuple(scale.mean.tolist()), tuple(scale.deviation.tolist()))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps normalised images (B, c, h, w) to logits (B, K)."""
+        """Maps normalized images (B, c, h, w) to logits (B, K)."""
         logits: Tensor = self.head(self.backbone(images))
         return logits
 
 
-def build(
-    backbone: str,
-    classes: int,
-    *,
-    input: InputContract,
-    small: Small = Small(),  # noqa: B008
-    head: Head = Head(),  # noqa: B008
-    source_head: bool = False,
-    architecture: structure.Architecture | None = None,
-    objective: Objective | None = None,
-) -> Network:
+def build_network(spec: NetworkSpec, objective: Objective | None = None) -> Network:
     """Builds a network with random weights, drawn from torch's global generator.
 
     Args:
-        backbone: A torchvision classifier's name, `timm/NAME`, or mlp, cnn, rnn.
-        classes: K, at least 1.
-        input: Channels and size of the normalised images.
-        small: Shape of mlp, cnn and rnn.
-        head: graftline's head.
-        source_head: Keep a torchvision architecture's own head instead: VGG's three layers, SqueezeNet's
-            convolution. The features are then what that head takes: VGG's 25088 values, SqueezeNet's flattened maps.
-            timm's: its last linear layer, on the same features as graftline's head.
-        architecture: Changes by `structure`: width, depth, kernel, stem.
-        objective: What the outputs mean; None: logits of classes. For regression graftline's head ends in their scale.
+        spec: The network. With `source_head`, the features are what the architecture's own head takes: VGG's 25088
+            values, SqueezeNet's flattened maps; for timm the head is its last linear layer.
+        objective: The scale of a regression's outputs, in which graftline's head ends; None: mean 0, deviation 1.
 
     Raises:
-        RefusedError: No such backbone, a change that it cannot make, or images too small for it.
+        RefusedError: No such backbone, a change of architecture that it does not support, or images that are too small.
     """
-    changes = architecture or {}
-    if classes < 1:
-        raise ValueError(f"classes: {classes}")
-    if backbone not in SMALL:
-        library_of(backbone).check_name(backbone)
-    structure.check(backbone, changes)
-    if backbone not in SMALL:
-        return _published(backbone, classes, input, head, source_head, changes, objective)
+    objective = objective or Objective.unfilled(spec.task, spec.n_outputs)
+    outputs = spec.mapped_from or spec.n_outputs
+    if spec.backbone not in SMALL:
+        library_of(spec.backbone).check_name(spec.backbone)
+    structure.check(spec.backbone, spec.architecture)
+    network = _small if spec.backbone in SMALL else _published
+    built = network(spec, outputs, objective)
+    return built if spec.mapped_from is None else with_class_map(built, outputs, spec.n_outputs)
+
+
+def _small(spec: NetworkSpec, outputs: int, objective: Objective) -> Network:
+    changes, small = spec.architecture, spec.small
     kernel = int(changes.get("kernel") or small.kernel)
-    widths = widths_of(backbone, small, width=float(changes.get("width", 1.0)), depth=int(changes.get("depth", 0)))
-    net, size = SMALL[backbone](input, small.model_copy(update={"kernel": kernel}), widths)
-    return _with_head(net, size, classes, head, objective)
+    widths = widths_of(spec.backbone, small, width=float(changes.get("width", 1.0)), depth=int(changes.get("depth", 0)))
+    net, size = SMALL[spec.backbone](spec.input, small.model_copy(update={"kernel": kernel}), widths)
+    return _with_head(net, size, outputs, spec, objective)
 
 
-def _with_head(net: nn.Module, size: int, classes: int, head: Head, objective: Objective | None) -> Network:
-    return Network(net, new_head(size, classes, head, objective), size, (objective or Objective()).task)
+def _with_head(net: nn.Module, size: int, outputs: int, spec: NetworkSpec, objective: Objective) -> Network:
+    return Network(net, new_head(size, outputs, spec.head, objective), size, objective.task)
 
 
-def _published(
-    backbone: str,
-    classes: int,
-    input: InputContract,
-    head: Head,
-    source_head: bool,
-    changes: structure.Architecture,
-    objective: Objective | None,
-) -> Network:
-    if input.channels != 3:
-        raise RefusedError(f"backbone: {backbone} takes 3 channels, the input contract gives {input.channels}")
-    net = library_of(backbone).construct(backbone, classes, side=input.height, width=float(changes.get("width", 1.0)))
+def _published(spec: NetworkSpec, outputs: int, objective: Objective) -> Network:
+    backbone, contract, changes = spec.backbone, spec.input, spec.architecture
+    if contract.channels != 3:
+        raise RefusedError(f"backbone: {backbone} takes 3 channels, the input contract gives {contract.channels}")
+    width = float(changes.get("width", 1.0))
+    net = library_of(backbone).construct(backbone, outputs, side=contract.height, width=width)
     if changes.get("stem", "keep") == "small":
         structure.shrink_stem(net)
     headless = timm_models.is_timm(backbone)
-    own = nn.Identity() if headless else torchvision_models.split(net, own_head=not source_head)
-    size, *more = output_shape(net, input.channels, input.height, input.width, name=backbone)
+    own = nn.Identity() if headless else torchvision_models.split(net, own_head=not spec.source_head)
+    size, *more = output_shape(net, contract.channels, contract.height, contract.width, name=backbone)
     if more:
         raise RefusedError(f"backbone: {backbone} gives maps rather than pooled features; take another backbone")
-    if not source_head:
-        return _with_head(net, size, classes, head, objective)
+    if not spec.source_head:
+        return _with_head(net, size, outputs, spec, objective)
     if headless:
-        own = nn.Linear(size, classes)
+        own = nn.Linear(size, outputs)
     elif torchvision_models.takes_maps(own):
         own = _on_flat_maps(own, size)
     return Network(net, own, size)
+
+
+def with_class_map(network: Network, source: int, target: int) -> Network:
+    """Appends an uninitialized class map to a network's head.
+
+    Args:
+        network: Its head has `source` outputs. Its modules are shared with the returned network.
+        source: Number of source classes.
+        target: Number of target classes.
+    """
+    return Network(network.backbone, nn.Sequential(network.head, ClassMap(source, target)), network.feature_size)
 
 
 def _on_flat_maps(head: nn.Module, size: int) -> nn.Module:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import torch
 
-from graftline.config import Head, Small
+from graftline.config import Head
 from graftline.config.jobs import PretrainJob
 from graftline.data.dataset import DatasetManifest
-from graftline.models import checkpoint
-from graftline.models.checkpoint import InputContract
+from graftline.models.inputs.contract import InputContract
 from graftline.models.inputs.sizes import (
     GROWN,
     SMALLEST,
@@ -26,9 +25,10 @@ from graftline.models.libraries.shapes import Unfilled
 from graftline.models.libraries.small_models import SMALL
 from graftline.models.libraries.source_classes import class_names, name_files
 from graftline.models.libraries.weights import StateDict, read_state
-from graftline.models.network import Network, build
+from graftline.models.loading import load_checkpoint
+from graftline.models.network import Network, build_network
 from graftline.models.objective import Objective
-from graftline.models.structure import Architecture
+from graftline.models.spec import NetworkSpec
 from graftline.models.transfer import keys
 from graftline.models.transfer.gate import Transferred, transfer
 from graftline.runtime.errors import RefusedError
@@ -38,19 +38,12 @@ from graftline.storage.access import exists, local
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """A network to start from, and what a checkpoint's manifest says of it, in fields of the same names."""
+    """A network to start from, with its description and origin."""
 
     network: Network
     """In eval mode, on the CPU."""
-    backbone: str
-    input: InputContract
-    classes: list[str]
-    """What the head's outputs mean; empty where one output stands in and means nothing yet."""
+    spec: NetworkSpec
     licence: str
-    small: Small = field(default_factory=Small)
-    head: Head = field(default_factory=Head)
-    source_head: bool = False
-    architecture: Architecture = field(default_factory=dict)
     reinitialised: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     parent: str | None = None
@@ -77,7 +70,7 @@ def load_initial_weights(job: PretrainJob, dataset: DatasetManifest, *, cache: P
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         start = _start(job, dataset, cache)
-        if not dataset.is_empty and (start.classes, start.network.objective) != (
+        if not dataset.is_empty and (start.spec.classes, start.network.objective) != (
             dataset.classes,
             Objective.of(dataset),
         ):
@@ -89,25 +82,10 @@ def load_initial_weights(job: PretrainJob, dataset: DatasetManifest, *, cache: P
 def _start(job: PretrainJob, dataset: DatasetManifest, cache: Path | None) -> InitialWeights:
     if job.init == "random":
         contract = _contract(job, dataset, native=False)
-        classes = [] if dataset.is_empty else dataset.classes
-        network = build(
-            job.backbone,
-            checkpoint.outputs(classes),
-            input=contract,
-            small=job.small,
-            head=job.head,
-            objective=None if dataset.is_empty else Objective.of(dataset),
-        )
-        return InitialWeights(
-            network,
-            job.backbone,
-            contract,
-            classes,
-            "none: random weights",
-            job.small,
-            job.head,
-            reinitialised=list(network.state_dict()),
-        )
+        objective = Objective() if dataset.is_empty else Objective.of(dataset)
+        spec = _spec(job, contract, [] if dataset.is_empty else dataset.classes).replace(task=objective.task)
+        network = build_network(spec, objective)
+        return InitialWeights(network, spec, "none: random weights", reinitialised=list(network.state_dict()))
     if job.init == "DEFAULT":
         if job.backbone in SMALL:
             raise RefusedError(
@@ -135,9 +113,8 @@ def _from_state(
     kinds = [False] if job.backbone in SMALL else [True, False]
     fits = ((kind, outputs) for kind in kinds if (outputs := _outputs(job, contract, state, source_head=kind)))
     source_head, outputs = next(fits, (False, 0))
-    network = build(
-        job.backbone, max(1, outputs), input=contract, small=job.small, head=job.head, source_head=source_head
-    )
+    spec = _spec(job, contract, _unnamed(outputs), source_head=source_head)
+    network = build_network(spec)
     named = keys.ours(state, network)
     done = _carried(job, named, network, contract, head=outputs > 0)
     notes = list(done.notes)
@@ -153,13 +130,8 @@ def _from_state(
     notes += _on_input(job, contract, native_least(job.backbone) if native else SMALLEST)
     return InitialWeights(
         network,
-        job.backbone,
-        contract,
-        classes,
+        spec.replace(classes=classes),
         licence,
-        job.small,
-        job.head,
-        source_head,
         reinitialised=done.reinitialised,
         dropped=done.dropped,
         notes=notes,
@@ -185,7 +157,7 @@ def _outputs(job: PretrainJob, contract: InputContract, state: StateDict, *, sou
     # How many outputs the state dict's head has, 0 where it has not this architecture's head.
     def shapes(classes: int) -> Network:
         with Unfilled():
-            return build(job.backbone, classes, input=contract, small=job.small, head=job.head, source_head=source_head)
+            return build_network(_spec(job, contract, _unnamed(classes), source_head=source_head))
 
     two = shapes(2)
     named = keys.ours(state, two)
@@ -198,7 +170,7 @@ def _outputs(job: PretrainJob, contract: InputContract, state: StateDict, *, sou
 
 
 def _from_checkpoint(job: PretrainJob, dataset: DatasetManifest, folder: Path) -> InitialWeights:
-    parent, manifest = checkpoint.load(folder)
+    parent, manifest = load_checkpoint(folder)
     if manifest.backbone != job.backbone:
         raise RefusedError(
             f"source.init: {job.init} is a {manifest.backbone}, the run's backbone is {job.backbone}; "
@@ -212,27 +184,13 @@ def _from_checkpoint(job: PretrainJob, dataset: DatasetManifest, folder: Path) -
         )
     if job.training.resolution:
         contract = at_resolution(contract, manifest.backbone, job.training.resolution)
-    network = build(
-        manifest.backbone,
-        checkpoint.outputs(manifest.classes),
-        input=contract,
-        small=manifest.small,
-        head=manifest.head,
-        source_head=manifest.source_head,
-        architecture=manifest.architecture,
-        objective=parent.objective,
-    )
+    spec = manifest.spec.replace(input=contract, mapped_from=None)
+    network = build_network(spec, parent.objective)
     done = transfer(parent.state_dict(), network, head=True)
     return InitialWeights(
         network,
-        manifest.backbone,
-        contract,
-        manifest.classes,
+        spec,
         manifest.licence,
-        manifest.small,
-        manifest.head,
-        manifest.source_head,
-        manifest.architecture,
         parent=manifest.digest,
         notes=[*done.notes, *_on_input(job, contract, least)],
     )
@@ -251,26 +209,32 @@ def _fetched(place: str, cache: Path | None) -> Path:
 
 
 def _for_classes(start: InitialWeights, dataset: DatasetManifest, head: Head) -> InitialWeights:
-    classes = dataset.classes
-    network = build(
-        start.backbone,
-        len(classes),
-        input=start.input,
-        small=start.small,
-        head=head,
-        architecture=start.architecture,
-        objective=Objective.of(dataset),
-    )
+    objective = Objective.of(dataset)
+    spec = start.spec.replace(classes=dataset.classes, task=objective.task, head=head, source_head=False)
+    network = build_network(spec, objective)
     done = transfer(start.network.state_dict(), network)
     return replace(
         start,
         network=network,
-        classes=classes,
-        head=head,
-        source_head=False,
+        spec=spec,
         reinitialised=done.reinitialised,
         dropped=[*start.dropped, *done.dropped],
     )
+
+
+def _spec(job: PretrainJob, contract: InputContract, classes: list[str], *, source_head: bool = False) -> NetworkSpec:
+    return NetworkSpec(
+        backbone=job.backbone,
+        input=contract,
+        classes=classes,
+        small=job.small,
+        head=job.head,
+        source_head=source_head,
+    )
+
+
+def _unnamed(count: int) -> list[str]:
+    return [f"output {number}" for number in range(count)]
 
 
 def _contract(job: PretrainJob, dataset: DatasetManifest, *, native: bool) -> InputContract:

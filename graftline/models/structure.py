@@ -10,12 +10,11 @@ from graftline.config import ArchitectureOptions
 from graftline.models.libraries.library import library_of
 from graftline.models.libraries.shapes import Unfilled
 from graftline.models.libraries.small_models import SMALL
+from graftline.models.spec import Architecture
 from graftline.runtime.errors import RefusedError
 
 KEPT: dict[str, Any] = {"width": 1.0, "depth": 0, "kernel": None, "stem": "keep"}
 """What changes nothing."""
-
-Architecture = dict[str, float | int | str]
 
 
 def architecture_of(options: ArchitectureOptions) -> Architecture:

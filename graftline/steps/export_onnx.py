@@ -8,8 +8,8 @@ from graftline.data import dataset as datasets
 from graftline.data.dataset import DatasetManifest
 from graftline.evaluation.result import Evaluation, chosen_outputs
 from graftline.evaluation.tasks import TASKS
-from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
+from graftline.models.loading import load_checkpoint
 from graftline.release.onnx import export, model_file
 from graftline.release.onnx.model_file import ModelMetadata, OnnxManifest
 from graftline.release.onnx.parity import compare
@@ -31,7 +31,7 @@ def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path
         RefusedError: The artifacts belong to different runs.
         ParityError: The file gives other answers than the model that was tested; `out` stays without a manifest.
     """
-    network, model_manifest = checkpoint.load(chosen)
+    network, model_manifest = load_checkpoint(chosen)
     data = datasets.read(dataset)
     evaluated = manifest.read(evaluation, Evaluation, verify=True)
     _one_run(data.manifest, model_manifest, evaluated, evaluation)

@@ -9,6 +9,7 @@ from graftline.data import dataset as datasets
 from graftline.data.dataset import Dataset
 from graftline.models import checkpoint, devices
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest
+from graftline.models.loading import load_checkpoint
 from graftline.models.objective import Objective
 from graftline.runtime import events
 from graftline.runtime.errors import DivergedError
@@ -63,13 +64,13 @@ def finetune(
     except MemoryError as error:
         if distributed.num_processes(asked) == 1:
             raise
-        return _without_weights(job, checkpoint.load(sources / job.source)[1], out, "oom", str(error))
+        return _without_weights(job, load_checkpoint(sources / job.source)[1], out, "oom", str(error))
 
 
 def _finetune(
     job: FinetuneJob, *, sources: Path, dataset: Path, out: Path, earlier: Path | None, resume: Path | None
 ) -> CheckpointManifest:
-    network, source = checkpoint.load(sources / job.source)
+    network, source = load_checkpoint(sources / job.source)
     if job.skip:
         return _without_weights(job, source, out, "skipped", "one seed was asked for")
     data = datasets.read(dataset)
@@ -169,13 +170,7 @@ def _write(
 def _manifest(job: FinetuneJob, source: CheckpointManifest, row: CandidateResult) -> CheckpointManifest:
     return CheckpointManifest(
         name=job.name,
-        backbone=source.backbone,
-        small=source.small,
-        head=job.head,
-        architecture=source.architecture,
-        task=source.task,
-        classes=source.classes,
-        input=source.input,
+        **source.spec.replace(head=job.head, source_head=False, mapped_from=None).fields(),
         strategy=job.strategy_name,
         seed=job.seed,
         dataset_digest=None,

@@ -70,7 +70,7 @@ def _seen(job: PretrainJob, data: Dataset) -> list[str]:
 
 def _train(job: PretrainJob, start: InitialWeights, data: Dataset) -> tuple[CandidateResult, list[EpochRecord]]:
     train, val = Samples([data.train]), Samples([data.val])
-    facts = recipe.recipe_input(data, start.backbone, start.input, carried=job.init != "random")
+    facts = recipe.recipe_input(data, start.spec.backbone, start.spec.input, carried=job.init != "random")
     training, why = recipe.resolve(job.training, TrainingProfile(), facts)
     epochs = training.epochs or 1
     rates = recipe.rates(training)
@@ -79,12 +79,12 @@ def _train(job: PretrainJob, start: InitialWeights, data: Dataset) -> tuple[Cand
         parameter_group([start.network.head], rates.new if new_head else rates.carried),
         parameter_group([start.network.backbone], rates.new if job.init == "random" else rates.carried),
     ]
-    devices.settle_threads(start.network, start.input)
+    devices.settle_threads(start.network, start.spec.input)
     loop = TrainingLoop(
         start.network,
         groups,
         training,
-        start.input,
+        start.spec.input,
         TrainingStage(job.seed, devices.pick(), Progress(epochs * len(train))),
     )
     told = {"job": job.model_dump(mode="json", exclude={"checkpoint_uri", "inputs"}), "data": data.manifest.identity}
@@ -105,7 +105,10 @@ def _train(job: PretrainJob, start: InitialWeights, data: Dataset) -> tuple[Cand
     )
     if len(val):
         found = score(
-            outputs(start.network, val, start.input, loop.device), val.labels, training.loss, start.network.objective
+            outputs(start.network, val, start.spec.input, loop.device),
+            val.labels,
+            training.loss,
+            start.network.objective,
         )
         row = row.model_copy(
             update={
@@ -130,14 +133,7 @@ def _manifest(
 ) -> CheckpointManifest:
     return CheckpointManifest(
         name=job.label,
-        backbone=start.backbone,
-        small=start.small,
-        head=start.head,
-        source_head=start.source_head,
-        architecture=start.architecture,
-        task=start.network.task,
-        classes=start.classes,
-        input=start.input,
+        **start.spec.fields(),
         strategy=strategy,
         seed=job.seed,
         dataset_digest=digest,

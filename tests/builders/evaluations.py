@@ -10,11 +10,12 @@ from graftline.config import Head, Small
 from graftline.data import dataset
 from graftline.data.dataset import DatasetManifest
 from graftline.models import checkpoint
-from graftline.models.checkpoint import CandidateResult, CheckpointManifest, InputContract
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest
+from graftline.models.inputs.contract import InputContract
 from graftline.models.inputs.preprocessing import prepare
-from graftline.models.network import build
 from graftline.runtime import manifest
 from tests.builders import onnx_models
+from tests.builders.networks import build
 
 SIZES = {"train": 60, "val": 40, "test": 120}
 CONTRACT = InputContract(stored=onnx_models.STORED, channels=1, height=8, width=8, mean=[0.4], std=[0.2])

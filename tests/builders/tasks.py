@@ -16,9 +16,10 @@ from graftline.data import dataset
 from graftline.data.dataset import DatasetManifest, StoredSample, content_digest, sample_digest
 from graftline.data.labels.text import text_of_names, text_of_numbers
 from graftline.models import checkpoint
-from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord, InputContract
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord
+from graftline.models.inputs.contract import InputContract
 from graftline.models.inputs.preprocessing import prepare
-from graftline.models.network import Network, build
+from graftline.models.network import Network
 from graftline.models.objective import Objective
 from graftline.runtime import manifest
 from graftline.selection.result import Selection
@@ -26,6 +27,7 @@ from graftline.steps.evaluate import evaluate
 from graftline.steps.export_onnx import export_onnx
 from graftline.steps.gate import gate
 from tests.builders.artifacts import Folders
+from tests.builders.networks import build
 
 SIZES = {"train": 120, "val": 40, "test": 160}
 CONTRACT = InputContract(stored=(1, 8, 8), channels=1, height=8, width=8, mean=[0.3], std=[0.2])

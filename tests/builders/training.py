@@ -10,17 +10,19 @@ import torch
 from graftline.config import Control, Head, Small, StrategyOptions, Training
 from graftline.data import dataset as datasets
 from graftline.data.dataset import DatasetManifest, Split, StoredSample
-from graftline.models.checkpoint import CandidateResult, CheckpointManifest, InputContract
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 from graftline.models.devices import seeded
+from graftline.models.inputs.contract import InputContract
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.inputs.sizes import contract_for
-from graftline.models.network import Network, build
+from graftline.models.network import Network
 from graftline.strategies import STRATEGIES
 from graftline.training.batches.samples import Samples
 from graftline.training.interface import SourceModel, StrategyInput
 from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.optimizer import parameter_group
 from graftline.training.progress import Progress
+from tests.builders.networks import build
 
 CPU = torch.device("cpu")
 CLASSES = ["one", "two", "three"]

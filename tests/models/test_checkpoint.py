@@ -11,9 +11,11 @@ from graftline.config import Head, Small
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 from graftline.models.inputs.sizes import contract_for
-from graftline.models.network import Network, build
+from graftline.models.loading import load_checkpoint
+from graftline.models.network import Network
 from graftline.runtime import manifest
 from graftline.runtime.errors import RefusedError
+from tests.builders.networks import build
 
 SMALL, HEAD = Small(widths=[4, 5], activation="tanh", kernel=5), Head(hidden=[6], dropout=0.2)
 
@@ -59,7 +61,7 @@ def made(folder: Path, backbone: str = "cnn", stored=(1, 12, 12), **changes) -> 
 )
 def test_what_is_read_is_what_was_written(tmp_path: Path, backbone: str, stored, changes) -> None:
     network, written = made(tmp_path, backbone, stored, **changes)
-    read, found = checkpoint.load(tmp_path)
+    read, found = load_checkpoint(tmp_path)
     assert found == written
     assert read.state_dict().keys() == network.state_dict().keys()
     assert all(torch.equal(value, network.state_dict()[key]) for key, value in read.state_dict().items())
@@ -72,7 +74,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, backbone: str, stored,
 @pytest.mark.slow
 def test_large_ones_too(tmp_path: Path, backbone: str) -> None:
     network, _ = made(tmp_path, backbone, (3, 64, 64))
-    read, found = checkpoint.load(tmp_path)
+    read, found = load_checkpoint(tmp_path)
     images = torch.randn(1, 3, found.input.height, found.input.width)
     assert torch.allclose(read(images), network.eval()(images), atol=1e-5)
 
@@ -81,14 +83,14 @@ def test_running_statistics_are_kept(tmp_path: Path) -> None:
     network, written = made(tmp_path / "a", "shufflenet_v2_x0_5", (3, 40, 40))
     network.train()(torch.randn(4, 3, 40, 40))
     checkpoint.write(tmp_path / "b", written, network)
-    read, _ = checkpoint.load(tmp_path / "b")
+    read, _ = load_checkpoint(tmp_path / "b")
     assert read.backbone.conv1[1].num_batches_tracked == 1
     assert torch.equal(read.backbone.conv1[1].running_mean, network.backbone.conv1[1].running_mean)
 
 
 def test_the_loaded_network_trains(tmp_path: Path) -> None:
     made(tmp_path, "rnn")
-    network, _ = checkpoint.load(tmp_path)
+    network, _ = load_checkpoint(tmp_path)
     network.train()(torch.randn(4, 1, 12, 12)).sum().backward()
     assert network.backbone.gru1.weight_ih_l0.grad.abs().sum() > 0
 
@@ -105,7 +107,7 @@ def test_a_failed_training_leaves_its_row_and_no_weights(tmp_path: Path) -> None
     assert (written.digest, written.files) == ("", {})
     assert not (tmp_path / "weights.safetensors").exists()
     with pytest.raises(RefusedError, match="no weights, its training ended as 'diverged': NaN in epoch 2"):
-        checkpoint.load(tmp_path)
+        load_checkpoint(tmp_path)
 
 
 def test_a_good_row_needs_a_network(tmp_path: Path) -> None:
@@ -118,7 +120,7 @@ def test_without_a_manifest_it_is_not_whole(tmp_path: Path) -> None:
     made(tmp_path)
     (tmp_path / "manifest.json").unlink()
     with pytest.raises(RefusedError, match=r"no manifest\.json, so this is not a whole checkpoint artifact"):
-        checkpoint.load(tmp_path)
+        load_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("place", [8, 300, -1])
@@ -128,7 +130,7 @@ def test_one_flipped_bit_is_refused(tmp_path: Path, place: int) -> None:
     data[place] ^= 1
     (tmp_path / "weights.safetensors").write_bytes(data)
     with pytest.raises(RefusedError, match=r"weights\.safetensors: its bytes are not those"):
-        checkpoint.load(tmp_path)
+        load_checkpoint(tmp_path)
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     data = (tmp_path / "weights.safetensors").read_bytes()
     (tmp_path / "weights.safetensors").write_bytes(data[:-5])
     with pytest.raises(RefusedError, match="its bytes are not those"):
-        checkpoint.load(tmp_path)
+        load_checkpoint(tmp_path)
 
 
 def replaced(folder: Path, content: bytes) -> None:
@@ -164,14 +166,14 @@ def replaced(folder: Path, content: bytes) -> None:
 def test_hostile_weights_are_refused(tmp_path: Path, content: bytes) -> None:
     replaced(tmp_path, content)
     with pytest.raises(RefusedError, match="not a whole safetensors file"):
-        checkpoint.load(tmp_path)
+        load_checkpoint(tmp_path)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     made(tmp_path / "other", "mlp")
     replaced(tmp_path / "it", (tmp_path / "other" / "weights.safetensors").read_bytes())
     with pytest.raises(RefusedError, match="source weights: they do not fit the network"):
-        checkpoint.load(tmp_path / "it")
+        load_checkpoint(tmp_path / "it")
 
 
 def test_weights_of_another_type_are_refused(tmp_path: Path) -> None:
@@ -180,7 +182,7 @@ def test_weights_of_another_type_are_refused(tmp_path: Path) -> None:
     save_file({key: value.half() for key, value in state.items()}, tmp_path / "half.safetensors")
     replaced(tmp_path / "it", (tmp_path / "half.safetensors").read_bytes())
     with pytest.raises(RefusedError, match="do not fit"):
-        checkpoint.load(tmp_path / "it")
+        load_checkpoint(tmp_path / "it")
 
 
 def test_a_manifest_that_names_a_file_outside_is_refused(tmp_path: Path) -> None:
@@ -188,7 +190,7 @@ def test_a_manifest_that_names_a_file_outside_is_refused(tmp_path: Path) -> None
     text = written.model_copy(update={"files": {"../../etc/passwd": written.digest}}).model_dump_json()
     (tmp_path / "it" / "manifest.json").write_text(text)
     with pytest.raises(RefusedError, match="outside of the folder"):
-        checkpoint.load(tmp_path / "it")
+        load_checkpoint(tmp_path / "it")
 
 
 def test_the_manifest_is_read_without_torch() -> None:

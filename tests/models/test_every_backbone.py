@@ -6,13 +6,14 @@ from functools import cache
 import pytest
 import torch
 
-from graftline.models.checkpoint import InputContract
+from graftline.models.inputs.contract import InputContract
 from graftline.models.layers import layers
 from graftline.models.libraries import torchvision_models
 from graftline.models.libraries.shapes import Unfilled, output_shape
 from graftline.models.libraries.torchvision_models import construct, names, step_of
-from graftline.models.network import Network, build
+from graftline.models.network import Network
 from graftline.models.transfer.keys import ours
+from tests.builders.networks import build
 
 EVERY = names()
 OWN, SOURCE = 7, 11

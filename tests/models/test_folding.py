@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graftline.models.checkpoint import InputContract
 from graftline.models.folding import folded
+from graftline.models.inputs.contract import InputContract
 from graftline.models.inputs.sizes import contract_for
-from graftline.models.network import build
+from tests.builders.networks import build
 
 CPU = torch.device("cpu")
 

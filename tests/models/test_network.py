@@ -2,14 +2,15 @@ import pytest
 import torch
 
 from graftline.config import Head
-from graftline.models.checkpoint import InputContract
+from graftline.models.inputs.contract import InputContract
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.layers import layer_keys, layers
 from graftline.models.libraries.shapes import Unfilled
 from graftline.models.libraries.torchvision_models import construct
-from graftline.models.network import Network, build
+from graftline.models.network import Network
 from graftline.models.transfer.gate import fill
 from graftline.models.transfer.keys import ours
+from tests.builders.networks import build
 
 
 def contract(backbone: str, side: int = 64) -> InputContract:

@@ -17,9 +17,9 @@ from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.libraries.shapes import Unfilled
-from graftline.models.network import build
 from graftline.models.source import InitialWeights, load_initial_weights
 from graftline.runtime.errors import RefusedError
+from tests.builders.networks import build
 
 CLASSES = ["ants", "bees"]
 
@@ -74,16 +74,16 @@ def photograph(archive: Path, name: str) -> torch.Tensor:
 @pytest.mark.parametrize("backbone", ["mobilenet_v2", "squeezenet1_1"])
 def test_published_weights_know_ants_from_bees(shared_data: Path, backbone: str) -> None:
     start = load_initial_weights(job(shared_data / "weights" / f"{backbone}.pth", backbone), dataset((3, 224, 224)))
-    assert (start.source_head, start.reinitialised, start.dropped) == (True, [], [])
+    assert (start.spec.source_head, start.reinitialised, start.dropped) == (True, [], [])
     assert start.notes == ["class names from imagenet_classes.txt"]
     assert start.licence == f"not known: given as {backbone}.pth"
     with zipfile.ZipFile(shared_data / "hymenoptera.zip") as archive:
         names = [name for name in archive.namelist() if name.endswith(".jpg") and "/val/" in name]
     seen = {kind: [name for name in names if f"/{kind}/" in name][:12] for kind in CLASSES}
     photographs = {kind: [photograph(shared_data / "hymenoptera.zip", name) for name in seen[kind]] for kind in seen}
-    pair = [start.classes.index("ant, emmet, pismire"), start.classes.index("bee")]
+    pair = [start.spec.classes.index("ant, emmet, pismire"), start.spec.classes.index("bee")]
     with torch.no_grad():
-        found = {kind: start.network(prepare(torch.cat(photographs[kind]), start.input)) for kind in CLASSES}
+        found = {kind: start.network(prepare(torch.cat(photographs[kind]), start.spec.input)) for kind in CLASSES}
     right = (found["ants"][:, pair].argmax(1) == 0).sum() + (found["bees"][:, pair].argmax(1) == 1).sum()
     assert right / 24 > 0.85
     of_all = (found["ants"].argmax(1) == pair[0]).sum() + (found["bees"].argmax(1) == pair[1]).sum()
@@ -96,10 +96,10 @@ def test_default_comes_from_torch_home(shared_data: Path, tmp_path: Path, monkey
     cached.write_bytes((shared_data / "weights" / "squeezenet1_1.pth").read_bytes())
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     start = load_initial_weights(job("DEFAULT"), dataset())
-    assert start.classes[:2] == ["tench", "goldfish"]
-    assert len(start.classes) == 1000
+    assert start.spec.classes[:2] == ["tench", "goldfish"]
+    assert len(start.spec.classes) == 1000
     assert "non-commercial" in start.licence
-    assert start.input.mean == [0.485, 0.456, 0.406]
+    assert start.spec.input.mean == [0.485, 0.456, 0.406]
 
 
 def test_default_without_a_network_says_what_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,22 +139,22 @@ def test_random_weights_are_drawn_by_the_seed(backbone: str) -> None:
 
 def test_random_with_data_has_its_classes_and_statistics() -> None:
     start = load_initial_weights(job("random", "cnn"), dataset((1, 16, 16), 4))
-    assert (start.classes, start.licence) == (CLASSES, "none: random weights")
-    assert start.input.mean == [0.2]
-    assert start.input.std == [1e-3]  # never nought: every pixel alike has no spread
+    assert (start.spec.classes, start.licence) == (CLASSES, "none: random weights")
+    assert start.spec.input.mean == [0.2]
+    assert start.spec.input.std == [1e-3]  # never nought: every pixel alike has no spread
     assert start.network.head.out.out_features == 2
 
 
 def test_random_without_data_means_nothing_yet() -> None:
     start = load_initial_weights(job("random", "cnn"), dataset((1, 16, 16)))
-    assert start.classes == []
+    assert start.spec.classes == []
     assert start.network.head.out.out_features == 1
 
 
 def test_data_brings_a_new_head_and_the_old_one_is_named(tmp_path: Path) -> None:
     path = state_file(tmp_path, "squeezenet1_1")
     start = load_initial_weights(job(path), dataset(count=4))
-    assert (start.classes, start.source_head, start.network.feature_size) == (CLASSES, False, 512)
+    assert (start.spec.classes, start.spec.source_head, start.network.feature_size) == (CLASSES, False, 512)
     assert start.reinitialised == ["head.out.weight", "head.out.bias"]
     assert start.dropped == ["head.1.weight", "head.1.bias"]
     given = torch.load(path, weights_only=True)
@@ -166,7 +166,7 @@ def test_a_file_without_a_head_is_a_backbone(tmp_path: Path) -> None:
     state = {key: value for key, value in torch.load(path, weights_only=True).items() if not key.startswith("fc.")}
     torch.save({"state_dict": {**state, "projection_head.0.weight": torch.zeros(3)}}, path)
     start = load_initial_weights(job(path, "resnet18"), dataset())
-    assert (start.classes, start.source_head) == ([], False)
+    assert (start.spec.classes, start.spec.source_head) == ([], False)
     assert start.dropped == ["backbone.projection_head.0.weight"]
     assert start.reinitialised == ["head.out.weight", "head.out.bias"]
 
@@ -176,8 +176,8 @@ def test_auxiliary_heads_are_dropped_and_named(tmp_path: Path) -> None:
     torch.save({**torch.load(path, weights_only=True), "aux1.fc1.weight": torch.zeros(3)}, path)
     start = load_initial_weights(job(path, "googlenet"), dataset())
     assert start.dropped == ["backbone.aux1.fc1.weight"]
-    assert start.source_head
-    assert start.input.mean == [0.5] * 3
+    assert start.spec.source_head
+    assert start.spec.input.mean == [0.5] * 3
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_class_names_beside_a_file(tmp_path: Path, files: dict[str, int], first:
     for name, lines in files.items():
         (tmp_path / name).write_text("".join(f"name {i}\n" for i in range(lines)))
     start = load_initial_weights(job(state_file(tmp_path, "squeezenet1_1")), dataset())
-    assert start.classes[0] == first
-    assert len(start.classes) == 1000
+    assert start.spec.classes[0] == first
+    assert len(start.spec.classes) == 1000
     assert note in start.notes[0]
 
 
@@ -249,14 +249,11 @@ def test_vits_positions_follow_the_image_size(tmp_path: Path) -> None:
     assert "position embeddings interpolated from 7x7 to 3x3 patches" in start.notes
     grid = start.network.backbone.encoder.pos_embedding[0, 1:, 0].reshape(3, 3)
     assert torch.allclose(grid, torch.tensor([0, 0.5, 1]).expand(3, 3), atol=0.05)
-    assert start.classes == [f"class {i}" for i in range(5)]
+    assert start.spec.classes == [f"class {i}" for i in range(5)]
 
 
 def stored(folder: Path, start: InitialWeights, **changes) -> CheckpointManifest:
-    fields = {
-        name: getattr(start, name)
-        for name in ("backbone", "small", "head", "source_head", "architecture", "classes", "input", "licence")
-    }
+    fields = {**start.spec.fields(), "licence": start.licence}
     return checkpoint.write(
         folder,
         CheckpointManifest(
@@ -277,11 +274,11 @@ def test_a_checkpoint_starts_a_chain(tmp_path: Path, backbone: str) -> None:
     first = load_initial_weights(job("random", backbone), dataset((1, 24, 24), 4))
     written = stored(tmp_path, first, licence="CC0")
     start = load_initial_weights(job(tmp_path, backbone), dataset((3, 40, 40), 4, ["x", "y", "z"]))
-    assert (start.parent, start.licence, start.classes) == (written.digest, "CC0", ["x", "y", "z"])
+    assert (start.parent, start.licence, start.spec.classes) == (written.digest, "CC0", ["x", "y", "z"])
     assert start.reinitialised == start.dropped == ["head.out.weight", "head.out.bias"]
-    assert start.input.stored == (3, 40, 40)
-    assert (start.input.channels, start.input.mean) == (first.input.channels, first.input.mean)
-    assert start.network(prepare(torch.zeros(2, 3, 40, 40, dtype=torch.uint8), start.input)).shape == (2, 3)
+    assert start.spec.input.stored == (3, 40, 40)
+    assert (start.spec.input.channels, start.spec.input.mean) == (first.spec.input.channels, first.spec.input.mean)
+    assert start.network(prepare(torch.zeros(2, 3, 40, 40, dtype=torch.uint8), start.spec.input)).shape == (2, 3)
     for (key, value), other in zip(
         first.network.backbone.state_dict().items(), start.network.backbone.state_dict().values(), strict=True
     ):
@@ -300,8 +297,8 @@ def test_a_checkpoint_without_data_passes_as_it_is(tmp_path: Path) -> None:
     first = load_initial_weights(job(state_file(tmp_path, "squeezenet1_1")), dataset())
     stored(tmp_path / "ckpt", first)
     start = load_initial_weights(job(tmp_path / "ckpt"), dataset((1, 64, 64)))
-    assert (start.source_head, len(start.classes)) == (True, 1000)
-    assert (start.input.height, start.input.stored) == (96, (1, 64, 64))  # as large as its weights saw them
+    assert (start.spec.source_head, len(start.spec.classes)) == (True, 1000)
+    assert (start.spec.input.height, start.spec.input.stored) == (96, (1, 64, 64))  # as large as its weights saw them
     assert start.notes[-1].startswith("images of 64x64 are shown at 96x96, because")
     assert torch.equal(start.network.head.get_submodule("1").weight, first.network.head.get_submodule("1").weight)
 

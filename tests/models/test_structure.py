@@ -4,10 +4,10 @@ import torch
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.layers import layers
 from graftline.models.libraries.shapes import Unfilled, output_shape
-from graftline.models.network import build
 from graftline.models.structure import architecture_of, structures
 from graftline.runtime.errors import RefusedError
 from graftline.strategies.structure import Structure
+from tests.builders.networks import build
 
 
 def changed(backbone: str, side: int = 32, **architecture):

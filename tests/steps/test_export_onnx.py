@@ -16,7 +16,6 @@ from graftline.data import dataset as datasets
 from graftline.evaluation.result import Evaluation, Predictions, read_predictions, write_predictions
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
-from graftline.models.network import build
 from graftline.release.onnx import export, model_file
 from graftline.release.onnx.model_file import ModelMetadata, OnnxManifest
 from graftline.release.onnx.parity import ParityError
@@ -25,6 +24,7 @@ from graftline.runtime.errors import RefusedError
 from graftline.steps.export_onnx import export_onnx
 from graftline.steps.gate import gate
 from tests.builders.artifacts import Folders, write_run
+from tests.builders.networks import build
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from graftline.config.jobs import FinetuneJob
 from graftline.data import dataset as datasets
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
+from graftline.models.loading import load_checkpoint
 from graftline.runtime import events, manifest
 from graftline.runtime.errors import RefusedError
 from graftline.steps import finetune as step
@@ -68,7 +69,7 @@ def test_a_candidate_becomes_a_checkpoint_with_its_row(folders: Path) -> None:
 
 def test_the_stored_model_is_the_one_that_was_scored(folders: Path) -> None:
     made = run(folders, candidate(Full()))
-    network, _ = checkpoint.load(folders / "out")
+    network, _ = load_checkpoint(folders / "out")
     val = Samples([datasets.read(folders / "data").val])
     found = score(outputs(network, val, made.input, CPU), val.labels)
     assert found.main == pytest.approx(made.row.val_score)
@@ -123,11 +124,11 @@ def test_divergence_is_a_row_and_not_a_failure(folders: Path) -> None:
 def test_what_diverges_later_keeps_the_last_good_weights(folders: Path) -> None:
     good = Training(epochs=1, augment="none", learning_rate=1e12, optimizer="sgd", schedule="constant")
     assert run(folders, candidate(Full(), training=good)).row.status == "ok"
-    kept, _ = checkpoint.load(folders / "out")
+    kept, _ = load_checkpoint(folders / "out")
     made = run(folders, candidate(Full(), training=good.model_copy(update={"epochs": 3})))
     assert made.row.status == "diverged"
     assert "epoch 2" in made.row.reason
-    network, _ = checkpoint.load(folders / "out")
+    network, _ = load_checkpoint(folders / "out")
     theirs = kept.state_dict()
     assert all(torch.equal(value, theirs[key]) for key, value in network.state_dict().items())
 
@@ -172,7 +173,7 @@ def _raise_no_room(*_: object, **__: object) -> None:
 def test_what_does_not_apply_is_a_row_with_its_reason(folders: Path) -> None:
     made = start()
     random = made.manifest.model_copy(update={"strategy": "random", "classes": []})
-    network = step.checkpoint.load(folders / "sources" / "source")[0]
+    network = load_checkpoint(folders / "sources" / "source")[0]
     one = random.model_copy(update={"classes": ["a", "b", "c"]})
     checkpoint.write(folders / "sources" / "source", one, network)
     row = run(folders, candidate(Zero())).row
@@ -212,7 +213,7 @@ def test_no_validation_split_and_no_choice_leaves_the_score_open(tmp_path: Path)
 
 def test_what_a_zero_candidate_stores_predicts_what_it_scored(folders: Path) -> None:
     made = run(folders, candidate(Zero()))
-    network, _ = checkpoint.load(folders / "out")
+    network, _ = load_checkpoint(folders / "out")
     val = Samples([datasets.read(folders / "data").val])
     found = score(outputs(network, val, made.input, CPU), val.labels)
     assert found.main == pytest.approx(made.row.val_score)

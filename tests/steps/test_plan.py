@@ -9,6 +9,7 @@ from graftline.config import Auto, Budget, Control, Head, Small, StrategyOptions
 from graftline.config.jobs import FinetuneJob, PlanJob
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest
+from graftline.models.loading import load_checkpoint
 from graftline.runtime.errors import RefusedError
 from graftline.steps.plan import plan
 from graftline.strategies.distill import STUDENT_EPOCHS, Distill
@@ -115,7 +116,7 @@ def test_the_sources_are_linked_whole(tmp_path: Path) -> None:
     planned(tmp_path, job(Full()), given)
     linked = tmp_path / "sources" / "a" / "weights.safetensors"
     assert linked.samefile(given / "weights.safetensors")
-    checkpoint.load(tmp_path / "sources" / "a")
+    load_checkpoint(tmp_path / "sources" / "a")
 
 
 def test_where_links_cannot_be_made_it_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +125,7 @@ def test_where_links_cannot_be_made_it_copies(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "link", refuse)
     planned(tmp_path, job(Full()), source(tmp_path / "a"))
-    checkpoint.load(tmp_path / "sources" / "a")
+    load_checkpoint(tmp_path / "sources" / "a")
 
 
 def test_a_second_try_replaces_the_first(tmp_path: Path) -> None:

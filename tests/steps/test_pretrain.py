@@ -5,8 +5,8 @@ import torch
 
 from graftline.config import Head, Small, Training
 from graftline.config.jobs import PretrainJob
-from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
+from graftline.models.loading import load_checkpoint
 from graftline.runtime import manifest
 from graftline.runtime.errors import DivergedError
 from graftline.steps.pretrain import pretrain
@@ -30,7 +30,7 @@ def test_it_trains_on_the_sources_data_and_counts_its_cost(tmp_path: Path) -> No
     assert [point.epoch for point in made.history] == list(range(1, 13))
     assert made.dataset_digest is not None
     assert made.licence == "none: random weights"
-    checkpoint.load(tmp_path / "out")
+    load_checkpoint(tmp_path / "out")
 
 
 def test_without_data_the_weights_stay_as_they_came(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_without_data_the_weights_stay_as_they_came(tmp_path: Path) -> None:
     made = pretrain(job(init=str(tmp_path / "first")), dataset=empty, out=tmp_path / "out")
     assert (made.strategy, made.classes, made.parent) == ("given", CLASSES, first.digest)
     assert (made.row.examples_seen, made.history) == (0, [])
-    before, after = (checkpoint.load(tmp_path / name)[0].state_dict() for name in ("first", "out"))
+    before, after = (load_checkpoint(tmp_path / name)[0].state_dict() for name in ("first", "out"))
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 

@@ -7,6 +7,7 @@ from graftline.config import Control, Head, StrategyOptions, Training
 from graftline.config.jobs import FinetuneJob, SelectJob
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord
+from graftline.models.loading import load_checkpoint
 from graftline.runtime import manifest
 from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.selection.result import Selection
@@ -118,8 +119,8 @@ def test_the_control_is_never_chosen_and_its_row_is_kept(tmp_path: Path) -> None
 
 def test_the_checkpoints_are_handed_on_whole(tmp_path: Path) -> None:
     run(tmp_path, scored(tmp_path, "a", "feature", 0.5, 0.01, 10), control(tmp_path))
-    assert checkpoint.load(tmp_path / "chosen")[1].name == "a"
-    assert checkpoint.load(tmp_path / "control")[1].name == "s-control"
+    assert load_checkpoint(tmp_path / "chosen")[1].name == "a"
+    assert load_checkpoint(tmp_path / "control")[1].name == "s-control"
     manifest.read(tmp_path / "chosen", CheckpointManifest, verify=True)
 
 

@@ -9,9 +9,9 @@ from PIL import Image
 from graftline.config import Columns, Control, Data, Head, Small, TaskName, Training
 from graftline.config.jobs import PlanJob, PreprocessJob, PretrainJob
 from graftline.data import dataset as datasets
-from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
 from graftline.models.devices import pick
+from graftline.models.loading import load_checkpoint
 from graftline.steps.finetune import finetune
 from graftline.steps.plan import plan
 from graftline.steps.preprocess import preprocess
@@ -130,7 +130,7 @@ def _check(done: CheckpointManifest, folder: Path, target: Path, task: TaskName)
     assert done.task == task
     assert done.row.val_score is not None
     data = datasets.read(target)
-    network, read = checkpoint.load(folder)
+    network, read = load_checkpoint(folder)
     assert read.task == network.objective.task == task
     test = Samples([data.test])
     values = outputs(network, test, read.input, pick())

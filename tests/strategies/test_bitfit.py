@@ -3,12 +3,13 @@ import torch
 from torch import nn
 
 from graftline.config import Training
-from graftline.models.network import Network, build
+from graftline.models.network import Network
 from graftline.runtime.errors import RefusedError
 from graftline.strategies.bitfit import BitFit, train
 from graftline.strategies.methods.thawing import thaw_only
 from graftline.training.interface import StrategyResult
 from graftline.training.loop.freezing import train_mode
+from tests.builders.networks import build
 from tests.builders.training import contract, start, task
 
 NET, SIDE = "shufflenet_v2_x0_5", 32

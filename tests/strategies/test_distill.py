@@ -8,6 +8,7 @@ from torch.nn import functional
 from graftline.config import Control, Head, Training
 from graftline.config.jobs import FinetuneJob
 from graftline.models import checkpoint
+from graftline.models.loading import load_checkpoint
 from graftline.models.objective import Objective
 from graftline.runtime.errors import RefusedError
 from graftline.steps.finetune import finetune
@@ -140,7 +141,7 @@ def test_the_control_has_the_students_network_and_both_manifests_say_so(tmp_path
         found = finetune(job, sources=tmp_path / "sources", dataset=data, out=tmp_path / folder)
         assert (found.row.status, found.backbone, found.architecture) == ("ok", "cnn", {"width": 0.5})
         assert found.row.examples_seen >= 72
-    (student, said), (control, _) = (checkpoint.load(tmp_path / folder) for folder in ("student", "control"))
+    (student, said), (control, _) = (load_checkpoint(tmp_path / folder) for folder in ("student", "control"))
     assert said.parent == source.digest  # taught by what the source became
     shapes = [{key: value.shape for key, value in each.state_dict().items()} for each in (student, control)]
     assert shapes[0] == shapes[1]

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from graftline.config import Training
-from graftline.models.network import Network, build
+from graftline.models.network import Network
 from graftline.runtime.errors import RefusedError
 from graftline.strategies import lora
 from graftline.strategies.lora import Lora
 from graftline.strategies.methods.adapters import adaptable, insert_adapters, merge_adapters
+from tests.builders.networks import build
 from tests.builders.training import contract, start, task
 
 pytest.importorskip("peft")

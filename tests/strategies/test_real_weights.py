@@ -7,7 +7,7 @@ import pytest
 from graftline.config import Config
 from graftline.config.jobs import FinetuneJob, jobs_of
 from graftline.data import dataset as datasets
-from graftline.models import checkpoint
+from graftline.models.loading import load_checkpoint
 from graftline.steps.finetune import finetune
 from graftline.steps.plan import plan
 from graftline.steps.preprocess import preprocess
@@ -41,7 +41,7 @@ def candidates(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> t
 
 def accuracy(root: Path, job: FinetuneJob) -> float:
     finetune(job, sources=root / "sources", dataset=root / "target", out=root / job.name)
-    network, manifest = checkpoint.load(root / job.name)
+    network, manifest = load_checkpoint(root / job.name)
     test = Samples([datasets.read(root / "target").test])
     return score(outputs(network, test, manifest.input, CPU), test.labels).accuracy
 

@@ -7,6 +7,7 @@ import torch
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 from graftline.models.inputs.preprocessing import prepare
+from graftline.models.loading import load_checkpoint
 from graftline.models.objective import Objective
 from graftline.strategies.methods.source_classes import empirical
 from graftline.strategies.zero import train
@@ -85,7 +86,7 @@ def test_it_comes_back_from_a_checkpoint(tmp_path: Path) -> None:
         row=CandidateResult(),
     )
     checkpoint.write(tmp_path / "zero", manifest, trained.network)
-    again, _ = checkpoint.load(tmp_path / "zero")
+    again, _ = load_checkpoint(tmp_path / "zero")
     images = prepare(given.val.images(np.arange(len(given.val))), given.contract)
     torch.testing.assert_close(again(images), trained.predict(given.val), atol=1e-5, rtol=1e-5)
     assert len(CLASSES) == trained.mapped_from

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from graftline.config import Head, Small, Training
 from graftline.models.devices import seeded
-from graftline.models.network import Network, build
+from graftline.models.network import Network
 from graftline.training.batches.samples import Samples
 from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.loop_state import capture_state, restore_state
@@ -18,6 +18,7 @@ from graftline.training.progress import Progress
 from graftline.training.resume.journal import JournalEntry
 from graftline.training.resume.saves import TrainingState
 from graftline.training.resume.states import state_files
+from tests.builders.networks import build
 from tests.builders.training import CONTRACT, constant_schedule, small_network, split
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is visible")]

@@ -10,7 +10,6 @@ from sklearn.metrics import average_precision_score
 
 from graftline.config import Head, Small, Training
 from graftline.models.head import new_head
-from graftline.models.network import build
 from graftline.models.objective import Objective
 from graftline.runtime.errors import RefusedError
 from graftline.training.batches.losses import loss_of
@@ -19,6 +18,7 @@ from graftline.training.head.heads import FeatureSet, fit_head
 from graftline.training.head.linear import LinearProblem, fit_linear
 from graftline.training.progress import Progress
 from graftline.training.validation import folds, hold_out, score
+from tests.builders.networks import build
 from tests.builders.training import contract
 
 NUMBERS = Objective("regression", (100.0, -3.0), (10.0, 0.5))

@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from graftline.models.checkpoint import InputContract
 from graftline.models.devices import seeded
+from graftline.models.inputs.contract import InputContract
 from graftline.models.layers import layer_keys, layers
-from graftline.models.network import Network, build
+from graftline.models.network import Network, build_network
+from graftline.models.spec import NetworkSpec
 from graftline.models.transfer.gate import Transferred, transfer
 from graftline.runtime.errors import RefusedError
 from graftline.strategies.weights.surgery import Grafted, anew, graft
@@ -62,15 +63,16 @@ def fresh(inputs: StrategyInput, architecture: dict[str, float | int | str] | No
     """
     shape = inputs.shape
     with seeded(inputs.seed, "target weights"):
-        return build(
-            shape.backbone,
-            len(inputs.classes),
+        spec = NetworkSpec(
+            backbone=shape.backbone,
             input=inputs.contract,
+            classes=inputs.classes,
+            task=inputs.objective.task,
             small=shape.small,
             head=inputs.head,
             architecture=shape.architecture if architecture is None else architecture,
-            objective=inputs.objective,
         )
+        return build_network(spec, inputs.objective)
 
 
 def carried(inputs: StrategyInput, layers_kept: int | str | None = None, *, head: bool = False) -> Carried:

@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graftline.models.checkpoint import InputContract
+from graftline.models.inputs.contract import InputContract
 from graftline.models.inputs.preprocessing import Inputs, interpolation, prepare
 from graftline.models.inputs.sizes import contract_for
-from graftline.models.network import build
+from tests.builders.networks import build
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graftline.models.checkpoint import InputContract
+from graftline.models.inputs.contract import InputContract
 from graftline.models.inputs.sizes import (
     at_resolution,
     contract_for,
@@ -11,8 +11,8 @@ from graftline.models.inputs.sizes import (
     native_statistics,
 )
 from graftline.models.libraries.shapes import Unfilled
-from graftline.models.network import build
 from graftline.runtime.errors import RefusedError
+from tests.builders.networks import build
 
 
 def made(backbone: str, stored: tuple[int, int, int]) -> InputContract:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from graftline.config import Small
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.layers import layers
-from graftline.models.network import build
+from tests.builders.networks import build
 
 
 def network(backbone: str, stored=(1, 28, 28), small: Small = Small()):  # noqa: B008

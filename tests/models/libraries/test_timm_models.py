@@ -8,19 +8,21 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from graftline.config import Head, Small, Training
+from graftline.config import Training
 from graftline.models import checkpoint
-from graftline.models.checkpoint import CandidateResult, CheckpointManifest, InputContract
+from graftline.models.checkpoint import CandidateResult, CheckpointManifest
+from graftline.models.inputs.contract import InputContract
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.layers import layer_keys, layers
 from graftline.models.libraries.shapes import Unfilled
 from graftline.models.libraries.timm_models import made_by_timm
-from graftline.models.network import build
+from graftline.models.loading import load_checkpoint
 from graftline.models.source import InitialWeights, load_initial_weights
 from graftline.models.structure import structures
 from graftline.models.transfer.gate import transfer
 from graftline.runtime.errors import RefusedError
 from graftline.strategies.weights.carry import place_of
+from tests.builders.networks import build
 from tests.models.test_source import dataset, job
 from tests.release.onnx.test_export import _proves_parity
 
@@ -51,7 +53,9 @@ def loaded(path: Path, name: str, side: int, **changes: object) -> InitialWeight
 
 
 def image(start: InitialWeights, count: int = 2) -> Tensor:
-    return torch.randn(count, 3, start.input.height, start.input.width, generator=torch.Generator().manual_seed(5))
+    return torch.randn(
+        count, 3, start.spec.input.height, start.spec.input.width, generator=torch.Generator().manual_seed(5)
+    )
 
 
 def native(name: str) -> int:
@@ -62,8 +66,8 @@ def native(name: str) -> int:
 def test_a_file_of_timms_gives_timms_own_answers(name: str, tmp_path: Path) -> None:
     net = original(name)
     start = loaded(saved(tmp_path, net.state_dict()), name, native(name))
-    assert (start.reinitialised, start.dropped, start.source_head) == ([], [], True)
-    assert start.classes[0] == "tench"
+    assert (start.reinitialised, start.dropped, start.spec.source_head) == ([], [], True)
+    assert start.spec.classes[0] == "tench"
     with torch.no_grad():
         assert torch.allclose(start.network(image(start)), net(image(start)), atol=1e-5)
         own = timm.create_model(name, num_classes=0).eval()
@@ -96,11 +100,7 @@ def test_a_checkpoint_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
     start = load_initial_weights(job("random", f"timm/{name}"), dataset(count=4))
     manifest = CheckpointManifest(
         name="it",
-        backbone=start.backbone,
-        small=Small(),
-        head=Head(),
-        classes=start.classes,
-        input=start.input,
+        **start.spec.fields(),
         strategy="pretrain",
         seed=0,
         dataset_digest=None,
@@ -109,7 +109,7 @@ def test_a_checkpoint_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
         row=CandidateResult(),
     )
     checkpoint.write(tmp_path, manifest, start.network)
-    network, _ = checkpoint.load(tmp_path)
+    network, _ = load_checkpoint(tmp_path)
     assert all(torch.equal(value, start.network.state_dict()[key]) for key, value in network.state_dict().items())
     with torch.no_grad():
         assert torch.allclose(network(image(start)), start.network(image(start)), atol=1e-5)
@@ -166,7 +166,7 @@ def openai_layout(net: nn.Module) -> dict[str, Tensor]:
 def test_a_clip_tower_in_openais_names(tmp_path: Path, side: int) -> None:
     net = original("vit_xsmall_patch16_clip_224", 512)
     start = loaded(saved(tmp_path, openai_layout(net)), "vit_xsmall_patch16_clip_224", side)
-    assert (start.source_head, start.classes) == (False, [])  # 512 outputs are a projection, no classes
+    assert (start.spec.source_head, start.spec.classes) == (False, [])  # 512 outputs are a projection, no classes
     gone = {
         "source.head.weight",
         "source.head.bias",
@@ -175,15 +175,15 @@ def test_a_clip_tower_in_openais_names(tmp_path: Path, side: int) -> None:
     }
     assert set(start.dropped) == gone
     assert start.reinitialised == ["head.out.weight", "head.out.bias"]
-    own = timm.create_model("vit_xsmall_patch16_clip_224", num_classes=0, img_size=start.input.height).eval()
+    own = timm.create_model("vit_xsmall_patch16_clip_224", num_classes=0, img_size=start.spec.input.height).eval()
     state = {key: value for key, value in net.state_dict().items() if not key.startswith("head.")}
     own.load_state_dict(timm.models.vision_transformer.checkpoint_filter_fn(state, own))
     with torch.no_grad():
         assert torch.allclose(start.network.backbone(image(start)), own(image(start)), atol=1e-5)
     if side == 64:
-        assert start.input.height == 96
+        assert start.spec.input.height == 96
         assert start.notes[0] == "position embeddings interpolated for images of this size: pos_embed to (1, 37, 256)"
-    assert start.input.mean[0] == pytest.approx(0.48145466)
+    assert start.spec.input.mean[0] == pytest.approx(0.48145466)
 
 
 def test_an_image_tower_in_open_clips_names(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_dinov2_at_the_size_of_the_data(tmp_path: Path) -> None:
     name = "vit_small_patch14_dinov2.lvd142m"
     state = original(name, 0).state_dict()
     start = loaded(saved(tmp_path, {**state, "mask_token": torch.zeros(1, 384)}), name, 32)
-    assert (start.input.height, start.input.mean) == (98, [0.485, 0.456, 0.406])
+    assert (start.spec.input.height, start.spec.input.mean) == (98, [0.485, 0.456, 0.406])
     assert start.dropped == ["source.mask_token"]
     assert start.licence.endswith(f"timm lists timm/{name} under apache-2.0")
     wanted = timm.layers.resample_abs_pos_embed(state["pos_embed"], [7, 7], [37, 37])
@@ -243,7 +243,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_a_head_of_several_layers_is_left_out_and_named(tmp_path: Path) -> None:
     start = loaded(saved(tmp_path, original("caformer_s18").state_dict()), "caformer_s18", 224)
-    assert (start.source_head, start.classes) == (False, [])
+    assert (start.spec.source_head, start.spec.classes) == (False, [])
     assert {name.rpartition(".")[0] for name in start.dropped} == {
         f"source.head.fc.{part}" for part in ("fc1", "norm", "fc2")
     }
@@ -290,14 +290,14 @@ def test_a_name_of_several_weights_says_whose_statistics_it_takes(tmp_path: Path
 
 def test_random_weights_take_small_images_as_they_are() -> None:
     start = load_initial_weights(job("random", "timm/resnet10t"), dataset(count=4))
-    assert (start.input.height, start.notes) == (32, [])
+    assert (start.spec.input.height, start.notes) == (32, [])
     assert made_by_timm(start.network.backbone)
 
 
 def test_resolution_by_hand(tmp_path: Path) -> None:
     path = saved(tmp_path, original("test_vit", 0).state_dict())
     start = loaded(path, "test_vit", 32, training=Training(resolution=64))
-    assert start.input.height == 64
+    assert start.spec.input.height == 64
     assert not [note for note in start.notes if "shown at" in note]
     with pytest.raises(RefusedError, match="resolution: timm/test_vit takes no images of 100x100 pixels; the"):
         loaded(path, "test_vit", 32, training=Training(resolution=100))

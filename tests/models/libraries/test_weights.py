@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.libraries.shapes import Unfilled
 from graftline.models.libraries.weights import read_state
-from graftline.models.network import build
 from graftline.models.transfer.keys import ours
 from graftline.runtime.errors import RefusedError
+from tests.builders.networks import build
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(3)}
 

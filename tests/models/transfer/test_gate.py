@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from graftline.config import Head, Small
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.layers import layer_keys
-from graftline.models.network import Network, build
+from graftline.models.network import Network
 from graftline.models.transfer.gate import fill, transfer
 from graftline.runtime.errors import RefusedError
+from tests.builders.networks import build
 
 SHUFFLE = "shufflenet_v2_x0_5"
 

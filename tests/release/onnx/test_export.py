@@ -7,11 +7,11 @@ import onnx
 import pytest
 import torch
 
-from graftline.models.checkpoint import InputContract
-from graftline.models.network import build
+from graftline.models.inputs.contract import InputContract
 from graftline.release.onnx import export, model_file
 from graftline.release.onnx.model_file import ModelMetadata
 from graftline.release.onnx.parity import compare
+from tests.builders.networks import build
 
 CLASSES = ["ant", "bee", "<b>&"]
 NETWORKS = {  # backbone -> stored shape, side that it is resized to

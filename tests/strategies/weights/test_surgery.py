@@ -7,8 +7,7 @@ from torch import Tensor
 from graftline.config import Control, Head, Small, Training
 from graftline.config.jobs import FinetuneJob, PretrainJob
 from graftline.data import dataset as datasets
-from graftline.models import checkpoint
-from graftline.models.network import build
+from graftline.models.loading import load_checkpoint
 from graftline.steps.finetune import finetune
 from graftline.steps.pretrain import pretrain
 from graftline.strategies import feature, full
@@ -18,6 +17,7 @@ from graftline.strategies.weights.carry import Carried, carried
 from graftline.training.batches.samples import Samples
 from graftline.training.interface import SourceModel, StrategyInput, StrategyResult, Surgery
 from graftline.training.validation import outputs, score
+from tests.builders.networks import build
 from tests.builders.training import CLASSES, CPU, artifact, contract, start, task
 
 MIXED = ["three", "four", "one"]
@@ -171,7 +171,7 @@ def test_from_a_checkpoint_folder_to_a_manifest_that_lists_the_classes(tmp_path:
     assert any("rows of 2 classes kept by name" in note for note in full_.row.notes)
     assert (made["feature"].classes_kept, made["feature"].classes_dropped) == ([], ["three"])
     assert made["feature"].classes_new == ["one", "two", "seven"]
-    network, manifest = checkpoint.load(tmp_path / "full")
+    network, manifest = load_checkpoint(tmp_path / "full")
     val = Samples([datasets.read(again).val])
     old = val.subset(np.flatnonzero(val.labels < 2))
     assert (score(outputs(network, old, manifest.input, CPU), old.labels).accuracy or 0) > 0.9

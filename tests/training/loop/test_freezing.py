@@ -2,8 +2,9 @@ import torch
 from torch import nn
 
 from graftline.models.layers import layers
-from graftline.models.network import Network, build
+from graftline.models.network import Network
 from graftline.training.loop.freezing import freeze, thaw, train_mode, trained_parameters
+from tests.builders.networks import build
 from tests.builders.training import contract
 
 

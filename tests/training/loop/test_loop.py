@@ -7,7 +7,6 @@ from torch import nn
 
 from graftline.config import Training
 from graftline.models.inputs.preprocessing import prepare
-from graftline.models.network import build
 from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.training.batches.losses import squared_norm
 from graftline.training.batches.samples import Samples
@@ -15,6 +14,7 @@ from graftline.training.loop.fit import fit
 from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.optimizer import parameter_group
 from graftline.training.progress import Progress
+from tests.builders.networks import build
 from tests.builders.training import CONTRACT, CPU, constant_schedule, contract, small_network, split, training_loop
 
 

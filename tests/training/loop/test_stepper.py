@@ -13,11 +13,12 @@ from torch import Tensor
 
 from graftline.config import Small, Training
 from graftline.models.devices import seeded
-from graftline.models.network import Network, build
+from graftline.models.network import Network
 from graftline.runtime.errors import RefusedError
 from graftline.training.batches.samples import Samples
 from graftline.training.loop.fit import fit
 from graftline.training.loop.stepper import Batch, LossTerms, Stepper
+from tests.builders.networks import build
 from tests.builders.training import CPU, contract, small_network, split, training_loop
 
 EVERY = np.arange(12)
@@ -222,7 +223,7 @@ def test_training_continues_after_running_out_of_memory(tmp_path: Path) -> None:
         import numpy as np, torch
         torch.set_num_threads(1)
         from graftline.models.inputs.sizes import contract_for
-        from graftline.models.network import build
+        from tests.builders.networks import build
         from graftline.config import Small, Training
         from graftline.data.dataset import Split
         from graftline.training.batches.samples import Samples

@@ -14,8 +14,8 @@ import torch
 
 from graftline.config import Training
 from graftline.config.jobs import FinetuneJob, PretrainJob
-from graftline.models import checkpoint
 from graftline.models.checkpoint import CheckpointManifest
+from graftline.models.loading import load_checkpoint
 from graftline.runtime import events
 from graftline.runtime.cache_location import CHECKPOINTS
 from graftline.runtime.errors import DivergedError, RefusedError
@@ -59,7 +59,7 @@ def test_a_step_in_two_processes_gives_the_weights_of_one(
     assert (one.row.status, two.row.status) == ("ok", "ok")
     assert one.row.val_accuracy == two.row.val_accuracy
     assert one.row.examples_seen == two.row.examples_seen == 3 * 18
-    nets = [checkpoint.load(tmp_path / f"of{many}")[0] for many in (1, 2)]
+    nets = [load_checkpoint(tmp_path / f"of{many}")[0] for many in (1, 2)]
     for weight, other in zip(*(net.parameters() for net in nets), strict=True):
         torch.testing.assert_close(weight, other, atol=1e-5, rtol=1e-3)
     told = [json.loads(line) for line in (tmp_path / f"run/logs/{name}2.events.jsonl").read_text().splitlines()]
@@ -137,7 +137,7 @@ def test_torchrun_trains_by_the_command_line(name: str, folders: Path, tmp_path:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("examples seen in") == 1
-    assert checkpoint.load(tmp_path / "out")[1].row.examples_seen == 2 * 18
+    assert load_checkpoint(tmp_path / "out")[1].row.examples_seen == 2 * 18
 
 
 PROGRAM = """
@@ -219,6 +219,6 @@ def test_an_interrupted_step_resumes_to_the_same_weights(
     assert not (tmp_path / "out").exists(), "it came to its end before it was stopped"
     before = max(int(path.name[-8:]) for path in states.glob("*/step-*"))
     assert begun(name, job, folders, tmp_path, **env).wait(200) == 0
-    assert checkpoint.load(tmp_path / "out")[1].digest == unbroken
+    assert load_checkpoint(tmp_path / "out")[1].digest == unbroken
     assert "resuming from state" in (tmp_path / "run/logs/one.log").read_text()
     assert before < max(int(path.name[-8:]) for path in states.glob("*/step-*")) <= 60 * 3

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from graftline.config import Small, Training
-from graftline.models.network import Network, build
+from graftline.models.network import Network
 from graftline.training.batches.samples import Samples
 from graftline.training.loop.loop import TrainingLoop, TrainingStage
 from graftline.training.loop.loop_state import capture_state, restore_state
@@ -15,6 +15,7 @@ from graftline.training.loop.optimizer import parameter_group
 from graftline.training.processes import probe
 from graftline.training.processes.probe import ComputeSetting
 from graftline.training.progress import Progress
+from tests.builders.networks import build
 from tests.builders.training import CPU, contract, split
 
 USUAL, PLAIN, HALF = ComputeSetting(), ComputeSetting("contiguous"), ComputeSetting(precision="bf16")
