@@ -53,7 +53,7 @@ def preprocess(
     checked = checked.model_copy(update={"target": checked.target.model_copy(update={"data": data})})
     if not access.is_remote(data) and out.resolve().is_relative_to(Path(data).resolve()):
         raise RefusedError(f"--out {out}: is inside --data; give a folder outside it")
-    job = fingerprint(file.absolute(checked)).target.model_copy(update={"labelled": False})
+    job = fingerprint(file.absolute(checked)).target.model_copy(update={"labeled": False})
     manifest = run_step("preprocess", step, job, target=target, out=out)
     sizes = ", ".join(f"{count:,} {name}" for name, count in manifest.sizes.items())
     print(f"{out}: {len(manifest.classes)} classes, {sizes}, {len(manifest.dropped)} dropped, {manifest.digest}")

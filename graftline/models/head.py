@@ -11,7 +11,7 @@ from graftline.models.objective import Objective
 
 
 class Scale(nn.Module):
-    """Standardised values to the labels' own units; fixed, stored with the weights.
+    """Standardized values to the labels' own units; fixed, stored with the weights.
 
     Attributes:
         mean: (D,) of the training labels.

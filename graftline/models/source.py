@@ -243,7 +243,7 @@ def _contract(job: PretrainJob, dataset: DatasetManifest, *, native: bool) -> In
     if native:
         mean, std = native_statistics(job.backbone)
         least = native_least(job.backbone)
-    # An image set of one colour has no spread to divide by.
+    # An image set of one color has no spread to divide by.
     contract = contract_for(
         job.backbone,
         stored=dataset.image_shape,

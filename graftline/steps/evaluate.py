@@ -58,7 +58,7 @@ def evaluate(
     if not len(data.test):
         raise RefusedError(f"{dataset}: the test split is empty, so nothing can be measured; set target.test_fraction")
     if data.manifest.task not in TASKS:
-        raise RefusedError(f"{dataset}: has no labels, so nothing can be measured; give labelled data")
+        raise RefusedError(f"{dataset}: has no labels, so nothing can be measured; give labeled data")
     kind = TASKS[data.manifest.task]
     models = load_confirmations(chosen, control, confirmations, data)
     events.progress(0, 0, "training the forest")

@@ -84,7 +84,7 @@ def test_labels_of_an_unlabelled_dataset_are_all_minus_one(tmp_path: Path) -> No
     assert dataset.read(tmp_path).train.labels.tolist() == [-1] * 4
 
 
-def test_a_grey_image_has_one_digest_in_a_grey_and_in_a_coloured_set() -> None:
+def test_a_grey_image_has_one_digest_in_a_grey_and_in_a_colored_set() -> None:
     grey = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
     assert sample_digest(np.repeat(grey, 3, axis=0)) == sample_digest(grey)
 

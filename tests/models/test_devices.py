@@ -34,7 +34,7 @@ def test_lack_of_memory_is_told_from_bugs(error: Exception, expected: bool) -> N
     assert is_out_of_memory(error) is expected
 
 
-def test_a_real_lack_of_host_memory_is_recognised() -> None:
+def test_a_real_lack_of_host_memory_is_recognized() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**58)
     assert is_out_of_memory(caught.value)

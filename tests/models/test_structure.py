@@ -108,8 +108,8 @@ def test_a_small_stem_of_resnet_is_the_one_for_cifar() -> None:
         ("mlp", {"width": 0.0}, r"structure: width: Input should be greater than 0"),
         (
             "cnn",
-            {"colour": 4},
-            r"structure: 'colour' is no change of an architecture; expected width, depth, kernel, stem",
+            {"color": 4},
+            r"structure: 'color' is no change of an architecture; expected width, depth, kernel, stem",
         ),
     ],
 )

@@ -18,7 +18,7 @@ DECODED = {f"decode-{task}-{shard}of{SHARDS}" for task in ("target", "source") f
 
 
 def digits(folder: Path, first: int, last: int) -> Path:
-    """Handwritten digits as PNG files, the last one in colour, and one file that is no image."""
+    """Handwritten digits as PNG files, the last one in color, and one file that is no image."""
     scans = load_digits()
     for number in range(first, last):
         image = Image.fromarray((scans.images[number] * 15).astype(np.uint8))

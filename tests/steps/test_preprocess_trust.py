@@ -125,7 +125,7 @@ def test_accepts_unlabeled_images_only_if_requested(tmp_path: Path) -> None:
     requested = preprocess_job(place, format="unlabeled")
     with pytest.raises(RefusedError, match="bare: the data have no labels, but this pipeline learns from labels"):
         preprocess(requested, out=tmp_path / "out")
-    created = preprocess(requested.model_copy(update={"labelled": False}), out=tmp_path / "out")
+    created = preprocess(requested.model_copy(update={"labeled": False}), out=tmp_path / "out")
     assert (created.task, created.classes, created.sizes) == ("unlabelled", [], {"train": 14, "val": 3, "test": 3})
     assert dataset.read(tmp_path / "out").test.labels.tolist() == [-1] * 3
 

@@ -124,10 +124,10 @@ def test_another_model_is_not_exported(copy: dict[str, Folders], task: str) -> N
         export_onnx_again(run)
     data, model = dataset.read(run.dataset), model_file.load(run.onnx)
     outputs = model.run(data.test.images)[0]
-    spoilt = outputs.copy()
-    spoilt[3, 0] = np.nan
+    spoiled = outputs.copy()
+    spoiled[3, 0] = np.nan
     with pytest.raises(ParityError, match="on test image 3"):
-        compare(model, data.test.images, spoilt, spoilt, batch_sizes=[7], relative=1e-4)
+        compare(model, data.test.images, spoiled, spoiled, batch_sizes=[7], relative=1e-4)
 
 
 def evaluated_unchecked(run: Folders) -> Evaluation:

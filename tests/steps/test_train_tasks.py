@@ -40,7 +40,7 @@ TRAINING = Training(
 
 
 def numbers(folder: Path, count: int, seed: int) -> Data:
-    """A bar whose place and brightness are the numbers, in centimetres and lumens."""
+    """A bar whose place and brightness are the numbers, in centimeters and lumens."""
     draw = np.random.default_rng(seed)
     rows = []
     folder.mkdir()
@@ -138,7 +138,7 @@ def _check(done: CheckpointManifest, folder: Path, target: Path, task: TaskName)
     if task == "regression":
         assert -0.8 < done.row.val_score < 0  # the mean alone has -1
         assert found.main > -0.8
-        assert np.abs(values[:, 0].numpy() - test.labels[:, 0]).mean() < 0.3  # centimetres beyond 1000
+        assert np.abs(values[:, 0].numpy() - test.labels[:, 0]).mean() < 0.3  # centimeters beyond 1000
         assert done.row.val_accuracy is None
         assert network.objective.deviation == tuple(np.float32(data.manifest.target_std).tolist())
     else:

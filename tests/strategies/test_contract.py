@@ -295,12 +295,12 @@ def test_an_empty_validation_split_will_do(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_colour_images_meet_a_grey_source(name: str) -> None:
+def test_color_images_meet_a_grey_source(name: str) -> None:
     source = source_for(name, channels=1)
-    colour = task(name, source_for(name, channels=3))
-    given = copy.copy(colour)
+    color = task(name, source_for(name, channels=3))
+    given = copy.copy(color)
     object.__setattr__(given, "start", source)
     trained = STRATEGIES[name].train(given)
-    assert trained.contract.stored == colour.image_shape
+    assert trained.contract.stored == color.image_shape
     assert trained.contract.channels == source.manifest.input.channels
     assert trained.predict(given.val).shape == (12, 3)

@@ -56,7 +56,7 @@ def test_a_loss_of_another_task_is_refused() -> None:
         loss_of("huber", LABELS)
 
 
-def test_the_score_of_numbers_is_the_mean_of_standardised_rmse() -> None:
+def test_the_score_of_numbers_is_the_mean_of_standardized_rmse() -> None:
     labels = np.zeros((4, 2), np.float32)
     found = score(torch.tensor([[10.0, 0.5], [-10.0, 0.5], [10.0, -0.5], [-10.0, -0.5]]), labels, objective=NUMBERS)
     assert (found.accuracy, found.main, found.loss) == (None, pytest.approx(-1), pytest.approx(1))
@@ -91,7 +91,7 @@ def test_labels_that_nobody_has_are_not_known_for_certain() -> None:
 
 @pytest.mark.parametrize("free_bias", [True, False])
 def test_ridge_is_ridge(free_bias: bool) -> None:
-    """sklearn minimises the sum of squares + alpha |W|^2: ours is its mean over samples and outputs."""
+    """sklearn minimizes the sum of squares + alpha |W|^2: ours is its mean over samples and outputs."""
     features, labels = numbers(60, 5)
     solved = ridge.RidgeSolver.of(features, labels) if free_bias else None
     weight, bias = solved.weights(0.3) if solved else ridge.fit_with_penalized_bias(features, labels, 0.3)
@@ -103,7 +103,7 @@ def test_ridge_is_ridge(free_bias: bool) -> None:
 
 
 @pytest.mark.parametrize(("count", "size"), [(200, 8), (40, 120)])
-def test_a_linear_layer_on_numbers_is_ridge_on_standardised_ones(count: int, size: int) -> None:
+def test_a_linear_layer_on_numbers_is_ridge_on_standardized_ones(count: int, size: int) -> None:
     features, labels = numbers(count, size)
     layer, _, l2 = fit_linear(features, labels, LinearProblem(2, "cross_entropy", 0.0, 50, NUMBERS), l2=0, seed=0)
     mean, deviation = linear.feature_moments(features)

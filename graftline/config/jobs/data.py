@@ -16,7 +16,7 @@ class PreprocessJob(Job):
     """Fingerprint of the earlier split ledger, if any."""
     packed_above: float = 16.0
     """Size of the raw pixels in gigabytes above which images are stored as JPEG."""
-    labelled: bool = True
+    labeled: bool = True
     """Whether data without labels are refused."""
     target_share: float | None = None
     """For a source: share of the target's training split to use instead of data of its own."""

@@ -65,7 +65,7 @@ def decode_shard(
         )
     with data_format.open(location) as opened:
         raw = select_classes(opened, location.uri, data.classes)
-        check_dataset(raw, location.uri, needs_labels=job.data.labelled, task=job.data.task)
+        check_dataset(raw, location.uri, needs_labels=job.data.labeled, task=job.data.task)
         samples = [sample for sample in raw.samples if _is_in_shard(job, sample.key)]
         raw.fetch(samples)
         shape = sample_shape(samples, job.data.image_size, image_size, data.min_side)

@@ -118,7 +118,7 @@ def _colors(images: Floats) -> NDArray[np.float32]:
 
 
 def _gradients(gray: Floats) -> NDArray[np.float32]:
-    """Neighbour differences; gray (N, H, W) to (N, 128)."""
+    """Neighbor differences; gray (N, H, W) to (N, 128)."""
     across, down = np.gradient(gray, axis=2), np.gradient(gray, axis=1)
     strength = np.hypot(across, down)
     angle = (np.arctan2(down, across) % np.pi * (_ANGLES / np.pi)).astype(np.int64) % _ANGLES

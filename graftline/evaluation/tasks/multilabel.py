@@ -62,11 +62,11 @@ def _estimate_metrics(
     random = np.random.default_rng(seed)
     judged = np.flatnonzero(there.any(0))
     single = bootstrap_average_precisions([scaled], there, judged, random, pooled=True)[0]
-    labelled, pooled = single[:-1], single[-1]
+    labeled, pooled = single[:-1], single[-1]
     others = bootstrap_f1_and_loss(scaled, there, random)
     exact = int(((scaled > 0) == there).all(1).sum())
     intervals = {
-        "macro_ap": bootstrap_interval(found["macro_ap"], labelled.mean(0), n, low=0, high=1) if len(judged) else None,
+        "macro_ap": bootstrap_interval(found["macro_ap"], labeled.mean(0), n, low=0, high=1) if len(judged) else None,
         "micro_ap": bootstrap_interval(found["micro_ap"], pooled, n, low=0, high=1) if len(judged) else None,
         "macro_f1": bootstrap_interval(found["macro_f1"], others["macro_f1"], n, low=0, high=1),
         "exact": wilson(exact, n),
@@ -74,7 +74,7 @@ def _estimate_metrics(
         "ece": calibration_interval(scaled, there, random),
     }
     rows = per_label(scaled, there, truth.names)
-    for k, drawn in zip(judged, labelled, strict=True):
+    for k, drawn in zip(judged, labeled, strict=True):
         low, high = bootstrap_interval(float(rows[k]["ap"]), drawn, n, low=0, high=1)
         rows[k] |= {"ap_low": low, "ap_high": high}
     return {name: _estimate(value, intervals[name]) for name, value in found.items()}, rows

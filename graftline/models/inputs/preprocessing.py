@@ -42,7 +42,7 @@ class Inputs(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps uint8 (B, C, H, W), 0..255, to normalised float32 (B, c, h, w).
+        """Maps uint8 (B, C, H, W), 0..255, to normalized float32 (B, c, h, w).
 
         Raises:
             ValueError: Images of another shape than the contract's.
@@ -96,11 +96,11 @@ def interpolation(size: int, wanted: int) -> NDArray[np.float32]:
 
     Returns:
         (wanted, size); each row sums to 1. A triangle as wide as the larger of both pixels, around each new
-        pixel's centre: what torch and Pillow do.
+        pixel's center: what torch and Pillow do.
     """
     step = size / wanted
     reach = max(step, 1.0)
-    centres = (np.arange(wanted) + 0.5) * step
-    distance = np.abs(np.arange(size) + 0.5 - centres[:, None]) / reach
+    centers = (np.arange(wanted) + 0.5) * step
+    distance = np.abs(np.arange(size) + 0.5 - centers[:, None]) / reach
     weights = np.clip(1 - distance, 0, None)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -131,7 +131,7 @@ def native_least(backbone: str) -> int:
 
 def _check_channels(channels: int) -> None:
     if channels not in (1, 3):
-        raise RefusedError(f"dataset: images with {channels} channels; expected 1 (grey) or 3 (colour)")
+        raise RefusedError(f"dataset: images with {channels} channels; expected 1 (grey) or 3 (color)")
 
 
 def _per_channel(values: Sequence[float], channels: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""The articles' small networks: mlp, cnn, rnn. Each maps normalised images to features, without a head."""
+"""The articles' small networks: mlp, cnn, rnn. Each maps normalized images to features, without a head."""
 
 import math
 from collections import OrderedDict

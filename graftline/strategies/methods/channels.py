@@ -29,7 +29,7 @@ BATCH = 32
 TOGETHER = 2**22
 """Numbers in the maps of all the zeroed channels that go through the network at once."""
 SOFTENING = 5.0
-"""Standardised rises are divided by it before the softmax, as in the authors' code."""
+"""Standardized rises are divided by it before the softmax, as in the authors' code."""
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def channel_weights(inputs: StrategyInput, names: Sequence[str]) -> dict[str, Te
 
 
 def attention(rises: Tensor) -> Tensor:
-    """Returns the softmax of standardised loss rises (C,), softened."""
+    """Returns the softmax of standardized loss rises (C,), softened."""
     deviation = rises.std(correction=0)
     return ((rises - rises.mean()) / deviation.clamp(min=torch.finfo(rises.dtype).tiny) / SOFTENING).softmax(dim=0)
 

@@ -18,7 +18,7 @@ from graftline.training.interface import NotApplicableError, StrategyInput
 from graftline.training.validation import hold_out
 
 STRENGTHS = [base * 10.0**power for power in range(3, -5, -1) for base in (10, 3)] + [1e-4]
-"""sklearn's C, from weak to strong regularisation, as in the authors' code."""
+"""sklearn's C, from weak to strong regularization, as in the authors' code."""
 ITERATIONS = 200
 
 MANY = 5_000

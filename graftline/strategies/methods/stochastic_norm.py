@@ -11,7 +11,7 @@ Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 class StochasticNorm(nn.modules.batchnorm._BatchNorm):
-    """A batch norm that normalises each channel by its batch's statistics or, at random, by the running ones.
+    """A batch norm that normalizes each channel by its batch's statistics or, at random, by the running ones.
 
     Which it is, is drawn anew for each batch; both branches share scale and shift, and running statistics are those
     before the batch, which then updates them as in a plain batch norm. In eval mode it is a plain one.

@@ -96,10 +96,10 @@ def _put_rows(their: nn.Linear, our: nn.Linear, matches: Sequence[int | None]) -
     new = [row for row, match in enumerate(matches) if match is None]
     places = [match for match in matches if match is not None]
     with torch.no_grad():
-        centre = their.weight.mean(dim=0)
-        spread = (their.weight[places] - centre).norm(dim=1).mean()
+        center = their.weight.mean(dim=0)
+        spread = (their.weight[places] - center).norm(dim=1).mean()
         drawn = our.weight[new]
-        our.weight[new] = centre + spread * drawn / drawn.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        our.weight[new] = center + spread * drawn / drawn.norm(dim=1, keepdim=True).clamp(min=1e-12)
         our.weight[kept] = their.weight[places]
         our.bias[new] = their.bias.mean()
         our.bias[kept] = their.bias[places]

@@ -43,7 +43,7 @@ def loss_of(name: str, objective: Objective) -> Loss:
 def squared_norm(weights: Iterable[Tensor]) -> Tensor:
     """R(w) = |w|^2: the sum of squares over all given weights, biases among them.
 
-    The articles minimise sum_i loss_i + lambda R(w) over n images; graftline minimises their mean,
+    The articles minimize sum_i loss_i + lambda R(w) over n images; graftline minimizes their mean,
     (1/n) sum_i loss_i + l2 R(w). So lambda_article = n l2 gives the same minimum.
     """
     return torch.stack([weight.square().sum() for weight in weights]).sum()

@@ -22,9 +22,9 @@ def test_scans_are_dimmed_and_noisy() -> None:
     generator = np.random.default_rng(0)
     dark = degrade_scans(np.zeros((400, 16, 16), np.uint8), generator)
     assert dark.mean() == pytest.approx(45 / np.sqrt(2 * np.pi), abs=0.3)  # the upper half of the noise
-    centre = degrade_scans(np.full((400, 16, 16), 200, np.uint8), generator)[:, 2:-2, 2:-2].mean(axis=(1, 2))
-    assert centre.min() == pytest.approx(0.4 * 200, abs=8)
-    assert centre.max() == pytest.approx(0.9 * 200, abs=8)
+    center = degrade_scans(np.full((400, 16, 16), 200, np.uint8), generator)[:, 2:-2, 2:-2].mean(axis=(1, 2))
+    assert center.min() == pytest.approx(0.4 * 200, abs=8)
+    assert center.max() == pytest.approx(0.9 * 200, abs=8)
 
 
 def test_scans_are_shifted_by_up_to_two_pixels() -> None:

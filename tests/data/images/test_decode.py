@@ -38,8 +38,8 @@ def png_header(width: int, height: int) -> bytes:
     )
 
 
-def flat(mode: str, colour: Any) -> Image.Image:
-    return Image.new(mode, (20, 20), colour)
+def flat(mode: str, color: Any) -> Image.Image:
+    return Image.new(mode, (20, 20), color)
 
 
 def palette_with_hole() -> Image.Image:
@@ -120,7 +120,7 @@ def test_the_first_of_several_frames_is_taken() -> None:
         assert found[0].min() > 240
 
 
-def test_scales_to_cover_and_keeps_the_centre() -> None:
+def test_scales_to_cover_and_keeps_the_center() -> None:
     wide = Image.new("L", (90, 30))
     wide.paste(200, (30, 0, 60, 30))
     assert decode_image(file_of(wide), (1, 10, 10)).min() > 150

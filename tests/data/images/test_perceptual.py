@@ -24,7 +24,7 @@ def distance(one: Picture, other: Picture) -> int:
 
 
 def scene(seed: int, side: int = 224, grain: int = 20, channels: int = 3) -> Picture:
-    """Clouds of colour, unlike for each seed."""
+    """Clouds of color, unlike for each seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (channels, grain, grain), np.uint8)
     return np.stack([np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.BICUBIC)) for one in coarse])
 

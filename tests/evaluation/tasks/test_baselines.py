@@ -19,7 +19,7 @@ def test_majority_is_of_train() -> None:
     assert baselines.majority(train, test).tolist() == [2, 2, 2]
 
 
-def test_colour_histogram_by_hand() -> None:
+def test_color_histogram_by_hand() -> None:
     images = np.zeros((1, 2, 4, 4), np.uint8)
     images[0, 1, :2] = 255
     images[0, 1, 2] = 16
@@ -48,7 +48,7 @@ def test_flat_images_and_any_size_are_fine() -> None:
         assert (found[:, -128:] == 0).all()
 
 
-def test_forest_learns_colours_and_shapes() -> None:
+def test_forest_learns_colors_and_shapes() -> None:
     labels = np.arange(120) % 3
     images = noise(120, (3, 16, 16))
     images[labels == 1, 0] += 120

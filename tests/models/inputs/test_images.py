@@ -48,13 +48,13 @@ def test_the_same_size_is_not_touched() -> None:
     assert torch.allclose(prepare(stored, contract((3, 5, 4), 3, 5, 4)).double(), expected, atol=1e-6)
 
 
-def test_grey_is_repeated_and_each_channel_normalised_by_its_own() -> None:
+def test_grey_is_repeated_and_each_channel_normalized_by_its_own() -> None:
     grey = images((1, 6, 6))
     repeated = prepare(grey.expand(-1, 3, -1, -1), contract((3, 6, 6), 3, 6, 6))
     assert torch.equal(prepare(grey, contract((1, 6, 6), 3, 6, 6)), repeated)
 
 
-def test_colour_becomes_luminance() -> None:
+def test_color_becomes_luminance() -> None:
     pure = torch.zeros(3, 3, 2, 2, dtype=torch.uint8)
     for channel in range(3):
         pure[channel, channel] = 255

@@ -114,7 +114,7 @@ def test_a_small_network_takes_the_channels_it_is_told() -> None:
 
 
 def test_another_number_of_channels_is_refused() -> None:
-    with pytest.raises(RefusedError, match=r"dataset: images with 4 channels; expected 1 \(grey\) or 3 \(colour\)"):
+    with pytest.raises(RefusedError, match=r"dataset: images with 4 channels; expected 1 \(grey\) or 3 \(color\)"):
         made("resnet18", (4, 32, 32))
 
 
@@ -129,7 +129,7 @@ def test_too_small_images_are_refused_with_the_way_out() -> None:
         build("inception_v3", 2, input=small)
 
 
-def test_an_unknown_backbone_names_its_neighbours() -> None:
+def test_an_unknown_backbone_names_its_neighbors() -> None:
     with pytest.raises(RefusedError, match=r"'resnet19' is not known; expected mlp, cnn, rnn, timm/NAME or .*resnet1"):
         made("resnet19", (3, 32, 32))
 

@@ -269,7 +269,7 @@ def test_default_names_the_way_without_a_hub() -> None:
         ("hf-hub:someone/something", "timm/"),
     ],
 )
-def test_an_unknown_name_names_its_neighbours(name: str, near: str) -> None:
+def test_an_unknown_name_names_its_neighbors(name: str, near: str) -> None:
     with pytest.raises(RefusedError, match=f"backbone: timm has no '{name}'; expected one of .* such as .*{near}"):
         load_initial_weights(job("random", f"timm/{name}"), dataset())
 

@@ -57,10 +57,10 @@ def test_tampered_weights_fail(tmp_path: Path, scale: float) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_reference_that_is_not_finite_fails(model: OnnxModel, value: float) -> None:
-    spoilt = REFERENCE.copy()
-    spoilt[3, 1] = value
+    spoiled = REFERENCE.copy()
+    spoiled[3, 1] = value
     with pytest.raises(ParityError):
-        against(model, spoilt)
+        against(model, spoiled)
 
 
 def test_another_checkpoint_than_the_tested_one_fails(model: OnnxModel) -> None:

@@ -39,7 +39,7 @@ def test_files_get_what_their_pixels_get(tmp_path: Path, pictures: Path) -> None
 
 
 def test_files_are_decoded_as_preprocess_decodes_them(tmp_path: Path) -> None:
-    """Another size, colour and an EXIF turn: the stored shape is made by the shared decoder."""
+    """Another size, color and an EXIF turn: the stored shape is made by the shared decoder."""
     file = tmp_path / "photo.jpg"
     random = np.random.default_rng(0).integers(0, 255, (30, 50, 3), np.uint8)
     exif = Image.Exif()

@@ -19,7 +19,7 @@ def test_100_000_objects_cost_a_listing_and_no_download(bucket: Bucket) -> None:
     assert [what for what, _, _ in bucket.asked] == ["about"] + ["list"] * (MANY // bucket.page)
 
 
-def test_neighbours_and_folder_markers_are_not_listed(bucket: Bucket) -> None:
+def test_neighbors_and_folder_markers_are_not_listed(bucket: Bucket) -> None:
     bucket.objects = {"set": b"", "set/": b"", "set/a": b"1", "set/b/": b"", "set/b/c": b"2", "set-2/d": b"3"}
     del bucket.objects["set"]
     assert [entry.name for entry in access.listing("gs://bucket/set/")] == ["a", "b/c"]

@@ -49,10 +49,10 @@ def test_new_rows_are_as_far_from_the_mean_as_kept_ones_are() -> None:
     with torch.no_grad():
         source.network.get_submodule("head.out").weight.mul_(50)  # type: ignore[operator, union-attr]
     weight, bias = rows(source)
-    centre = weight.mean(0)
+    center = weight.mean(0)
     ours = rows(of(source, [*MIXED, "five"]))
-    wanted = (weight[[2, 0]] - centre).norm(dim=1).mean()
-    assert torch.allclose((ours[0][[1, 3]] - centre).norm(dim=1), wanted)
+    wanted = (weight[[2, 0]] - center).norm(dim=1).mean()
+    assert torch.allclose((ours[0][[1, 3]] - center).norm(dim=1), wanted)
     assert not torch.equal(ours[0][1], ours[0][3])
     assert torch.allclose(ours[1][[1, 3]], bias.mean())
 

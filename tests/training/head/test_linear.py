@@ -13,12 +13,12 @@ PROBLEM = LinearProblem(3, "cross_entropy", 0.0, 500)
 def blobs(count: int, size: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     draw = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 3
-    centres = torch.randn(3, size, generator=torch.Generator().manual_seed(9))
-    return centres[labels] + 1.5 * torch.randn(count, size, generator=draw) + 4, labels
+    centers = torch.randn(3, size, generator=torch.Generator().manual_seed(9))
+    return centers[labels] + 1.5 * torch.randn(count, size, generator=draw) + 4, labels
 
 
 def test_the_fit_equals_the_logistic_regression_of_sklearn() -> None:
-    """sklearn minimises C sum loss + |W|^2 / 2 with free biases: our l2 is 1 / (2 C n) on standardised features."""
+    """sklearn minimizes C sum loss + |W|^2 / 2 with free biases: our l2 is 1 / (2 C n) on standardized features."""
     features, labels = blobs(90, 6)
     layer, _, l2 = fit_linear(features, labels, PROBLEM, l2=0, seed=0)
     mean, deviation = linear.feature_moments(features)
