@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from graftline.config import StrategyOptions
-from graftline.strategies.record import Strategy, Variant
+from graftline.strategies.record import Strategy, TournamentVariant
 
 if TYPE_CHECKING:
     from graftline.training.interface import StrategyInput, StrategyResult
@@ -60,6 +60,8 @@ def train(inputs: StrategyInput) -> StrategyResult:
 STRATEGY = Strategy(
     BitFit,
     train,
-    variants=(Variant(13, "a few weights only, for very few labels (Ben Zaken et al. 2022)", rate_factor=3.0),),
+    variants=(
+        TournamentVariant(13, "a few weights only, for very few labels (Ben Zaken et al. 2022)", rate_factor=3.0),
+    ),
     examples=(BitFit(), BitFit(train="norms")),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from graftline.config import Count, NotNegative, StrategyOptions
-from graftline.strategies.record import Strategy, Variant
+from graftline.strategies.record import Strategy, TournamentVariant
 
 if TYPE_CHECKING:
     from graftline.training.interface import StrategyInput, StrategyResult
@@ -43,5 +43,7 @@ def train(inputs: StrategyInput) -> StrategyResult:
 STRATEGY = Strategy(
     BSS,
     train,
-    variants=(Variant(10, "no small singular values in the features, against negative transfer (Chen et al. 2019)"),),
+    variants=(
+        TournamentVariant(10, "no small singular values in the features, against negative transfer (Chen et al. 2019)"),
+    ),
 )

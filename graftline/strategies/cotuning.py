@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from graftline.config import NotNegative, StrategyOptions
-from graftline.strategies.record import Strategy, Variant
+from graftline.strategies.record import Strategy, TournamentVariant
 from graftline.training.profile import TrainingProfile
 
 if TYPE_CHECKING:
@@ -82,5 +82,5 @@ STRATEGY = Strategy(
     TrainingProfile(has_own_loss=True),
     needs_source_head=True,
     tasks=("classification",),
-    variants=(Variant(14, "the source's classes as additional soft targets (You et al. 2020)"),),
+    variants=(TournamentVariant(14, "the source's classes as additional soft targets (You et al. 2020)"),),
 )

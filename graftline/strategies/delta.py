@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from graftline.config import NotNegative, StrategyOptions
-from graftline.strategies.record import Strategy, Variant
+from graftline.strategies.record import Strategy, TournamentVariant
 from graftline.training.profile import TrainingProfile
 
 if TYPE_CHECKING:
@@ -74,5 +74,7 @@ STRATEGY = Strategy(
     Delta,
     train,
     TrainingProfile(has_own_penalty=True),
-    variants=(Variant(18, "feature maps near the source's: good with few labels, but slow (Li et al. 2019)"),),
+    variants=(
+        TournamentVariant(18, "feature maps near the source's: good with few labels, but slow (Li et al. 2019)"),
+    ),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from graftline.config import StrategyOptions
-from graftline.strategies.record import Strategy, Variant
+from graftline.strategies.record import Strategy, TournamentVariant
 from graftline.training.profile import TrainingProfile
 
 if TYPE_CHECKING:
@@ -73,6 +73,6 @@ STRATEGY = Strategy(
     train,
     TrainingProfile(trains="head", uses_features=True),
     views=lambda options: int(options.views),
-    variants=(Variant(2, "the linear probe: the cheapest transfer, hard to beat with few labels"),),
+    variants=(TournamentVariant(2, "the linear probe: the cheapest transfer, hard to beat with few labels"),),
     examples=(Feature(), Feature(views=2)),
 )

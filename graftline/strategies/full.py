@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from graftline.config import StrategyOptions
-from graftline.strategies.record import Strategy, Variant
+from graftline.strategies.record import Strategy, TournamentVariant
 
 if TYPE_CHECKING:
     from graftline.training.interface import StrategyInput, StrategyResult
@@ -36,11 +36,11 @@ STRATEGY = Strategy(
     Full,
     train,
     variants=(
-        Variant(3, "the plain fine-tuning that the others have to beat"),
-        Variant(6, "a distant source needs larger steps", rate_factor=3.0),
-        Variant(7, "a similar source needs smaller steps (Li et al. 2020)", rate_factor=1 / 3),
-        Variant(8, "finer feature maps of the same images (Touvron et al. 2019)", zoom=4 / 3),
-        Variant(16, "an early end of the schedule, where long training forgets the source", is_short=True),
-        Variant(17, "fewer pixels cost less time, to train and to serve", zoom=2 / 3),
+        TournamentVariant(3, "the plain fine-tuning that the others have to beat"),
+        TournamentVariant(6, "a distant source needs larger steps", rate_factor=3.0),
+        TournamentVariant(7, "a similar source needs smaller steps (Li et al. 2020)", rate_factor=1 / 3),
+        TournamentVariant(8, "finer feature maps of the same images (Touvron et al. 2019)", zoom=4 / 3),
+        TournamentVariant(16, "an early end of the schedule, where long training forgets the source", is_short=True),
+        TournamentVariant(17, "fewer pixels cost less time, to train and to serve", zoom=2 / 3),
     ),
 )

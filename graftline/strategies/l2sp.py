@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from graftline.config import NotNegative, StrategyOptions
-from graftline.strategies.record import Strategy, Variant
+from graftline.strategies.record import Strategy, TournamentVariant
 from graftline.training.profile import TrainingProfile
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ STRATEGY = Strategy(
     train,
     TrainingProfile(has_own_penalty=True),
     variants=(
-        Variant(5, "near the source's weights, for few labels (Li et al. 2018)"),
-        Variant(12, "the penalty allows larger steps", rate_factor=3.0),
+        TournamentVariant(5, "near the source's weights, for few labels (Li et al. 2018)"),
+        TournamentVariant(12, "the penalty allows larger steps", rate_factor=3.0),
     ),
 )

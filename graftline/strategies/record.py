@@ -20,7 +20,7 @@ PLAIN = TrainingProfile()
 
 
 @dataclass(frozen=True)
-class Variant:
+class TournamentVariant:
     """One way in which a tournament trains a strategy."""
 
     rank: int
@@ -60,7 +60,7 @@ class Strategy:
     """The problem kinds of the target that it serves."""
     network: Callable[[CheckpointManifest, Any], Shape] | None = None
     """Source and options to the shape of the trained network; None: the source's own."""
-    variants: tuple[Variant, ...] = ()
+    variants: tuple[TournamentVariant, ...] = ()
     """How `auto` races it."""
     not_raced: str = ""
     """Why `auto` does not race it."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from graftline.config import StrategyOptions
-from graftline.strategies.record import Strategy, Variant
+from graftline.strategies.record import Strategy, TournamentVariant
 from graftline.training.profile import TrainingProfile
 
 if TYPE_CHECKING:
@@ -71,11 +71,11 @@ STRATEGY = Strategy(
     train,
     TrainingProfile(uses_features=True),
     variants=(
-        Variant(
+        TournamentVariant(
             4,
             "head first, then the layers: preserves features with few labels or a distant source (Kumar et al. 2022)",
         ),
-        Variant(11, "head first, then the layers, with larger steps", rate_factor=3.0),
-        Variant(19, "head first, then the layers, with smaller steps", rate_factor=1 / 3),
+        TournamentVariant(11, "head first, then the layers, with larger steps", rate_factor=3.0),
+        TournamentVariant(19, "head first, then the layers, with smaller steps", rate_factor=1 / 3),
     ),
 )

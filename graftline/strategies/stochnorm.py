@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from graftline.config import Fraction, StrategyOptions
-from graftline.strategies.record import Strategy, Variant
+from graftline.strategies.record import Strategy, TournamentVariant
 
 if TYPE_CHECKING:
     from graftline.training.interface import StrategyInput, StrategyResult
@@ -51,5 +51,7 @@ STRATEGY = Strategy(
     StochNorm,
     train,
     needs_batch_norm=True,
-    variants=(Variant(15, "a batch norm that uses the source's statistics half of the time (Kou et al. 2020)"),),
+    variants=(
+        TournamentVariant(15, "a batch norm that uses the source's statistics half of the time (Kou et al. 2020)"),
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from graftline.config import Fraction, StrategyOptions
-from graftline.strategies.record import Strategy, Variant
+from graftline.strategies.record import Strategy, TournamentVariant
 from graftline.training.profile import TrainingProfile
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ STRATEGY = Strategy(
     Wise,
     train,
     TrainingProfile(uses_features=True),
-    variants=(Variant(9, "the mean of probe and fine-tuning is rarely worse than either (Wortsman et al. 2022)"),),
+    variants=(
+        TournamentVariant(9, "the mean of probe and fine-tuning is rarely worse than either (Wortsman et al. 2022)"),
+    ),
     examples=(Wise(alpha=0.5),),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from graftline.config import StrategyOptions
-from graftline.strategies.record import Strategy, Variant
+from graftline.strategies.record import Strategy, TournamentVariant
 from graftline.training.profile import TrainingProfile
 
 if TYPE_CHECKING:
@@ -35,5 +35,5 @@ STRATEGY = Strategy(
     TrainingProfile(trains="nothing"),
     needs_source_head=True,
     tasks=("classification",),
-    variants=(Variant(1, "no training at all if the source knows the classes", needs_shared_classes=True),),
+    variants=(TournamentVariant(1, "no training at all if the source knows the classes", needs_shared_classes=True),),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from graftline.config import AUTO, DEFAULT_TASK, StrategyChoice, StrategyOptions, without_auto
 from graftline.strategies import STRATEGIES
 from graftline.strategies.lookup import profile_of, resolve
-from graftline.strategies.record import Strategy, Variant
+from graftline.strategies.record import Strategy, TournamentVariant
 
 RATE_FACTORS = (1.0, 3.0, 1 / 3)
 """Factors on the recipe's learning rates, in the order in which a budget pays for them."""
@@ -21,7 +21,7 @@ class PoolEntry:
     """A strategy with its options, and the variant of it that is trained."""
 
     choice: StrategyOptions
-    variant: Variant
+    variant: TournamentVariant
 
     @property
     def strategy(self) -> Strategy:
@@ -99,7 +99,7 @@ def entries(choices: Sequence[StrategyChoice]) -> Iterator[tuple[PoolEntry, bool
     """
     listed = [resolve(choice) for choice in without_auto(choices)]
     named = [
-        PoolEntry(choice, Variant(0, "listed in the config", rate_factor))
+        PoolEntry(choice, TournamentVariant(0, "listed in the config", rate_factor))
         for rate_factor in RATE_FACTORS
         for choice in listed
         if rate_factor == 1 or STRATEGIES[choice.name].trains_network
