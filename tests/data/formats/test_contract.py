@@ -8,7 +8,7 @@ import pytest
 
 from graftline.data.dataset import SPLIT_NAMES
 from graftline.data.formats import FORMATS, get_format, may_reference_files, select_format
-from graftline.data.images.decode import pixels
+from graftline.data.images.decode import decode_image
 from graftline.runtime.errors import RefusedError
 from tests.builders.raw_data import (
     CLASS_FILES,
@@ -49,8 +49,8 @@ def test_every_format_is_detected_and_read(name: str, tmp_path: Path) -> None:
         assert {sample.split for sample in raw.samples} <= {*SPLIT_NAMES, None}
         assert len({sample.key for sample in raw.samples}) == len(raw.samples)
         assert raw.task in known.tasks
-        first = [pixels(sample.load(), (3, 8, 8)) for sample in raw.samples[:5]]
-        again = [pixels(sample.load(), (3, 8, 8)) for sample in raw.samples[:5]]
+        first = [decode_image(sample.load(), (3, 8, 8)) for sample in raw.samples[:5]]
+        again = [decode_image(sample.load(), (3, 8, 8)) for sample in raw.samples[:5]]
         assert np.array_equal(first, again)
 
 
