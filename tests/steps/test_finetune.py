@@ -157,10 +157,10 @@ def test_one_of_several_that_lacks_memory_ends_all_and_is_a_row(folders: Path, m
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setitem(step.STRATEGIES, "full", replace(step.STRATEGIES["full"], train=fail))
-    monkeypatch.setattr(step.distributed, "count", lambda: 2)
+    monkeypatch.setattr(step.distributed, "world_size", lambda: 2)
     with pytest.raises(MemoryError, match="CUDA out of memory"):
         run(folders, candidate(Full()))  # as the process itself
-    monkeypatch.setattr(step.distributed, "processes", lambda asked: 2)
+    monkeypatch.setattr(step.distributed, "num_processes", lambda asked: 2)
     monkeypatch.setattr(step, "run_step", _raise_no_room)
     made = run(folders, candidate(Full()))  # as the one that started them
     assert (made.row.status, made.row.reason) == ("oom", "no room")

@@ -15,7 +15,7 @@ from graftline.evaluation.tasks.task_kind import TaskKind
 from graftline.evaluation.tasks.truth import Truth
 from graftline.evaluation.verdict.same_model import ExportedOutputs
 
-kinds = pytest.mark.parametrize("kind", TASKS.values(), ids=str)
+kinds = pytest.mark.parametrize("kind", TASKS.values(), ids=lambda kind: kind.name)
 N, K = 120, 3
 
 

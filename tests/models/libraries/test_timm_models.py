@@ -232,7 +232,7 @@ def test_positions_follow_from_one_network_to_another(name: str) -> None:
 
 def test_a_pth_of_timms_is_read_too(tmp_path: Path) -> None:
     torch.save({"state_dict": original("resnet10t").state_dict()}, tmp_path / "w.pth")
-    assert loaded(tmp_path / "w.pth", "resnet10t", 96).source_head
+    assert loaded(tmp_path / "w.pth", "resnet10t", 96).spec.source_head
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_weights_for_each_place_of_an_image_name_their_size(tmp_path: Path) -> N
     path = saved(tmp_path, original("hiera_tiny_224").state_dict())
     with pytest.raises(RefusedError, match=r"pos_embed .*, or set pretrain\.resolution to 224, the size they"):
         loaded(path, "hiera_tiny_224", 32)
-    assert loaded(path, "hiera_tiny_224", 32, training=Training(resolution=224)).input.height == 224
+    assert loaded(path, "hiera_tiny_224", 32, training=Training(resolution=224)).spec.input.height == 224
 
 
 def test_default_names_the_way_without_a_hub() -> None:
