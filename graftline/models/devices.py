@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 
 TINY = (32 * 32, 2_000_000)
 """Pixels and weights up to which one thread is as fast as many, and far faster when two steps share the cores."""

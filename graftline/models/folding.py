@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 
 EQUAL = 1e-3
 """Most that an output may change, as a share of the largest one: 1e-6 is usual, more is a network traced wrongly."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from graftline.config import DEFAULT_TASK
 from graftline.models import structure
+from graftline.models.class_map import ClassMap
 from graftline.models.head import Scale, new_head
 from graftline.models.libraries import timm_models, torchvision_models
 from graftline.models.libraries.library import library_of
@@ -13,7 +14,6 @@ from graftline.models.libraries.shapes import output_shape
 from graftline.models.libraries.small_models import SMALL, widths_of
 from graftline.models.objective import Objective
 from graftline.models.spec import NetworkSpec
-from graftline.models.transfer.class_map import ClassMap
 from graftline.runtime.errors import RefusedError
 
 

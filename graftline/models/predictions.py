@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftline.data.dataset import Split
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.runtime import events
 from graftline.runtime.errors import DivergedError
 

@@ -8,7 +8,7 @@ import torch
 from graftline.config import Head
 from graftline.config.jobs import PretrainJob
 from graftline.data.dataset import DatasetManifest
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.inputs.sizes import (
     GROWN,
     SMALLEST,

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from graftline.config import DEFAULT_TASK, Head, Small
 from graftline.data.labels import known_task
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 
 Architecture = dict[str, float | int | str]
 """Changes to a backbone's architecture by `structure`: width, depth, kernel, stem."""

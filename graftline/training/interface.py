@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from graftline.config import Control, Head, Small, StrategyOptions, Training
 from graftline.models.checkpoint import CheckpointManifest, EpochRecord
 from graftline.models.folding import folded
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.inputs.sizes import at_resolution, for_images
 from graftline.models.network import Network
 from graftline.models.objective import Objective

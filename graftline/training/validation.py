@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from graftline.data.stratification import ANY, iterative, quantile_bins
 from graftline.evaluation.tasks import TASKS
 from graftline.models.devices import as_input, sent
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.objective import Objective
 from graftline.training.batches.losses import loss_of

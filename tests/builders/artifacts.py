@@ -28,7 +28,7 @@ from graftline.evaluation.statistics.temperature import calibrate
 from graftline.evaluation.tasks import baselines
 from graftline.evaluation.verdict.gain import judge_gain, paired_difference
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.release.onnx import model_file
 from graftline.release.onnx.model_file import Latency, ModelMetadata, OnnxManifest
 from graftline.release.onnx.parity import compare

@@ -11,7 +11,7 @@ from graftline.data import dataset
 from graftline.data.dataset import DatasetManifest
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.inputs.preprocessing import prepare
 from graftline.runtime import manifest
 from tests.builders import onnx_models

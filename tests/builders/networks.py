@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.network import Network, build_network
 from graftline.models.objective import Objective
 from graftline.models.spec import NetworkSpec

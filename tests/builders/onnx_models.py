@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.release.onnx.model_file import FILE, KEY, OUTPUTS, ModelMetadata
 
 STORED = (1, 8, 8)

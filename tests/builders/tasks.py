@@ -17,7 +17,7 @@ from graftline.data.dataset import DatasetManifest, StoredSample, content_digest
 from graftline.data.labels.text import text_of_names, text_of_numbers
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest, EpochRecord
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.network import Network
 from graftline.models.objective import Objective

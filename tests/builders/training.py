@@ -12,7 +12,7 @@ from graftline.data import dataset as datasets
 from graftline.data.dataset import DatasetManifest, Split, StoredSample
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 from graftline.models.devices import seeded
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.network import Network

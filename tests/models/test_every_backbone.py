@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 import torch
 
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.layers import layers
 from graftline.models.libraries import torchvision_models
 from graftline.models.libraries.shapes import Unfilled, output_shape

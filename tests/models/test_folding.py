@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from graftline.models.folding import folded
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.inputs.sizes import contract_for
 from tests.builders.networks import build
 

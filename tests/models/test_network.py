@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from graftline.config import Head
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.layers import layer_keys, layers
 from graftline.models.libraries.shapes import Unfilled

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.libraries.library import library_of
 from graftline.models.libraries.shapes import Unfilled, output_shape
 from graftline.models.libraries.small_models import SMALL

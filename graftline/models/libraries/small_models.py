@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graftline.config import Small
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 
 WIDTHS = {"mlp": [256, 128], "cnn": [32, 64, 128], "rnn": [128]}
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from graftline.config import DEFAULT_TASK
 from graftline.evaluation.tasks import TASKS
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.runtime.errors import RefusedError
 from graftline.runtime.manifest import Manifest
 

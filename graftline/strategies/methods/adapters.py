@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.network import Network
 from graftline.runtime.errors import RefusedError
 from graftline.training.loop.freezing import freeze

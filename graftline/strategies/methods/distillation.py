@@ -1,6 +1,9 @@
 """The student network and its loss against the teacher's outputs (Hinton et al. 2015)."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,12 +13,14 @@ from graftline.models.network import Network
 from graftline.models.objective import Objective
 from graftline.models.structure import structures
 from graftline.runtime.errors import RefusedError
-from graftline.strategies.distill import Distill
 from graftline.strategies.weights.carry import fresh
 from graftline.training.batches.losses import loss_of
 from graftline.training.interface import StrategyInput, StrategyResult
 from graftline.training.loop.stepper import Batch, Criterion
 from graftline.training.shape import Shape
+
+if TYPE_CHECKING:
+    from graftline.strategies.distill import Distill
 
 
 def build_student(inputs: StrategyInput, options: Distill, shape: Shape) -> Network:

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graftline.data.labels import LABEL_TYPES
+from graftline.models.class_map import ClassMap
 from graftline.models.devices import place
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.inputs.sizes import for_images
 from graftline.models.network import Network, with_class_map
-from graftline.models.transfer.class_map import ClassMap
 from graftline.strategies.weights.class_matching import by_name
 from graftline.training.batches.samples import Samples
 from graftline.training.interface import NotApplicableError, StrategyInput, StrategyResult

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from graftline.models.devices import seeded
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.layers import layer_keys, layers
 from graftline.models.network import Network, build_network
 from graftline.models.spec import NetworkSpec

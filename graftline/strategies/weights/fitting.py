@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from graftline.models.checkpoint import EpochRecord
 from graftline.models.devices import seeded
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.network import Network
 from graftline.runtime.errors import RefusedError
 from graftline.strategies.weights.carry import Carried

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from graftline.config import Training
 from graftline.models.checkpoint import EpochRecord
 from graftline.models.devices import place
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.network import Network
 from graftline.runtime.errors import DivergedError, RefusedError
 from graftline.training.batches.balance import training_batches

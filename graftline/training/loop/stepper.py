@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from graftline.config import Training
 from graftline.models.devices import as_input, is_out_of_memory, is_tiny, lay_out, random_state, sent, set_random_state
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.inputs.preprocessing import prepare
 from graftline.models.network import Network
 from graftline.runtime import events

@@ -7,7 +7,7 @@ import numpy as np
 from graftline.config import DEFAULT_TASK
 from graftline.data.dataset import Dataset
 from graftline.data.labels import LABEL_TYPES, UNLABELED
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 
 SMALL = ("mlp", "cnn", "rnn")
 ATTENTION = ("vit", "swin", "maxvit", "deit", "beit", "eva", "cait", "xcit", "siglip", "clip")

@@ -3,7 +3,7 @@ import pytest
 from graftline.config import Head, Small
 from graftline.evaluation.verdict.cost import equal_cost
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 
 
 def source(examples_seen: int, digest: str | None = "sha256:source") -> CheckpointManifest:

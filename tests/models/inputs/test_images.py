@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.inputs.preprocessing import Inputs, interpolation, prepare
 from graftline.models.inputs.sizes import contract_for
 from tests.builders.networks import build

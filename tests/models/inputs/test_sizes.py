@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.inputs.sizes import (
     at_resolution,
     contract_for,

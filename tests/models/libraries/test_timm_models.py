@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from graftline.config import Training
 from graftline.models import checkpoint
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.models.inputs.sizes import contract_for
 from graftline.models.layers import layer_keys, layers
 from graftline.models.libraries.shapes import Unfilled

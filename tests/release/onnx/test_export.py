@@ -7,7 +7,7 @@ import onnx
 import pytest
 import torch
 
-from graftline.models.inputs.contract import InputContract
+from graftline.models.input_contract import InputContract
 from graftline.release.onnx import export, model_file
 from graftline.release.onnx.model_file import ModelMetadata
 from graftline.release.onnx.parity import compare
