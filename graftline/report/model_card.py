@@ -45,7 +45,7 @@ def model_card(
     text = environment.get_template("model_card.md").render(
         manifest=manifest,
         task_kind=TASKS[manifest.facts.task],
-        measures=wording.MEASURES,
+        measures=wording.metric_names(manifest.test),
         headline=headline,
         sentence=sentence,
         best=wording.best_of(manifest.best, manifest.test[main], manifest.control_test[main], manifest.baselines, main),

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from graftline.evaluation.result import UNITS, Estimate, Gain
 from graftline.evaluation.tasks import TASKS
@@ -39,6 +39,12 @@ MEASURES = {
     "ece": "Calibration error (ECE)",
 }
 _PLAIN = ("loss", "rmse", "mae", "r2")
+
+
+def metric_names(metrics: Iterable[str]) -> dict[str, str]:
+    """Returns the name of each metric for a reader, in the order of the report; an unknown metric keeps its own."""
+    keys = list(metrics)
+    return {key: name for key, name in MEASURES.items() if key in keys} | {k: k for k in keys if k not in MEASURES}
 
 
 def percent(value: float | None, digits: int = 1) -> str:

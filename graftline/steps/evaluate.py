@@ -94,10 +94,10 @@ def _evaluation(tested: _Tested, predictions: dict[str, NDArray[Any]], sources: 
     calibration, control_calibration = (
         kind.calibrate((model.val, val), (model.test, truth.labels)) for model in (chosen, control)
     )
-    test, rows = kind.estimate_metrics(
+    test, rows = kind.evaluate_metrics(
         chosen.test, truth, temperature=calibration.temperature if calibration else 1.0, seed=seed
     )
-    control_test, _ = kind.estimate_metrics(
+    control_test, _ = kind.evaluate_metrics(
         control.test, truth, temperature=control_calibration.temperature if control_calibration else 1.0, seed=seed
     )
     baselines = {name: kind.baseline_score(values, truth, seed=seed) for name, values in predictions.items()}

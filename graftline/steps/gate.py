@@ -126,7 +126,7 @@ class _Judged:
 
 
 def _metrics(kind: TaskKind, outputs: NDArray[np.float32], truth: Truth, temperature: float) -> dict[str, Estimate]:
-    metrics, rows = kind.estimate_metrics(outputs, truth, temperature=temperature, seed=0)
+    metrics, rows = kind.evaluate_metrics(outputs, truth, temperature=temperature, seed=0)
     for row in rows:
         if "rmse" in row:
             metrics[f"rmse/{row['class']}"] = Estimate(value=row["rmse"])

@@ -141,3 +141,19 @@ class TaskKind:
     def measure(self, outputs: Floats, labels: NDArray[Any]) -> dict[str, float]:
         """Returns all metrics of one model in one dict."""
         return {name: value for family in self.metrics.values() for name, value in family(outputs, labels).items()}
+
+    def evaluate_metrics(
+        self, outputs: Floats, truth: Truth, *, temperature: float, seed: int
+    ) -> tuple[dict[str, Estimate], list[dict[str, Any]]]:
+        """Returns all metrics, with their intervals if `estimate_metrics` has any, and a row per class or output.
+
+        Args:
+            outputs: Outputs on the test split, before the temperature.
+            truth: The test split's labels.
+            temperature: Divides logits; 1 for values.
+            seed: Draws the resamples of the intervals.
+        """
+        estimates, rows = self.estimate_metrics(outputs, truth, temperature=temperature, seed=seed)
+        for name, value in self.measure(outputs / temperature, truth.labels).items():
+            estimates.setdefault(name, Estimate(value=value))
+        return estimates, rows

@@ -83,7 +83,7 @@ def render(run: Run) -> str:
             curves=candidates.curves(lines, main),
             path=_path(run, lines),
             race=race.section(run),
-            measures=wording.MEASURES,
+            measures=wording.metric_names(found.test),
             method=run.chosen.row.val_method or "the validation split",
             matrix=tested.matrix(found),
             heat=tested.heat(found),

@@ -12,7 +12,7 @@ def summary(run: Run) -> dict[str, Any]:
     """Returns the summary of a run; all values are plain JSON."""
     found = run.evaluation
     kind = TASKS[found.task]
-    names = kind.summary_metrics or tuple(found.test)
+    names = dict.fromkeys([*kind.summary_metrics, *found.test])
     shown = [kind.main_metric] if kind.summary_metrics else list(found.test)
     control = {name: found.control_test[name].value for name in shown if name in found.control_test}
     promoted = run.gate.verdict == "promote"

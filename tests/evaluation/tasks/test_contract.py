@@ -62,7 +62,7 @@ def test_both_links_give_the_same_probabilities(kind: TaskKind) -> None:
 def test_metrics_estimates_and_score_agree(kind: TaskKind) -> None:
     outputs, truth = samples(kind)
     measured = kind.measure(outputs, truth.labels)
-    estimates, rows = kind.estimate_metrics(outputs, truth, temperature=1.0, seed=0)
+    estimates, rows = kind.evaluate_metrics(outputs, truth, temperature=1.0, seed=0)
     assert {name: estimate.value for name, estimate in estimates.items()} == pytest.approx(measured)
     assert kind.score(outputs, truth) == pytest.approx(measured[kind.main_metric])
     assert set(kind.summary_metrics) <= set(measured)
@@ -93,7 +93,7 @@ def test_losses_fall_towards_the_labels(kind: TaskKind) -> None:
 @kinds
 def test_the_tested_model_passes_the_check_of_the_exported_file_and_another_does_not(kind: TaskKind) -> None:
     outputs, truth = samples(kind)
-    stated, rows = kind.estimate_metrics(outputs, truth, temperature=1.0, seed=0)
+    stated, rows = kind.evaluate_metrics(outputs, truth, temperature=1.0, seed=0)
 
     def decisions(exported: np.ndarray[Any, Any]) -> set[str]:
         shares = exported if kind.link is None else kind.link(exported)
