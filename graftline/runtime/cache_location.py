@@ -1,4 +1,4 @@
-"""Where a user's cache lies: finished steps, downloads that another try goes on with, states of trainings under way."""
+"""Location of the user's cache of completed steps, partial downloads and states of running trainings."""
 
 import os
 import shutil
@@ -8,15 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CACHE = "GRAFTLINE_CACHE"
+"""Environment variable with the cache folder."""
 CHECKPOINTS = "GRAFTLINE_CHECKPOINTS"
-"""Environment variable: where trainings keep their states unless the config says."""
+"""Environment variable with the folder where trainings save their states if the config does not set one."""
 NOWHERE = "none"
+"""Value of `checkpoint_uri` and of the environment variable with which trainings save no state."""
 STALE = 7 * 86_400.0
-"""Seconds after which a training that nobody went on with is swept out."""
+"""Age in seconds after which the saved state of a training that was not resumed is deleted (7 days)."""
 
 
 def cache_home() -> Path:
-    """Returns `$GRAFTLINE_CACHE`, else `graftline` in the user's cache folder; perhaps not there yet."""
+    """Returns `$GRAFTLINE_CACHE` if set, otherwise `graftline` in the user's cache folder; the folder may not exist."""
     named = os.environ.get(CACHE)
     return (
         Path(named).absolute()
@@ -27,7 +29,10 @@ def cache_home() -> Path:
 
 @contextmanager
 def keeping_states() -> Iterator[None]:
-    """Inside, trainings of this process and its children keep their states in the cache, unless told otherwise."""
+    """Saves the states of trainings in this process and its children in the cache while the context is active.
+
+    Has no effect if `GRAFTLINE_CHECKPOINTS` is already set.
+    """
     if CHECKPOINTS in os.environ:
         yield
         return

@@ -1,4 +1,4 @@
-"""Which code this is: what a training's state, besides config and data, has to agree with to be gone on with."""
+"""Hash of the running code, which must match, as the config and the data must, for a training to resume."""
 
 from functools import lru_cache
 from hashlib import sha256
@@ -6,11 +6,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 NUMERICS = ("torch", "torchvision", "numpy", "scikit-learn", "onnx", "onnxruntime")
-"""Packages whose version numbers depend on."""
+"""Packages whose versions can change numerical results."""
 
 
 def digest_of(*folders: Path) -> str:
-    """Returns a short hash of all Python files in some folders and of the versions in `NUMERICS`."""
+    """Returns a short hash of all Python files in the given folders and of the versions of the `NUMERICS` packages."""
     found = sha256(" ".join(f"{name} {version(name)}" for name in NUMERICS).encode())
     for folder in folders:
         for path in sorted(folder.rglob("*.py")):
@@ -20,5 +20,5 @@ def digest_of(*folders: Path) -> str:
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """Returns the hash of the library that is running."""
+    """Returns the hash of the installed graftline package."""
     return digest_of(Path(__file__).parents[1])

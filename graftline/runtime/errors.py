@@ -1,4 +1,4 @@
-"""The errors that a user can mend; everything else is a bug and keeps its traceback."""
+"""Errors that a user can fix; every other exception is a bug and is reported with its traceback."""
 
 from typing import Literal
 
@@ -6,29 +6,29 @@ Kind = Literal["refused", "bug", "oom", "preempted", "diverged"]
 
 
 class RefusedError(Exception):
-    """The config, the data or a file was refused; the message says what, where, and what to do.
+    """Raised when the config, the data or a file is invalid; the message states the problem, its location and the fix.
 
-    The command line prints the message alone and exits with status 2.
+    The command line prints only the message and exits with status 2.
     """
 
     kind: Kind = "refused"
 
 
 class DivergedError(Exception):
-    """The loss became NaN or infinite, or outgrew its bound; the message names epoch and batch."""
+    """Raised when the loss is NaN, infinite or above its bound; the message contains the epoch and the batch."""
 
     kind: Kind = "diverged"
 
 
 def kind_of(error: BaseException) -> Kind:
-    """Sorts an exception into what a retry and the command line need to know.
+    """Returns the kind of an exception, which retries and the command line depend on.
 
     Args:
-        error: Whatever ended a step.
+        error: The exception that ended a step.
 
     Returns:
-        `refused` and `diverged` for graftline's own types, `oom` for a lack of memory on the host or the
-        device, `preempted` for a stop from outside, and `bug` for all else.
+        `refused` and `diverged` for graftline's own exception types, `oom` if the host or the device is out of
+        memory, `preempted` if the process was stopped from outside, and `bug` for any other exception.
     """
     if isinstance(error, (RefusedError, DivergedError)):
         return error.kind

@@ -1,8 +1,9 @@
-"""What a running step says of itself: a log, live progress, and on failure a marker that names the kind of failure.
+"""Log, progress events and failure marker of a running step.
 
-With GRAFTLINE_RUN_DIR set, a step writes three files under `$GRAFTLINE_RUN_DIR/logs`: `<step>.log` (all that it and its
-libraries print), `<step>.events.jsonl` (started, progress, finished or failed) and, on failure, `<step>.error.json`.
-Without it, all goes to stdout. Outside of any step, progress is silent and lines go to the logger `graftline`.
+If GRAFTLINE_RUN_DIR is set, a step writes these files under `$GRAFTLINE_RUN_DIR/logs`: `<step>.log` (all output of the
+step and its libraries), `<step>.events.jsonl` (started, progress, finished or failed) and, on failure,
+`<step>.error.json`, which contains the kind of failure. Otherwise all output goes to stdout. Outside of a step,
+progress is not reported and log lines go to the logger `graftline`.
 """
 
 import hashlib
@@ -27,18 +28,20 @@ from graftline.runtime.signals import handled, leave
 
 RUN_DIR = "GRAFTLINE_RUN_DIR"
 GOES_ON = "goes on"
-"""End of a progress message that counts what an earlier try has done: it says nothing of the pace, and is never held
-back."""
+"""Suffix of a progress message that counts work done by an earlier attempt.
+
+Such a message is written immediately, without throttling, and must not be used to estimate the speed.
+"""
 _EVERY = 0.2  # seconds between two progress events in a file
 _EVERY_PLAIN = 10.0  # seconds between two progress lines on stdout
 
 
 class AlreadyFailedError(Exception):
-    """A retry of a step that failed by a bug: it would fail again, so it stops before any work."""
+    """Raised before any work when a step is retried that failed because of a bug, since it would fail again."""
 
 
 class _Running:
-    """The step that this process is in."""
+    """State of the step that this process is running."""
 
     def __init__(self, name: str, logs: Path | None) -> None:
         self.name = name
@@ -51,7 +54,7 @@ class _Running:
         self._lock = threading.Lock()
 
     def emit(self, event: str, **fields: Any) -> None:
-        """Appends one event; a line is one write, so that readers never see half of one."""
+        """Appends one event to the events file in a single write, so that readers never see an incomplete line."""
         if self.logs is None:
             return
         line = json.dumps({"event": event, "step": self.name, "time": round(time.time(), 3), **fields})
@@ -59,7 +62,7 @@ class _Running:
             file.write(line + "\n")
 
     def progress(self, done: int, total: int, message: str, numbers: dict[str, float]) -> None:
-        """Keeps the latest numbers, tells them when enough time has passed."""
+        """Stores the latest numbers and reports them if enough time has passed since the last report."""
         with self._lock:
             self._numbers.update({k: v if math.isfinite(v) else str(v) for k, v in numbers.items()})
             self._pending = {"done": done, "total": total, "message": message, "numbers": dict(self._numbers)}
@@ -69,7 +72,7 @@ class _Running:
                 self._tell()
 
     def flush(self) -> None:
-        """Tells what the throttle held back."""
+        """Reports the latest progress if throttling has delayed it."""
         with self._lock:
             self._tell()
 
@@ -92,26 +95,30 @@ _running: _Running | None = None
 
 
 def file_name(step: str) -> str:
-    """Returns a step's name as it stands in file names: itself where it is plain, else made plain and distinct."""
+    """Returns the name of a step for use in file names.
+
+    Characters other than ASCII letters, digits, `.`, `_` and `-` are replaced by `_`, and a hash is appended to names
+    that change, so that they stay distinct.
+    """
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", step).lstrip(".")[:80]
     return plain if plain == step else f"{plain}-{hashlib.sha256(step.encode()).hexdigest()[:8]}"
 
 
 def progress(done: int, total: int, message: str = "", **numbers: float) -> None:
-    """Says how far the running step is. Free to call every batch: it throttles itself.
+    """Reports the progress of the running step; calls are throttled, so it can be called for every batch.
 
     Args:
-        done: Units done, of whatever kind the step counts.
-        total: Units in all; 0 where it is not known.
-        message: What is going on, in a few words.
-        **numbers: Latest figures, such as `epoch`, `loss`, `val_accuracy`; each stays until it is given anew.
+        done: Number of completed units, such as batches or bytes.
+        total: Total number of units; 0 if unknown.
+        message: Short description of the current work.
+        **numbers: Latest values, such as `epoch`, `loss`, `val_accuracy`; each is kept until a later call replaces it.
     """
     if _running is not None:
         _running.progress(done, total, message, numbers)
 
 
 def log(message: str) -> None:
-    """Writes one line to the running step's log; outside of a step, to the logger `graftline`."""
+    """Writes one line to the log of the running step or, outside of a step, to the logger `graftline`."""
     if _running is None:
         logging.getLogger("graftline").info(message)
     else:
@@ -120,15 +127,15 @@ def log(message: str) -> None:
 
 @contextmanager
 def step(name: str, **received: str) -> Iterator[None]:
-    """Runs the block as the step `name`: its output to its log, its events beside it, a marker if it fails.
+    """Runs the block as the step `name` and writes its log, its events and, if it fails, its failure marker.
 
     Args:
-        name: Such as `preprocess-target` or `finetune-imagenet-staged`.
-        **received: What the step was given (its job, digests of its inputs); told in its first event.
+        name: Name of the step, such as `preprocess-target` or `finetune-imagenet-staged`.
+        **received: Inputs of the step (its job, digests of its inputs), written to the `started` event.
 
     Raises:
-        RefusedError: A marker of the same step says `refused`, with that marker's message.
-        AlreadyFailedError: A marker of the same step says `bug`.
+        RefusedError: If an earlier attempt of the step left a `refused` marker; the message is that of the marker.
+        AlreadyFailedError: If an earlier attempt of the step left a `bug` marker.
     """
     global _running
     folder = os.environ.get(RUN_DIR)
@@ -137,19 +144,19 @@ def step(name: str, **received: str) -> Iterator[None]:
         logs.mkdir(parents=True, exist_ok=True)
         _stop_retry(logs, name)
         (logs / f"{file_name(name)}.error.json").unlink(missing_ok=True)
-    # Before torch is loaded: its threads else spin while they wait, which on shared cores costs 10x and more.
+    # Set before torch is loaded: otherwise its waiting threads spin, which is 10x slower or worse on shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     outer, _running = _running, _Running(name, logs)
     running = _running
     with ExitStack() as stack:
         if logs is not None:
             stack.enter_context(_printing_to(logs / f"{running.file}.log"))
-        stack.enter_context(handled(leave, signal.SIGTERM))  # a stop from outside leaves a `preempted` marker
+        stack.enter_context(handled(leave, signal.SIGTERM))  # so that SIGTERM leaves a `preempted` marker
         running.emit("started", pid=os.getpid(), received=received)
         try:
             yield
         except BaseException as error:
-            # A marker is written to its end: Ctrl-C reaches a step twice, from the terminal and from its runner.
+            # Signals are ignored while the marker is written: Ctrl-C sends two, from the terminal and from the runner.
             with handled(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM):
                 running.flush()
                 _fail(running, error)
@@ -161,13 +168,16 @@ def step(name: str, **received: str) -> Iterator[None]:
 
 
 def running() -> str:
-    """Returns the name of the step that this process is in; empty outside of any."""
+    """Returns the name of the step that this process is running, or an empty string outside of a step."""
     return _running.name if _running is not None else ""
 
 
 @contextmanager
 def speaking_for(name: str) -> Iterator[None]:
-    """Inside, progress and log lines are those of a step that another process began and will end; none if unnamed."""
+    """Reports progress and log lines in the context for a step that another process starts and ends.
+
+    If `name` is empty, the context runs outside of any step.
+    """
     global _running
     folder = os.environ.get(RUN_DIR)
     outer, _running = _running, _Running(name, Path(folder) / "logs" if folder else None) if name else None
@@ -207,7 +217,7 @@ def _fail(running: _Running, error: BaseException) -> None:
 
 @contextmanager
 def _printing_to(path: Path) -> Iterator[None]:
-    """Sends stdout and stderr to a file, the descriptors below them too, so that C++ libraries' prints land there."""
+    """Redirects stdout, stderr and their file descriptors to a file, so that output of C++ libraries is included."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)

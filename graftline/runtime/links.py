@@ -1,4 +1,4 @@
-"""Folders that appear at a second path without being copied."""
+"""Copies of folders made of hard links."""
 
 import os
 import shutil
@@ -6,7 +6,10 @@ from pathlib import Path
 
 
 def link_folder(folder: Path, to: Path) -> None:
-    """Makes a folder appear at another path: with hard links, or with copies if the file system has none."""
+    """Recreates a folder at another path with hard links, or with copies if hard links are not possible.
+
+    An existing folder at `to` is replaced.
+    """
     if to.exists():
         shutil.rmtree(to)
     try:

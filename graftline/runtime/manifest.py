@@ -1,4 +1,4 @@
-"""Artifact folders: a few large files and a JSON manifest, written last, so that its presence means 'whole'."""
+"""Artifact folders: a few large files and a JSON manifest, which is written last and so marks a complete artifact."""
 
 import hashlib
 import json
@@ -15,50 +15,51 @@ NAME = "manifest.json"
 
 
 class Manifest(BaseModel):
-    """What every artifact's manifest starts with. Unknown keys of a later version are kept, not refused."""
+    """Base class of the manifests of all artifacts; unknown keys of later versions are kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     schema_version: int = 1
     files: dict[str, str] = {}
-    """File name to `sha256:...` of its content; filled in by `write`."""
+    """Mapping from file name to the `sha256:...` digest of the content, set by `write`."""
 
 
 M = TypeVar("M", bound=Manifest)
 
 
 def canonical_json(value: Any) -> str:
-    """Returns the one JSON text of a value: sorted keys, no spaces, ASCII, no NaN."""
+    """Returns the canonical JSON text of a value: sorted keys, no spaces, ASCII only, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def json_line(record: Any) -> str:
-    """Returns a dataclass with slots as one line of canonical JSON, far faster than `asdict`."""
+    """Returns a dataclass with slots as one line of canonical JSON; much faster than `asdict`."""
     return canonical_json({name: getattr(record, name) for name in record.__slots__}) + "\n"
 
 
 def digest_text(text: str) -> str:
-    """Returns `sha256:...` of a text's UTF-8 bytes."""
+    """Returns the `sha256:...` digest of the UTF-8 bytes of a text."""
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest_file(path: Path) -> str:
-    """Returns `sha256:...` of a file's bytes, read in pieces."""
+    """Returns the `sha256:...` digest of the content of a file, which is read in chunks."""
     with path.open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write(folder: Path, manifest: M, *, hashed: bool = True, known: Mapping[str, str] | None = None) -> M:
-    """Hashes the folder's files into the manifest and writes it, last and atomically.
+    """Adds the digests of all files in the folder to the manifest and writes it atomically.
 
     Args:
-        folder: Holds every other file of the artifact already.
-        manifest: The artifact's manifest, its `files` still empty.
-        hashed: False leaves `files` empty, for what the same process reads again at once.
-        known: Digests of files that were hashed already.
+        folder: Folder of the artifact, which must already contain all other files.
+        manifest: Manifest of the artifact, with empty `files`.
+        hashed: Whether to hash the files. If False, `files` stays empty; use this for artifacts that the same
+            process reads immediately.
+        known: Mapping from file name to digest for files that are already hashed.
 
     Returns:
-        The manifest as written.
+        The written manifest.
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME) if hashed else []
     files = {
@@ -72,13 +73,13 @@ def write(folder: Path, manifest: M, *, hashed: bool = True, known: Mapping[str,
 
 
 def identity(folder: Path) -> str:
-    """Returns `sha256:...` of what an artifact says of its content, for the caches of the steps that follow.
+    """Returns a `sha256:...` digest that identifies the content of an artifact in the caches of later steps.
 
-    It covers the manifest with its files' digests, less what differs between two runs that made the same:
-    clock times and the places that raw data came from. Parts of a folder that are artifacts themselves count too.
+    The digest covers the manifest, including the digests of the files, but excludes values that differ between two
+    runs with the same result: times and the locations of the raw data. Manifests in subfolders are included.
 
     Raises:
-        RefusedError: No manifest in the folder, so that no artifact was written.
+        RefusedError: If the folder contains no manifest.
     """
     found = {p.relative_to(folder).as_posix(): json.loads(p.read_bytes()) for p in sorted(folder.rglob(NAME))}
     if not found:
@@ -87,6 +88,7 @@ def identity(folder: Path) -> str:
 
 
 _VOLATILE = {"seconds", "latency", "train_seconds", "fingerprint", "samples.jsonl", "page.html"}
+"""Keys that `identity` ignores, since their values can differ between two runs with the same result."""
 
 
 def _timeless(value: Any) -> Any:
@@ -96,7 +98,7 @@ def _timeless(value: Any) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file so that a reader sees all of it or nothing, also after a crash."""
+    """Writes a text file atomically, so that readers never see an incomplete file, even after a crash."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -106,16 +108,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read(folder: Path, kind: type[M], *, verify: bool = False) -> M:
-    """Reads an artifact's manifest.
+    """Returns the manifest of an artifact.
 
     Args:
-        folder: The artifact.
-        kind: The manifest's model.
-        verify: Also hash each file and compare.
+        folder: Folder of the artifact.
+        kind: Manifest class.
+        verify: Whether to hash each file and compare the digests.
 
     Raises:
-        RefusedError: No manifest (the folder is not whole), not readable as `kind`, of a later schema, a file
-            missing, or, with `verify`, a file whose bytes changed.
+        RefusedError: If the manifest is missing (the artifact is incomplete), is not valid for `kind` or has a later
+            schema version, if a file is missing, or, with `verify`, if the content of a file has changed.
     """
     path = folder / NAME
     if not path.is_file():
@@ -139,7 +141,7 @@ def read(folder: Path, kind: type[M], *, verify: bool = False) -> M:
 
 
 def _words(kind: type[Manifest]) -> str:
-    """`ReleaseManifest` as people say it: release artifact."""
+    """Returns the name of the artifact type for messages: `release artifact` for `ReleaseManifest`."""
     name = kind.__name__.removesuffix("Manifest").removesuffix("Result")
     return f"{name.lower()} artifact"
 

@@ -1,4 +1,4 @@
-"""Who answers the signals that tell this process to stop."""
+"""Handlers of the signals that stop this process."""
 
 import signal
 import threading
@@ -11,7 +11,10 @@ Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 @contextmanager
 def handled(handler: Handler, *numbers: signal.Signals) -> Iterator[None]:
-    """Inside, a handler answers some signals; a thread other than the main one may set none, and changes nothing."""
+    """Installs a handler for the given signals while the context is active.
+
+    Has no effect outside of the main thread, since only the main thread can install signal handlers.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -24,7 +27,7 @@ def handled(handler: Handler, *numbers: signal.Signals) -> Iterator[None]:
 
 
 def leave(number: int, frame: FrameType | None) -> None:
-    """Ends the process as a shell would say that the signal did.
+    """Exits the process with status 128 + `number`, the status that a shell reports for the signal.
 
     Raises:
         SystemExit: Always.

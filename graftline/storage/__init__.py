@@ -1,1 +1,1 @@
-"""."""
+"""Access to local files and to Google Cloud Storage."""

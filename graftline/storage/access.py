@@ -1,8 +1,8 @@
-"""Local paths, file:// and gs:// URIs behind one small interface: is it there, what is in it, bring it here.
+"""Common interface to local paths, file:// URIs and gs:// URIs: existence checks, listings, downloads and uploads.
 
-What is brought here is verified by its crc32c, written under another name and renamed, so a file at its place is whole,
-and what is whole is not fetched again. `graftline.storage.gcs.client` says which credentials are used,
-and how to do without.
+A downloaded file is written under a temporary name, verified by its crc32c checksum and renamed, so a file under its
+final name is complete. Complete files are not downloaded again. See `graftline.storage.gcs.client` for the credentials
+and for anonymous access.
 """
 
 import os
@@ -20,14 +20,14 @@ from graftline.storage.paths import bad_name
 
 __all__ = ["FileInfo", "exists", "fetch", "fetch_uris", "is_remote", "listing", "listing_of", "local", "put"]
 
-# Modules that talk to Google are imported where a gs:// place is met: they take a second.
+# Modules that use the Google Cloud client are imported only for gs:// URIs, because importing them takes about 1 s.
 
 
 def is_remote(place: str) -> bool:
-    """Whether a place is in a bucket.
+    """Returns whether a path or URI is a gs:// URI.
 
     Raises:
-        RefusedError: A URI that is neither gs:// nor file://.
+        RefusedError: If it is a URI that is neither gs:// nor file://.
     """
     scheme, colon, _ = place.partition("://")
     if colon and scheme not in ("gs", "file"):
@@ -36,10 +36,10 @@ def is_remote(place: str) -> bool:
 
 
 def exists(place: str) -> bool:
-    """Whether a path or URI names a file, a folder, an object or a non-empty prefix.
+    """Returns whether a path or URI is an existing file, folder, object or non-empty prefix.
 
     Raises:
-        RefusedError: A URI that is not well formed, or a bucket that cannot be asked.
+        RefusedError: If a URI is not well formed or a bucket is not accessible.
     """
     if is_remote(place):
         from graftline.storage.gcs import listing as objects
@@ -49,13 +49,13 @@ def exists(place: str) -> bool:
 
 
 def listing(place: str) -> list[FileInfo]:
-    """Lists a place's files with their checksums, sorted; gs:// costs a listing and no download.
+    """Returns the files at a path or URI with their checksums, sorted by name; gs:// objects are not downloaded.
 
     Args:
         place: Local path, file:// or gs:// URI.
 
     Raises:
-        RefusedError: Missing, not well formed, or not permitted.
+        RefusedError: If the path or URI does not exist, is not well formed or is not accessible.
     """
     if is_remote(place):
         from graftline.storage.gcs import listing as objects
@@ -70,17 +70,17 @@ def listing(place: str) -> list[FileInfo]:
 
 
 def local(place: str, cache: Path | None) -> Path:
-    """Brings a place here.
+    """Returns a local path for a path or URI, downloading gs:// objects.
 
     Args:
         place: Local path, file:// or gs:// URI.
-        cache: Folder that gs:// objects are downloaded to; needed for those only.
+        cache: Folder for downloaded gs:// objects; required only for gs:// URIs.
 
     Returns:
-        The place's own path; for gs:// the file or folder in `cache`.
+        The local path itself or, for a gs:// URI, the file or folder in `cache`.
 
     Raises:
-        RefusedError: As `fetch`, and for a place that is missing or not well formed.
+        RefusedError: As in `fetch`, or if the path or URI does not exist or is not well formed.
     """
     if not is_remote(place):
         return _there(place)
@@ -98,16 +98,18 @@ def local(place: str, cache: Path | None) -> Path:
 
 
 def fetch(place: str, entries: Sequence[FileInfo], folder: Path) -> None:
-    """Brings objects of a gs:// place to a folder, in parallel; those that are there whole are kept.
+    """Downloads objects of a gs:// URI to a folder in parallel, skipping files that are already complete.
 
     Args:
         place: gs:// URI.
-        entries: All or some of what `listing` gave for it; other versions of the objects are refused.
-        folder: Made if it is not there; an entry goes to folder/name, as it is stored (not unpacked).
+        entries: Entries that `listing` returned for `place`, or some of them; other versions of the objects are
+            rejected.
+        folder: Destination, created if missing; an entry is saved to folder/name as it is stored (not decompressed).
 
     Raises:
-        RefusedError: Too little room on the disk, missing, replaced, not permitted, no answer in time, or damaged on
-            the way. What arrived until then stays.
+        RefusedError: If the disk has too little free space, an object is missing, replaced or not accessible, the
+            service does not respond in time, or the received data is corrupt. Data that is already downloaded is
+            kept.
     """
     from graftline.storage.gcs import download
     from graftline.storage.gcs import listing as objects
@@ -117,17 +119,17 @@ def fetch(place: str, entries: Sequence[FileInfo], folder: Path) -> None:
 
 
 def fetch_uris(uris: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Brings objects here that are named one by one.
+    """Downloads the objects with the given URIs.
 
     Args:
         uris: gs:// URIs.
-        folder: An object goes to folder/bucket/name.
+        folder: Destination; an object is saved to folder/bucket/name.
 
     Returns:
-        URI to path; what is not there is left out.
+        Mapping from URI to local path, without the objects that do not exist.
 
     Raises:
-        RefusedError: As `fetch`, and for a URI that is not well formed.
+        RefusedError: As in `fetch`, or if a URI is not well formed.
     """
     from graftline.storage.gcs.uri_lists import fetch_found, found
 
@@ -138,10 +140,12 @@ def fetch_uris(uris: Sequence[str], folder: Path) -> dict[str, Path]:
 
 
 def listing_of(uris: Sequence[str]) -> list[FileInfo]:
-    """Lists objects that are named one by one, sorted, an entry's name being the URI; what is not there is left out.
+    """Returns the entries of the objects with the given URIs, sorted by URI.
+
+    The `name` of an entry is the URI. Objects that do not exist are omitted.
 
     Raises:
-        RefusedError: A URI that is not well formed, or a bucket that cannot be asked.
+        RefusedError: If a URI is not well formed or a bucket is not accessible.
     """
     from graftline.storage.gcs.uri_lists import found
 
@@ -155,14 +159,14 @@ def listing_of(uris: Sequence[str]) -> list[FileInfo]:
 
 
 def put(file: Path, place: str) -> None:
-    """Copies a file to a place that is new, whole or not at all.
+    """Copies a file atomically to a path or URI without overwriting another file.
 
     Args:
-        file: Here.
-        place: Path, file:// or gs:// URI of the file to make.
+        file: Local file.
+        place: Destination as a local path, file:// or gs:// URI.
 
     Raises:
-        RefusedError: Another file is there already (the same bytes are fine), or it is not permitted.
+        RefusedError: If a file with different content already exists or writing is not permitted.
     """
     if is_remote(place):
         from graftline.storage.gcs import upload

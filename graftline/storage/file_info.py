@@ -1,4 +1,4 @@
-"""What is told of a file or object without opening it: name, size and crc32c, alike for a folder and its copy."""
+"""Name, size and crc32c checksum of a file or object, which are equal for a folder and its copy in a bucket."""
 
 import base64
 from dataclasses import dataclass
@@ -15,26 +15,26 @@ _ONES = 0xFFFFFFFF
 
 @dataclass(frozen=True, order=True)
 class FileInfo:
-    """A file or object."""
+    """Name, size and checksum of a file or object."""
 
     name: str
-    """Relative to the place, with slashes; a single file's own name."""
+    """Path relative to the listed folder or prefix, with slashes, or the file name if a single file was listed."""
     size: int
     crc32c: str
-    """Base64 of its 4 bytes, as Cloud Storage writes it."""
+    """Base64 encoding of the 4-byte checksum, as in Cloud Storage."""
     generation: int = 0
-    """Which of the object's versions; 0 for a local file."""
+    """Generation (version) of the object; 0 for a local file."""
 
 
 def file_info(path: Path, name: str) -> FileInfo:
-    """Reads a file for its checksum.
+    """Returns the size and the checksum of a file, which is read completely.
 
     Args:
-        path: A regular file.
-        name: What to call it.
+        path: Regular file.
+        name: `name` of the returned entry.
 
     Raises:
-        RefusedError: This user may not read it.
+        RefusedError: If the user has no permission to read the file.
     """
     checksum: Any = google_crc32c.Checksum()  # type: ignore[no-untyped-call]
     size = 0
@@ -49,7 +49,7 @@ def file_info(path: Path, name: str) -> FileInfo:
 
 
 def is_whole(path: Path, entry: FileInfo) -> bool:
-    """Whether a file is there with an entry's size and checksum."""
+    """Returns whether a file exists with the size and the checksum of an entry."""
     try:
         return path.stat().st_size == entry.size and file_info(path, "").crc32c == entry.crc32c
     except (FileNotFoundError, NotADirectoryError):
@@ -57,17 +57,17 @@ def is_whole(path: Path, entry: FileInfo) -> bool:
 
 
 def encoded(crc: int) -> str:
-    """A checksum's number as Cloud Storage writes it."""
+    """Returns a crc32c checksum in base64, as in Cloud Storage."""
     return base64.b64encode(crc.to_bytes(4, "big")).decode()
 
 
 def joined(first: int, second: int, zeros: bytes) -> int:
-    """The crc32c of two pieces' bytes one after the other, from the crc32c of each.
+    """Returns the crc32c of two concatenated chunks from the crc32c of each.
 
     Args:
-        first: Of the first piece.
-        second: Of the second.
-        zeros: As many zero bytes as the second has.
+        first: Checksum of the first chunk.
+        second: Checksum of the second chunk.
+        zeros: Zero bytes, as many as the second chunk has bytes.
     """
     shifted: int = google_crc32c.extend(first ^ _ONES, zeros) ^ _ONES
     return shifted ^ second

@@ -1,4 +1,4 @@
-"""Names of files and objects that come from outside: which of them may become part of a path."""
+"""Validation of untrusted names of files and objects before they become part of a path."""
 
 import re
 
@@ -7,7 +7,7 @@ _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
 def bad_name(name: str) -> str | None:
-    """Says what is wrong with a relative name that comes from outside, None when it stays inside of a folder."""
+    """Returns why an untrusted relative name is unsafe as a path, or None if it stays inside its folder."""
     if CONTROL.search(name):
         return "has a control character in its name"
     if "\\" in name:

@@ -1,1 +1,1 @@
-"""Cloud Storage: listing, fetching, putting, and what its answers mean."""
+"""Google Cloud Storage: listings, downloads, uploads and error messages."""

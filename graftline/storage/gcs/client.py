@@ -1,8 +1,8 @@
-"""The one client of this process, its patience, and a session that downloads at little cost.
+"""Cloud Storage client of this process, its timeouts and retries, and a session with fast downloads.
 
-With STORAGE_EMULATOR_HOST set, an emulator is asked, without credentials. With GRAFTLINE_ANONYMOUS=1, public buckets
-are read without credentials. Else the credentials are those of Google's tools: GOOGLE_APPLICATION_CREDENTIALS, `gcloud
-auth application-default login`, or the machine's own service account.
+If STORAGE_EMULATOR_HOST is set, the client connects to that emulator without credentials. With GRAFTLINE_ANONYMOUS=1,
+it reads public buckets without credentials. Otherwise it uses Application Default Credentials:
+GOOGLE_APPLICATION_CREDENTIALS, `gcloud auth application-default login`, or the service account of the machine.
 """
 
 import os
@@ -22,22 +22,23 @@ from graftline.runtime.errors import RefusedError
 ANONYMOUS = "GRAFTLINE_ANONYMOUS"
 EMULATOR = "STORAGE_EMULATOR_HOST"
 DEADLINE = 60.0
-"""Seconds in which a call is tried again."""
+"""Time in seconds during which a failed call is retried."""
 TIMEOUT = (10.0, 30.0)
-"""Seconds to connect, and without a byte."""
+"""Connect timeout and read timeout in seconds."""
 FIRST_DELAY = 1.0
-"""Seconds, at most, before the second try; twice as much before each further one."""
+"""Maximum delay in seconds before the first retry; it doubles for each further retry."""
 WORKERS = 32
-"""Requests at a time: small objects wait for the network, not for this machine."""
-# Else the library asks for each bucket's own data, in a thread of its own, with a right that few have, for its traces.
+"""Maximum number of concurrent requests; high because downloads of small objects are limited by network latency."""
+# Otherwise the library requests the metadata of each bucket for its traces, in a separate thread and with a permission
+# that few accounts have.
 os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 _SETTINGS = (EMULATOR, ANONYMOUS, "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "HOME")
 
 
 class _Direct(requests.Session):  # type: ignore[misc]
-    """Streams straight from urllib3's pool: what requests does for each call costs as much as all the rest of one.
+    """Session that streams downloads directly from the urllib3 pool, since `requests` doubles the CPU time of a call.
 
-    Pool, TLS settings and certificates are those of the session's own adapter; behind a proxy requests' way is taken.
+    The pool, TLS settings and certificates are those of the adapter of the session. Behind a proxy, `requests` is used.
     """
 
     _known: tuple[HTTPAdapter, str, HTTPConnectionPool | None] | None = None
@@ -77,15 +78,15 @@ class _Direct(requests.Session):  # type: ignore[misc]
 
 
 class Session(AuthorizedSession, _Direct):
-    """The library's own session, with its credentials and their refresh, above `_Direct`."""
+    """Authorized session of the Google library, which adds and refreshes credentials, on top of `_Direct`."""
 
 
 def client() -> Any:
-    """The client for what the environment says now; made once, since it holds connections and a token.
+    """Returns the client for the current environment variables, cached because it holds connections and a token.
 
     Raises:
-        RefusedError: The emulator's address is no URL.
-        google.auth.exceptions.DefaultCredentialsError: There are no credentials.
+        RefusedError: If the address of the emulator is not a URL.
+        google.auth.exceptions.DefaultCredentialsError: If no credentials are found.
     """
     return _client(os.getpid(), *map(os.environ.get, _SETTINGS))
 
@@ -105,5 +106,5 @@ def _client(process: int, emulator: str | None, anonymous: str | None, *others: 
 
 
 def waits() -> dict[str, Any]:
-    """The arguments `timeout` and `retry` of every call: the library's own policy, with deadlines of ours."""
+    """Returns the arguments `timeout` and `retry` of every call: the default retry policy with the deadlines above."""
     return {"timeout": TIMEOUT, "retry": DEFAULT_RETRY.with_timeout(DEADLINE).with_delay(initial=FIRST_DELAY)}

@@ -1,4 +1,4 @@
-"""Brings objects here: in parallel, verified, each whole or not at all, and only those that are not here yet."""
+"""Parallel, verified and atomic download of objects that are not yet complete in the destination folder."""
 
 import fcntl
 import os
@@ -23,23 +23,26 @@ from graftline.storage.gcs.object_names import ARRIVING, GS, check_object, check
 from graftline.storage.gcs.partial_files import FOLDERS, PIECE, DamagedError, Landing, Pieced, Wanted, Whole
 from graftline.storage.gcs.ranges import AbandonedError, Piece
 
-_TRIES = 3  # of an object whose bytes came damaged
-_BATCH_OBJECTS = 4096  # given to the transfer manager at a time: it keeps all that it is given, and stops between two
+_TRIES = 3  # attempts to download an object with corrupt data
+_BATCH_OBJECTS = 4096  # per call of the transfer manager, which keeps all of them in memory
 _BATCH_BYTES = 2**30
 
 
 def fetch(place: str, bucket: str, prefix: str, entries: Sequence[FileInfo], folder: Path) -> None:
-    """Brings objects to a folder; those that are there whole are kept, and what came stays if another one fails.
+    """Downloads objects to a folder, skipping files that are already complete.
+
+    If an object fails, the data that is already downloaded is kept.
 
     Args:
-        place: For messages.
-        bucket: Its name.
-        prefix: What stands before the entries' names in the bucket.
-        entries: As they were listed; other bytes are refused, also where the object was replaced since.
-        folder: Made if it is not there. Two fetches to one folder wait for each other.
+        place: gs:// URI for messages.
+        bucket: Name of the bucket.
+        prefix: Prefix that precedes the names of the entries in the bucket.
+        entries: Listed entries; objects that were replaced after the listing are rejected.
+        folder: Destination, created if missing. Concurrent downloads to the same folder run one after the other.
 
     Raises:
-        RefusedError: Too little room on the disk, missing, replaced, not permitted, no answer, or damaged on the way.
+        RefusedError: If the disk has too little free space, an object is missing, replaced or not accessible, the
+            service does not respond, or the received data is corrupt.
     """
     for entry in entries:
         check_object(place, entry.name)
@@ -79,7 +82,11 @@ def _bring(place: str, bucket: str, wanted: list[Wanted], arriving: Path) -> Non
 
 
 def _land(bucket: str, arrivals: list[Whole | Pieced], workers: int) -> None:
-    """Fetches what is missing of objects, again where bytes came damaged."""
+    """Downloads the missing pieces of objects and retries pieces with corrupt data.
+
+    Raises:
+        RefusedError: If the data of an object is corrupt in all `_TRIES` attempts, or as in `_transfer`.
+    """
     for _ in range(_TRIES):
         for batch in _batches(arrivals):
             _transfer(bucket, batch, workers)
@@ -106,10 +113,10 @@ def _batches(arrivals: Sequence[Whole | Pieced]) -> Iterator[list[Landing]]:
 
 
 def _transfer(bucket: str, batch: list[Landing], workers: int) -> None:
-    """Fetches pieces; those that came damaged are left out, for the next round.
+    """Downloads pieces; pieces with corrupt data stay missing and are retried in the next attempt.
 
     Raises:
-        RefusedError: One failed for good; after that no other was begun.
+        RefusedError: If a piece failed permanently; no further pieces are started after that.
     """
     service = client().bucket(bucket)
     pairs = [(Piece(service, landing), landing) for landing in batch]
@@ -122,7 +129,7 @@ def _transfer(bucket: str, batch: list[Landing], workers: int) -> None:
 
 
 class _Progress:
-    """Counts bytes of all threads, and of all processes where they share the counts."""
+    """Counter of downloaded bytes over all threads and, with shared `counts`, over all processes."""
 
     def __init__(self, what: str) -> None:
         self.total = 0
@@ -144,7 +151,7 @@ class _Progress:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[Path]:
-    """Holds a folder's lock, so that what lies in the yielded folder inside of it is nobody else's."""
+    """Locks a folder and yields its subfolder for partial files, which no other process uses during the context."""
     folder.mkdir(parents=True, exist_ok=True)
     held = os.open(folder, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""What Cloud Storage's answers mean for whoever asked, one sentence each. No address and no token is ever repeated."""
+"""Error messages of one sentence for the errors of Cloud Storage; they never contain a request URL or a token."""
 
 import errno
 from collections.abc import Iterator
@@ -21,11 +21,14 @@ _IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.EP
 
 @contextmanager
 def refusing(place: str, rights: str = READ) -> Iterator[None]:
-    """Turns what the service answers into one sentence.
+    """Converts errors of the service inside the context into a `RefusedError` with a message of one sentence.
 
     Args:
-        place: For the message.
-        rights: What the call needs.
+        place: Path or URI for the message.
+        rights: Permissions that the call requires.
+
+    Raises:
+        RefusedError: For every error that `refusal` recognizes.
     """
     try:
         yield
@@ -36,7 +39,7 @@ def refusing(place: str, rights: str = READ) -> Iterator[None]:
 
 
 def refusal(error: BaseException, place: str, rights: str = READ) -> RefusedError | None:
-    """Says what an exception means to the user, None for a bug."""
+    """Returns the `RefusedError` that explains an exception to the user, or None if the exception is a bug."""
     if isinstance(error, RefusedError):
         return error
     for kinds, sentence in _MEANINGS:
@@ -53,7 +56,7 @@ def refusal(error: BaseException, place: str, rights: str = READ) -> RefusedErro
 
 
 def _last(error: BaseException) -> str:
-    """The last of the errors that made a call give up: the service's status or the error's kind."""
+    """Returns the HTTP status or the exception type of the last failed attempt of a call."""
     cause = getattr(error, "cause", None) or error
     return str(getattr(cause, "code", None) or type(cause).__name__)
 
@@ -67,7 +70,7 @@ _MEANINGS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], st
     (api.PreconditionFailed, "the object was replaced meanwhile; run again"),
     ((api.Forbidden, api.Unauthorized), "not permitted ({code}); give this account {rights} on the bucket"),
     (
-        auth.InvalidOperation,  # what refreshing no credentials gives
+        auth.InvalidOperation,  # raised when anonymous credentials are refreshed
         f"not open to everyone; unset {client.ANONYMOUS} and give credentials that may read it",
     ),
     (
@@ -87,4 +90,4 @@ _MEANINGS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], st
     ),
     (api.GoogleAPICallError, "the service refused ({code}); check the URI and the bucket's settings"),
 )
-"""The first that fits counts, so what is more special stands first."""
+"""Pairs of exception types and messages; the first match is used, so more specific types precede general ones."""

@@ -1,4 +1,4 @@
-"""What lies in a bucket: a page of 1,000 names, sizes, checksums and generations a request, and no download."""
+"""Bucket listings: names, sizes, checksums and generations, 1,000 objects per request, without downloads."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
@@ -14,10 +14,10 @@ _FIELDS = "items(name,size,crc32c,generation),nextPageToken"
 
 
 def exists(place: str) -> bool:
-    """Whether a URI names an object or a prefix that holds some.
+    """Returns whether a URI is an existing object or a prefix that contains objects.
 
     Raises:
-        RefusedError: Not well formed, or the bucket cannot be asked.
+        RefusedError: If the URI is not well formed or the bucket is not accessible.
     """
     bucket, name = parsed(place)
     with refusing(place):
@@ -28,13 +28,14 @@ def exists(place: str) -> bool:
 
 
 def listed(place: str) -> tuple[str, list[FileInfo]]:
-    """Lists an object, or all below a prefix.
+    """Returns the entry of an object or the entries of all objects below a prefix.
 
     Returns:
-        What stands before each entry's name in the bucket, and the entries, sorted by name.
+        The prefix that precedes the name of each entry in the bucket, and the entries sorted by name.
 
     Raises:
-        RefusedError: Missing, not well formed, not permitted, or an object's name that cannot be a file's.
+        RefusedError: If the URI does not exist, is not well formed or is not accessible, or if the name of an object
+            is not valid as a file name.
     """
     bucket, name = parsed(place)
     with refusing(place):
@@ -49,24 +50,28 @@ def listed(place: str) -> tuple[str, list[FileInfo]]:
 
 
 def prefix_of(place: str, entries: Sequence[FileInfo]) -> str:
-    """What stands in the bucket before the names of entries that `listed` gave for a place, or of some of them.
+    """Returns the prefix that precedes the names of the given entries in the bucket.
+
+    Args:
+        place: gs:// URI.
+        entries: Entries that `listed` returned for `place`, or some of them.
 
     Raises:
-        RefusedError: Not well formed, or the bucket cannot be asked.
+        RefusedError: If the URI is not well formed or the bucket is not accessible.
     """
     bucket, name = parsed(place)
     if len(entries) != 1 or not name or entries[0].name != PurePosixPath(name).name:
         return _below(name)
-    with refusing(place):  # gs://b/a/a is an object a, or a prefix that holds one of its own name
+    with refusing(place):  # entry `a` of gs://b/a is either the object gs://b/a or the object gs://b/a/a
         blob = _object(bucket, name)
     return _below(name) if blob is None or blob.generation != entries[0].generation else _parent(name)
 
 
 def entry(place: str, blob: Any, name: str) -> FileInfo:
-    """What is told of an object.
+    """Returns the entry of an object.
 
     Raises:
-        RefusedError: Its name cannot be a file's, or it has no checksum.
+        RefusedError: If the name is not valid as a file name or the object has no checksum.
     """
     check_object(place, name)
     if blob.crc32c is None:
@@ -78,7 +83,7 @@ def entry(place: str, blob: Any, name: str) -> FileInfo:
 
 
 def ranged(bucket: str, prefix: str, first: str, last: str) -> tuple[list[Any], bool]:
-    """A page of objects by name, from `first` to `last`, and whether it is the last page."""
+    """Returns one page of the objects from `first` to `last` (inclusive) by name, and whether it is the last page."""
     found = client().list_blobs(
         bucket, prefix=prefix, start_offset=first, end_offset=last + "\0", fields=_FIELDS, **waits()
     )
@@ -88,7 +93,7 @@ def ranged(bucket: str, prefix: str, first: str, last: str) -> tuple[list[Any], 
 
 def _all_below(place: str, bucket: str, prefix: str) -> Iterator[FileInfo]:
     for blob in client().list_blobs(bucket, prefix=prefix, fields=_FIELDS, **waits()):
-        if not blob.name.endswith("/"):  # a folder that a console made
+        if not blob.name.endswith("/"):  # placeholder object of a folder that was created in the Cloud console
             yield entry(place, blob, blob.name.removeprefix(prefix))
 
 

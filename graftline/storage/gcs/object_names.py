@@ -1,4 +1,4 @@
-"""Names of buckets and objects: all come from outside, and objects' names become paths."""
+"""Validation of the names of buckets and objects, which are untrusted; the names of objects become file paths."""
 
 import re
 from collections.abc import Iterable
@@ -8,16 +8,16 @@ from graftline.storage.paths import bad_name
 
 GS = "gs://"
 ARRIVING = ".arriving"
-"""The folder, inside of the one that is fetched to, where files lie until they are whole."""
+"""Name of the subfolder of the destination that contains files until they are complete."""
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-_LONGEST = 255  # bytes of one part of a path, on nearly all file systems
+_LONGEST = 255  # maximum bytes of a path component on most file systems
 
 
 def parsed(place: str) -> tuple[str, str]:
-    """Splits a gs:// URI into bucket and name, the name without slashes at its end.
+    """Returns the bucket and the object name of a gs:// URI, the name without trailing slashes.
 
     Raises:
-        RefusedError: Not well formed.
+        RefusedError: If the URI is not well formed.
     """
     bucket, _, name = place.removeprefix(GS).partition("/")
     name = name.rstrip("/")
@@ -30,14 +30,14 @@ def parsed(place: str) -> tuple[str, str]:
 
 
 def check_object(place: str, name: str) -> None:
-    """Refuses an object whose name cannot be a path below a folder.
+    """Checks that the name of an object is valid as a path below a folder.
 
     Args:
-        place: For the message.
-        name: Relative to the place.
+        place: gs:// URI for the message.
+        name: Name relative to `place`.
 
     Raises:
-        RefusedError: It would leave the folder, or no file can have it.
+        RefusedError: If the path would be outside of the folder or is not valid as a file path.
     """
     parts = name.split("/")
     why = bad_name(name)
@@ -52,14 +52,14 @@ def check_object(place: str, name: str) -> None:
 
 
 def check_tree(place: str, names: Iterable[str]) -> None:
-    """Refuses objects of which one's name is another's folder: a bucket holds both, a disk cannot.
+    """Checks that no object has the name of a folder of another object, which a file system does not allow.
 
     Args:
-        place: For the message.
-        names: Relative to the place.
+        place: gs:// URI for the message.
+        names: Names relative to `place`.
 
     Raises:
-        RefusedError: There are two such.
+        RefusedError: If an object has the name of a folder of another object.
     """
     files = set(names)
     folders: set[str] = set()

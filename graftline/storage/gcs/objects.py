@@ -1,4 +1,4 @@
-"""Single small objects that are replaced and removed, each change bound to the generation that was seen."""
+"""Generation lookup, conditional writes and deletion of small objects; a write requires the current generation."""
 
 import google.api_core.exceptions as api
 import google_crc32c
@@ -12,10 +12,10 @@ RIGHTS = "storage.objects.create, .get and .delete"
 
 
 def generation(place: str) -> int | None:
-    """Returns an object's generation, None where there is no such object.
+    """Returns the generation of an object, or None if the object does not exist.
 
     Raises:
-        RefusedError: Not permitted, or no answer.
+        RefusedError: If the access is not permitted or the service does not respond.
     """
     bucket, name = parsed(place)
     with refusing(place, RIGHTS):
@@ -24,18 +24,18 @@ def generation(place: str) -> int | None:
 
 
 def replace(place: str, content: bytes, seen: int) -> int | None:
-    """Writes an object if it is still of the generation that was seen.
+    """Writes an object if its current generation is `seen`.
 
     Args:
         place: gs:// URI.
-        content: All of it.
-        seen: 0: there must be none yet.
+        content: Complete content of the object.
+        seen: Expected generation; 0 if the object must not exist yet.
 
     Returns:
-        The new generation; None where another one is there.
+        The new generation, or None if the object has another generation.
 
     Raises:
-        RefusedError: Not permitted, or no answer.
+        RefusedError: If the access is not permitted or the service does not respond.
     """
     bucket, name = parsed(place)
     with refusing(place, RIGHTS):
@@ -44,7 +44,7 @@ def replace(place: str, content: bytes, seen: int) -> int | None:
             blob.upload_from_string(content, if_generation_match=seen, checksum="crc32c", **waits())
         except api.PreconditionFailed:
             found = client().bucket(bucket).get_blob(name, **waits())
-            # A try of ours whose answer got lost has written it.
+            # With the same content, an earlier attempt whose response was lost has written the object.
             if found is None or found.crc32c != encoded(google_crc32c.value(content)) or found.generation == seen:
                 return None
             return int(found.generation)
@@ -52,10 +52,10 @@ def replace(place: str, content: bytes, seen: int) -> int | None:
 
 
 def remove(place: str) -> None:
-    """Removes an object; one that is not there is fine.
+    """Deletes an object if it exists.
 
     Raises:
-        RefusedError: Not permitted, or no answer.
+        RefusedError: If the access is not permitted or the service does not respond.
     """
     bucket, name = parsed(place)
     with refusing(place, RIGHTS):

@@ -1,7 +1,7 @@
-"""Objects on their way to a folder: each lies under another name until all its bytes are there and verified.
+"""Partially downloaded objects, stored under a temporary name until all bytes are received and verified.
 
-A large object comes in pieces, in a file of its final size beside a list of the pieces that are there. A later fetch,
-in another process even, checks those and goes on from there.
+A large object is downloaded in pieces to a file of its final size, next to a list of the completed pieces. A later
+download, also in another process, verifies these pieces and resumes.
 """
 
 import hashlib
@@ -18,29 +18,29 @@ import google_crc32c
 from graftline.storage.file_info import FileInfo, encoded, joined
 
 PIECE = 64 * 2**20
-"""Bytes, at most, of one request; more of an object are fetched side by side, and each piece is kept by itself."""
+"""Maximum size of a request in bytes; larger objects are split into pieces that are downloaded in parallel."""
 FOLDERS = "0123456789abcdef"
-"""Names of the folders where files arrive: making files in a single one, threads would wait for each other."""
+"""Names of the folders for partial files; several, because threads that create files in one folder block each other."""
 Tell = Callable[[int], None]
-"""Takes how many more bytes there are; fewer where some have to come again."""
+"""Callback with the number of newly received bytes, negative if bytes must be downloaded again."""
 
 
 class DamagedError(Exception):
-    """Bytes arrived that are not the object's."""
+    """Raised when the received bytes do not match the size or the checksum of the object."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """An object and where it goes."""
+    """An object to download and its destination."""
 
     name: str
-    """In the bucket."""
+    """Name of the object in the bucket."""
     entry: FileInfo
     path: Path
 
 
 class Whole:
-    """An object of one piece."""
+    """Partial file of an object that is downloaded in one piece."""
 
     def __init__(self, wanted: Wanted, folder: Path, tell: Tell) -> None:
         self.wanted = wanted
@@ -49,18 +49,18 @@ class Whole:
         self._tell = tell
 
     def missing(self) -> list[tuple[int, int]]:
-        """Starts and sizes of the pieces that are not here."""
+        """Returns the starts and sizes in bytes of the missing pieces."""
         return [] if self.landed else [(0, self.wanted.entry.size)]
 
     def open(self, start: int) -> BinaryIO:
-        """Where a piece's bytes are written to."""
+        """Returns a file opened for writing at the start of a piece."""
         return self._partial.open("wb")
 
     def take(self, start: int, size: int, crc: int) -> None:
-        """Takes what was written.
+        """Verifies the written bytes and moves the file to its destination.
 
         Raises:
-            DamagedError: It is not what was listed.
+            DamagedError: If the checksum differs from that of the entry.
         """
         if encoded(crc) != self.wanted.entry.crc32c:
             raise DamagedError
@@ -70,7 +70,7 @@ class Whole:
 
 
 class Pieced:
-    """An object of many pieces."""
+    """Partial file of an object that is downloaded in several pieces."""
 
     def __init__(self, wanted: Wanted, folder: Path, tell: Tell) -> None:
         self.wanted = wanted
@@ -83,24 +83,25 @@ class Pieced:
         self._here = self._verified()
         if not self._here:
             self._begin()
-        with suppress(DamagedError):  # then all has to come again
+        with suppress(DamagedError):  # in that case all pieces are downloaded again
             self._finish()
 
     def missing(self) -> list[tuple[int, int]]:
-        """Starts and sizes of the pieces that are not here."""
+        """Returns the starts and sizes in bytes of the missing pieces."""
         return [(start, size) for start, size in self._sizes.items() if start not in self._here]
 
     def open(self, start: int) -> BinaryIO:
-        """Where a piece's bytes are written to."""
+        """Returns a file opened for writing at the start of a piece."""
         file = self._partial.open("r+b")
         file.seek(start)
         return file
 
     def take(self, start: int, size: int, crc: int) -> None:
-        """Takes what was written of a piece.
+        """Records a written piece and, after the last piece, verifies the file and moves it to its destination.
 
         Raises:
-            DamagedError: It was the last, and the whole is not what was listed: all has to come again.
+            DamagedError: If the checksum of the complete file differs from that of the entry; all pieces must be
+                downloaded again.
         """
         with self._lock:
             with self._list.open("a") as file:
@@ -114,7 +115,7 @@ class Pieced:
                 raise
 
     def _finish(self) -> None:
-        """Lands, if all pieces are here."""
+        """Verifies the file and moves it to its destination if all pieces are complete."""
         if len(self._here) < len(self._sizes):
             return
         whole, zeros = 0, bytes(PIECE)
@@ -134,7 +135,7 @@ class Pieced:
             file.truncate(self.wanted.entry.size)
 
     def _verified(self) -> dict[int, int]:
-        """The pieces that an earlier fetch left, by their start, those alone whose bytes are still what it wrote."""
+        """Returns a mapping from start to checksum of the pieces of an earlier download whose bytes are unchanged."""
         try:
             lines = self._list.read_text(encoding="ascii", errors="replace").splitlines()
             noted = {int(line.partition(" ")[0]): int(line.partition(" ")[2]) for line in lines}
@@ -151,14 +152,14 @@ class Pieced:
 
 
 class Landing:
-    """What the transfer manager is given as a piece's file: a context that holds it open."""
+    """Context manager and file-like object that the transfer manager writes a piece to."""
 
     def __init__(self, arrival: Whole | Pieced, start: int, size: int) -> None:
         self.arrival = arrival
         self.start = start
         self.size = size
         self.here = 0
-        """Bytes that are written."""
+        """Number of written bytes."""
         self._crc = 0
 
     def __enter__(self) -> None:
@@ -170,16 +171,16 @@ class Landing:
         self._file.close()
 
     def write(self, content: bytes) -> None:
-        """Takes the next bytes."""
+        """Writes the next bytes of the piece and updates its checksum."""
         self._file.write(content)
         self._crc = google_crc32c.extend(self._crc, content)
         self.here += len(content)
 
     def finish(self) -> None:
-        """Hands the piece over.
+        """Marks the piece as complete in its partial file.
 
         Raises:
-            DamagedError: It is not of its size, or not what was listed.
+            DamagedError: If the size of the piece is wrong or a checksum differs from that of the entry.
         """
         if self.here != self.size:
             raise DamagedError
@@ -187,7 +188,7 @@ class Landing:
 
 
 def _key(wanted: Wanted) -> str:
-    """Where one generation of an object arrives, whatever it is called: in one of `FOLDERS`."""
+    """Returns the relative path of the partial file of one generation of an object, in one of `FOLDERS`."""
     entry = wanted.entry
     digest = hashlib.sha256(f"{wanted.name}\n{entry.generation}\n{entry.crc32c}\n{PIECE}".encode()).hexdigest()
     return f"{digest[0]}/{digest[1:32]}"

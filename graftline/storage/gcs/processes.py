@@ -1,7 +1,7 @@
-"""Processes that share many objects among them: what one Python process fetches is bounded by its one interpreter lock.
+"""Worker processes that download many objects in parallel, since the GIL limits the speed of a single process.
 
-They are forked, so only from a process without other threads, whose locks a child could find held for ever; elsewhere
-all is done in the caller's own threads.
+The processes are forked only if the calling process has no other threads, because a lock that another thread holds
+during the fork is never released in the child. Otherwise the threads of the calling process download all objects.
 """
 
 import ctypes
@@ -19,30 +19,30 @@ from typing import cast
 
 from graftline.runtime.errors import RefusedError
 
-_PAYS = 500  # objects for each process
-_MOST = 8
+_PAYS = 500  # minimum number of objects per process
+_MOST = 8  # maximum number of processes
 _TICK = 0.2  # seconds
 _PR_SET_PDEATHSIG = 1
 
 
 def size(objects: int) -> int:
-    """How many processes to share objects among, 1 where this one does better by itself."""
+    """Returns the number of processes for a number of objects; 1 if several processes are impossible or not faster."""
     if sys.platform != "linux" or threading.active_count() > 1 or multiprocessing.current_process().daemon:
         return 1
     return max(1, min(_MOST, len(os.sched_getaffinity(0)), objects // _PAYS))
 
 
 def run(work: Callable[[int], None], members: int, tick: Callable[[], None]) -> None:
-    """Runs work in processes, and ends them all when one fails.
+    """Runs a function in several processes and kills all of them if one fails.
 
     Args:
-        work: Called in each with its number.
-        members: How many.
-        tick: Called here now and then.
+        work: Function that is called in each process with the index of the process.
+        members: Number of processes.
+        tick: Function that is called in this process repeatedly, at intervals of about 0.2 s or less.
 
     Raises:
-        RefusedError: A member's.
-        RuntimeError: A member failed by a bug, whose traceback is the message, or was killed.
+        RefusedError: If a process raised it.
+        RuntimeError: If a process raised another exception (the message is its traceback) or was killed.
     """
     context = multiprocessing.get_context("fork")
     crew: list[ForkProcess] = []
@@ -53,7 +53,7 @@ def run(work: Callable[[int], None], members: int, tick: Callable[[], None]) -> 
             member = context.Process(target=_member, args=(work, number, there, os.getpid()))
             member.start()
             crew.append(member)
-            there.close()  # so that no later member holds it, and the end of this one is seen
+            there.close()  # so that later processes do not inherit it and the exit of this one closes the pipe
             at_work.append(here)
         while at_work:
             for here in cast(list[Connection], wait(at_work, _TICK)):
@@ -78,10 +78,10 @@ def _check(told: Connection) -> None:
 
 
 def _member(work: Callable[[int], None], number: int, told: Connection, parent: int) -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing is written on after a stop from outside
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # no writes after the parent is killed
     if os.getppid() != parent:
         return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # reaches the parent too, which ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it too and kills this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     answer = ("done", "")
     try:

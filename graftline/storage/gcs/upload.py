@@ -1,4 +1,4 @@
-"""Puts a file into a bucket: whole or not at all, verified, and never over another object."""
+"""Atomic, verified upload of a file to a bucket that never overwrites another object."""
 
 from pathlib import Path
 
@@ -10,25 +10,26 @@ from graftline.storage.gcs.client import client, waits
 from graftline.storage.gcs.error_messages import WRITE, refusing
 from graftline.storage.gcs.object_names import parsed
 
-_CHUNK = 16 * 2**20  # bytes that are held, and sent again where a connection breaks
+_CHUNK = 16 * 2**20  # bytes kept in memory and sent again if the connection fails
 
 
 def put(file: Path, place: str) -> None:
-    """Makes an object of a file. Half an upload is no object: the service makes it when the last byte is there.
+    """Uploads a file; the object is created only when the upload is complete.
 
     Args:
-        file: Here.
+        file: Local file.
         place: gs:// URI of the object.
 
     Raises:
-        RefusedError: Another object is there already (the same bytes are fine), not permitted, or no answer.
+        RefusedError: If an object with different content already exists, writing is not permitted or the service does
+            not respond.
     """
     bucket, name = parsed(place)
     with refusing(place, WRITE):
         blob = client().bucket(bucket).blob(name, chunk_size=_CHUNK)
         try:
             blob.upload_from_filename(str(file), checksum="crc32c", if_generation_match=0, **waits())
-        except api.PreconditionFailed:  # there already, perhaps by a try of ours whose answer got lost
+        except api.PreconditionFailed:  # it exists, possibly from an earlier attempt whose response was lost
             blob.reload(**waits())
             if blob.crc32c != file_info(file, "").crc32c:
                 raise RefusedError(f"{place}: another object is there already; nothing is overwritten") from None

@@ -1,4 +1,4 @@
-"""Objects that are named one by one by URIs, such as a table's rows: found folder by folder, and fetched together."""
+"""Lookup and download of objects given as a list of URIs, such as a column of a table; lookups are per folder."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -15,16 +15,17 @@ from graftline.storage.gcs.object_names import GS, parsed
 
 
 def found(uris: Sequence[str]) -> dict[str, dict[str, FileInfo]]:
-    """Looks for objects.
+    """Returns the entries of the objects with the given URIs.
 
     Args:
         uris: gs:// URIs of objects.
 
     Returns:
-        Bucket to object name to entry, under the object's name; what is not there is left out.
+        Mapping from bucket to a mapping from object name to entry; objects that do not exist are omitted. The
+        `name` of an entry is the full object name.
 
     Raises:
-        RefusedError: A URI that is not well formed, or a bucket that cannot be asked.
+        RefusedError: If a URI is not well formed or a bucket is not accessible.
     """
     folders: dict[tuple[str, str], set[str]] = defaultdict(set)
     for uri in uris:
@@ -40,20 +41,20 @@ def found(uris: Sequence[str]) -> dict[str, dict[str, FileInfo]]:
 
 
 def fetch_found(objects: dict[str, dict[str, FileInfo]], folder: Path) -> None:
-    """Brings what `found` found to folder/bucket/name.
+    """Downloads the objects that `found` returned to folder/bucket/name.
 
     Raises:
-        RefusedError: As `download.fetch`.
+        RefusedError: As in `download.fetch`.
     """
     for bucket, entries in objects.items():
         fetch(GS + bucket, bucket, "", list(entries.values()), folder / bucket)
 
 
 def _sweep(bucket: str, names: list[str]) -> list[FileInfo]:
-    """Those of some names in one folder that are there.
+    """Returns the entries of the objects in one folder that exist among the given sorted names.
 
-    Pages are asked for from the next name on that is not passed yet: never more of them than names, nor than the folder
-    has.
+    Each request lists one page, starting at the first name that is not yet covered. The number of requests is at most
+    the number of names and at most the number of pages of the folder.
     """
     place, prefix = GS + bucket, names[0][: names[0].rfind("/") + 1]
     wanted = set(names)
