@@ -1,1 +1,1 @@
-"""."""
+"""Release artifacts: the ONNX export, the release folder, and serving."""

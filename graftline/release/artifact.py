@@ -1,7 +1,9 @@
-"""The release artifact: the ONNX file, its labels, its card, its serving layout, and all digests back to the raw data.
+"""Writes, reads, and verifies the release artifact.
 
-Folder: `model.onnx`, `labels.txt`, `MODEL_CARD.md`, `sample.safetensors` (a few test images with the outputs they must
-give), `serving/<name>/` (the layout of Triton and of KServe's ONNX runtime), `manifest.json`. Needs no torch.
+The release folder contains `model.onnx`, `labels.txt`, `MODEL_CARD.md`, `sample.safetensors` (a few test images with
+their expected outputs), `serving/<name>/` (the model repository layout of Triton and of KServe's ONNX runtime), and
+`manifest.json`, which records the digests of every artifact from the raw data to the ONNX file. This module does not
+require torch.
 """
 
 import json
@@ -25,47 +27,47 @@ from graftline.runtime.manifest import NAME, Manifest, canonical_json, digest_te
 
 LABELS, CARD, SAMPLE, SERVING = "labels.txt", "MODEL_CARD.md", "sample.safetensors", "serving"
 _SAMPLES = 8
-_PROBABILITY = 1e-3  # another machine's exp and the tolerance of the logits
+_PROBABILITY = 1e-3  # allows for the logit tolerance and for differences of exp between machines
 
 
 class Lineage(BaseModel):
-    """Digests from the raw data to the file that ships."""
+    """Digests of the artifacts from the raw data to the released ONNX file."""
 
     fingerprint: str
-    """Of the raw data."""
+    """Fingerprint of the raw data."""
     dataset: str
     ledger: str
-    """Of the split ledger: which image was in which split."""
+    """Digest of the split ledger, which records the split of each image."""
     source_checkpoint: str | None
-    """What the chosen checkpoint started from; None where nothing was carried over."""
+    """Digest of the source checkpoint; None if no source weights were transferred."""
     checkpoint: str
-    """The chosen checkpoint's weights."""
+    """Digest of the chosen checkpoint's weights."""
     onnx: str
-    """model.onnx."""
+    """Digest of model.onnx."""
 
 
 class GateVerdict(BaseModel):
-    """What the gate said of this file."""
+    """Verdict of the release gate for the ONNX file."""
 
     verdict: str
     reasons: list[str]
 
 
 class ReleaseManifest(Manifest):
-    """What a release says of itself."""
+    """Manifest of a release."""
 
     version: str
-    """Name and a digest of everything that makes the release; the same inputs give the same version."""
+    """Name and a digest of all inputs of the release; identical inputs give the same version."""
     name: str
     created: str
-    """UTC."""
+    """Creation time in UTC."""
     graftline: str
     facts: ModelMetadata
     strategy: str
     seed: int
     lineage: Lineage
     examples: int
-    """Test images."""
+    """Number of test images."""
     test: dict[str, Estimate]
     control_test: dict[str, Estimate]
     baselines: dict[str, Estimate]
@@ -78,11 +80,14 @@ class ReleaseManifest(Manifest):
     gate: GateVerdict
     licence: str
     seal: str = ""
-    """sha256 of this manifest without this line: shows an edit of the manifest itself."""
+    """sha256 of this manifest without this field, which detects edits of the manifest."""
 
 
 def write(folder: Path, manifest: ReleaseManifest) -> ReleaseManifest:
-    """Writes the manifest of a folder that holds all else, sealed; last, as every manifest."""
+    """Writes the sealed manifest of a release folder.
+
+    Call it last: the manifest lists the digests of all other files in the folder.
+    """
     whole = manifests.write(folder, manifest)
     sealed = whole.model_copy(update={"seal": _seal(whole.model_dump_json())})
     manifests.write_text(folder / NAME, sealed.model_dump_json(indent=1))
@@ -90,22 +95,23 @@ def write(folder: Path, manifest: ReleaseManifest) -> ReleaseManifest:
 
 
 def read(folder: Path) -> ReleaseManifest:
-    """Reads a release's manifest; files are not hashed, see `verify`."""
+    """Returns the manifest of a release without hashing its files; `verify` hashes them."""
     return manifests.read(folder, ReleaseManifest)
 
 
 def write_sample(folder: Path, model: OnnxModel, images: Images, labels: NDArray[Any]) -> int:
-    """Stores a few test images, spread over the classes (or values, or sets of labels), with the outputs that the file
-    gives for them.
+    """Stores a few test images with the model's outputs.
+
+    The images are spread over the classes, values, or label sets.
 
     Args:
-        folder: The release.
-        model: The file that ships, opened.
+        folder: The release folder.
+        model: The loaded ONNX model of the release.
         images: (N, C, H, W) test images.
-        labels: (N,) their classes, or (N, K) their values or labels.
+        labels: (N,) class indices, or (N, K) values or labels.
 
     Returns:
-        How many were stored.
+        The number of images stored.
     """
     firsts = np.unique(labels, return_index=True, axis=0)[1]
     rest = np.setdiff1d(np.arange(len(labels)), firsts)
@@ -118,16 +124,16 @@ def write_sample(folder: Path, model: OnnxModel, images: Images, labels: NDArray
 
 
 def verify(folder: Path) -> Iterator[str]:
-    """Checks that a release is whole, unedited, and still gives the outputs that were stored with it.
+    """Checks that a release is complete, unmodified, and reproduces its stored outputs.
 
     Args:
-        folder: A release on this machine.
+        folder: A local release folder.
 
     Yields:
         One line for each check that passed.
 
     Raises:
-        RefusedError: At the first check that failed, with file, found and expected.
+        RefusedError: A check failed; the message gives the file, the value found, and the value expected.
     """
     manifest = read(folder)
     yield f"manifest: release {manifest.version}, written by graftline {manifest.graftline}"
@@ -197,7 +203,10 @@ def _outputs(folder: Path, manifest: ReleaseManifest, model: OnnxModel) -> tuple
 
 
 def label_text(classes: list[str]) -> str:
-    """`labels.txt`: one class a line, in the order of the outputs; line breaks inside of a name become spaces."""
+    """Returns the text of `labels.txt`: one class per line, in the order of the outputs.
+
+    Line breaks within a name are replaced with spaces.
+    """
     return "".join(" ".join(name.splitlines()) + "\n" for name in classes)
 
 

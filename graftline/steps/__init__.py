@@ -1,1 +1,1 @@
-"""The pipeline's steps, one function a file, the same names as the components."""
+"""Steps of the pipeline, one function per module, with the same names as the components."""

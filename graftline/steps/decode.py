@@ -1,4 +1,4 @@
-"""Decodes one shard of raw data; `merge` combines all shards to a dataset."""
+"""Decodes one shard of raw data; `merge` combines all shards into a dataset."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from graftline.runtime import manifest
 
 
 def decode(job: DecodeJob, *, out: Path, target: Path | None = None, hashed: bool = True) -> ShardManifest:
-    """Decodes a shard.
+    """Decodes a shard of raw data.
 
     Args:
-        job: The data, the shard, and the number of shards.
+        job: The decode job, with the data, the index of the shard, and the number of shards.
         out: Folder for the shard; the output of an earlier attempt is replaced.
-        target: The target's dataset artifact, if a source is decoded: images get its height and width.
+        target: The target's dataset artifact, if a source is decoded; images are resized to its height and width.
         hashed: Whether the shard's files are hashed; not needed if this process reads them again.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Compares the chosen candidate, the control and the baselines on the test split."""
+"""Compares the chosen candidate, the control, and the baselines on the test split."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,20 +39,24 @@ from graftline.runtime.errors import RefusedError
 def evaluate(
     job: EvaluateJob, *, dataset: Path, sources: Path, chosen: Path, control: Path, confirmations: list[Path], out: Path
 ) -> Evaluation:
-    """Measures everything once on test and writes the metrics artifact.
+    """Evaluates all models and baselines once on the test split and writes the evaluation artifact.
 
     Args:
-        job: Delta and seed.
+        job: The evaluation job, with delta and the seed.
         dataset: The target's dataset artifact.
-        sources: plan's folder of source checkpoints, `<label>/` each.
-        chosen: The checkpoint that validation chose.
-        control: The same network trained from random weights.
-        confirmations: Both with further seeds; some may be skipped or failed.
-        out: The metrics artifact.
+        sources: The folder of source checkpoints written by `plan`, one `<label>/` per source.
+        chosen: The checkpoint selected on validation.
+        control: The checkpoint of the same network trained from random weights.
+        confirmations: Checkpoints of both with additional seeds; some may be skipped or may have failed.
+        out: Folder for the evaluation artifact.
+
+    Returns:
+        The evaluation.
 
     Raises:
-        RefusedError: No test samples, no labels, chosen or control without weights, or artifacts of different runs.
-        DivergedError: Chosen or control answer with NaN.
+        RefusedError: There are no test samples or no labels, the chosen candidate or the control has no weights, or the
+            artifacts belong to different runs.
+        DivergedError: The outputs of the chosen candidate or the control contain NaN.
     """
     data = datasets.read(dataset)
     if not len(data.test):
@@ -78,7 +82,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Tested:
-    """Models with their outputs on the test split."""
+    """Trained models with their outputs on the test split."""
 
     job: EvaluateJob
     kind: TaskKind
@@ -156,7 +160,7 @@ def _equal_cost(
 
 
 def _best(scores: dict[str, Estimate], kind: TaskKind) -> str:
-    """Returns the name of the best score, the first of equal ones, so that a tie favors the chosen model."""
+    """Returns the name of the best score, or the first of equal scores, so that the chosen model is preferred."""
     sign = -1 if kind.lower_is_better else 1
     return max(scores, key=lambda name: sign * scores[name].value)
 

@@ -1,4 +1,4 @@
-"""The chosen checkpoint to one ONNX file that was shown, on the whole test split, to be the same model."""
+"""Exports the chosen checkpoint to an ONNX file and compares it with PyTorch on the whole test split."""
 
 from pathlib import Path
 
@@ -18,18 +18,21 @@ from graftline.runtime.errors import RefusedError
 
 
 def export_onnx(job: ExportJob, *, dataset: Path, chosen: Path, evaluation: Path, out: Path) -> OnnxManifest:
-    """Exports, compares with PyTorch, measures, and only then writes the manifest.
+    """Exports a checkpoint to ONNX, compares it with PyTorch, measures its latency, and writes the ONNX artifact.
 
     Args:
-        job: Batch sizes and tolerance of the comparison.
+        job: The export job, with the batch sizes and the tolerance of the comparison.
         dataset: The target's dataset artifact.
-        chosen: The selected checkpoint.
-        evaluation: What `evaluate` said of it: the temperature, and the logits that were scored.
-        out: The ONNX artifact.
+        chosen: The chosen checkpoint.
+        evaluation: The evaluation artifact of the checkpoint, with the temperature and the scored logits.
+        out: Folder for the ONNX artifact.
+
+    Returns:
+        The manifest of the ONNX artifact.
 
     Raises:
         RefusedError: The artifacts belong to different runs.
-        ParityError: The file gives other answers than the model that was tested; `out` stays without a manifest.
+        ParityError: The outputs of the file differ from those of the tested model; no manifest is written.
     """
     network, model_manifest = load_checkpoint(chosen)
     data = datasets.read(dataset)

@@ -1,4 +1,4 @@
-"""One candidate: a source, a strategy, the target's data; to a checkpoint and its row."""
+"""Trains one candidate, a source with a strategy, on the target's data and writes a checkpoint."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,24 +37,24 @@ def finetune(
     earlier: Path | None = None,
     resume: Path | None = None,
 ) -> CheckpointManifest:
-    """Trains one candidate and scores it on validation.
+    """Trains one candidate and computes its validation score.
 
     Args:
-        job: What to train.
-        sources: Made by `plan`: a source checkpoint a label.
+        job: The candidate to train.
+        sources: The folder of source checkpoints written by `plan`, one per source label.
         dataset: The target's dataset artifact.
-        out: Becomes a checkpoint. Where the training diverged, ran out of memory or had nothing to work on,
-            `row.status` and `row.reason` say so, and it has no weights, or the last good ones. A job that pauses
-            leaves its state in `out/state` as well.
-        earlier: Holds a checkpoint of this name that paused, with its state: the training goes on from there.
-        resume: A state (`step-...`) to go on from, named by hand.
+        out: Folder for the checkpoint. If training diverged, ran out of memory, or is not applicable, `row.status` and
+            `row.reason` give the cause, and the checkpoint has no weights or the last valid ones. A job that pauses
+            also writes its state to `out/state`.
+        earlier: Folder with the paused checkpoint of the same name, whose state training resumes from.
+        resume: A training state (`step-...`) to resume from; takes precedence over `earlier`.
 
     Returns:
         The checkpoint's manifest.
 
     Raises:
-        RefusedError: An option does not fit the backbone, such as a layer that it does not have; or a state is of
-            another training.
+        RefusedError: An option is not valid for the backbone, such as a layer that does not exist, or the state belongs
+            to a different training.
     """
     asked = 1 if job.skip else job.training.processes
     try:
@@ -91,20 +91,20 @@ def _finetune(
         if not devices.is_out_of_memory(error):
             raise
         why = str(error).strip().partition("\n")[0] or "out of memory"
-        if distributed.world_size() > 1:  # the others may have had memory enough, and would wait for this one
+        if distributed.world_size() > 1:  # other processes may still run and would wait for this one
             raise MemoryError(why) from error
         return _without_weights(job, source, out, "oom", why)
     return _write(job, source, data, result, out)
 
 
 def _paused(job: FinetuneJob, earlier: Path | None) -> Path | None:
-    """Returns the state to go on from; None for a training that begins, such as a control's beside the last rung."""
+    """Returns the state to resume from, or None for a new training, such as a control in the last rung."""
     state = earlier / job.name / STATE if earlier is not None else None
     return state if state is not None and state.is_dir() else None
 
 
 def _identity(job: FinetuneJob, source: CheckpointManifest, data: Dataset) -> dict[str, Any]:
-    """Returns what a training must have in common with one that it goes on from."""
+    """Returns the settings that must match those of a state to resume from."""
     aside = {"name", "until", "checkpoint_uri", "inputs", "opponent", "skip", "cross_validate"}
     aside |= set() if job.is_control else {"longest"}
     return {"job": job.model_dump(mode="json", exclude=aside), "source": source.digest, "data": data.manifest.identity}

@@ -1,4 +1,4 @@
-"""Computes the fingerprints of all data of a run, and refuses unusable locations before anything is trained."""
+"""Computes the fingerprints of all data of a run and rejects unusable locations before training starts."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,13 +23,13 @@ _INITS = ("random", "DEFAULT")
 
 
 def fingerprint(config: Config) -> Jobs:
-    """Computes the fingerprints and divides the config into the steps' jobs.
+    """Computes the fingerprints of the data and returns the jobs of all steps.
 
     Args:
         config: The config of the run.
 
     Returns:
-        All jobs; those that read raw data or weights carry their fingerprint, so that changed content invalidates the
+        All jobs; jobs that read raw data or weights include their fingerprint, so that changed content invalidates the
         cache.
 
     Raises:
@@ -54,7 +54,7 @@ def fingerprint(config: Config) -> Jobs:
 
 
 def fingerprint_uri(uri: str) -> str:
-    """Returns the fingerprint of one location: the sha256 of its files' names, sizes, and crc32c.
+    """Returns the fingerprint of a location: the sha256 of the names, sizes, and crc32c checksums of its files.
 
     A folder and its copy in gs:// have the same fingerprint.
 
@@ -68,7 +68,7 @@ def fingerprint_uri(uri: str) -> str:
 
 
 def fingerprint_data(data: Data, *, reads_tables: bool = True, task: str = DEFAULT_TASK) -> str:
-    """Returns the fingerprint of raw data, including the files that the rows of a table name.
+    """Returns the fingerprint of raw data, including files that the rows of a table refer to.
 
     Args:
         data: Data settings with a location.
@@ -92,7 +92,7 @@ def fingerprint_data(data: Data, *, reads_tables: bool = True, task: str = DEFAU
 
 
 def _external_files(data: Data, entries: list[FileInfo], task: str) -> list[FileInfo]:
-    """Returns the files outside of the data's location that the rows of its table name."""
+    """Returns the files outside the data's location that the rows of its table refer to."""
     uri = str(data.data)
     if not may_reference_files(data.format, (entry.name for entry in entries)):
         return []

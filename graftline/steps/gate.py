@@ -1,4 +1,7 @@
-"""The file that ships, scored on the test split by itself and judged. Whatever cannot be judged is not promoted."""
+"""Evaluates the exported ONNX file on the test split and decides whether to promote it.
+
+A file that cannot be evaluated is not promoted.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,21 +24,24 @@ from graftline.release.onnx import model_file
 from graftline.release.onnx.model_file import OnnxManifest, OnnxModel
 from graftline.runtime import events, manifest
 
-_BATCH = 1024  # samples between two looks at the progress
+_BATCH = 1024  # number of samples between two progress reports
 
 
 def gate(job: GateJob, *, dataset: Path, onnx: Path, evaluation: Path, out: Path) -> GateResult:
-    """Judges the exported file and writes the gate artifact. Needs no torch.
+    """Evaluates the exported file against the policy and writes the gate artifact. Does not require torch.
 
     Args:
-        job: The policy's floors and delta.
+        job: The gate job, with the thresholds of the policy and delta.
         dataset: The target's dataset artifact.
-        onnx: The exported file.
-        evaluation: What was measured of the model it was exported from.
-        out: The gate artifact.
+        onnx: The ONNX artifact.
+        evaluation: The evaluation artifact of the model that was exported.
+        out: Folder for the gate artifact.
+
+    Returns:
+        The verdict with its reasons and metrics.
 
     Raises:
-        RefusedError: An artifact is not whole, was edited, or onnxruntime refuses the file.
+        RefusedError: An artifact is incomplete or was edited, or onnxruntime cannot load the file.
     """
     data = datasets.read(dataset)
     exported = manifest.read(onnx, OnnxManifest, verify=True)
@@ -78,7 +84,7 @@ def gate(job: GateJob, *, dataset: Path, onnx: Path, evaluation: Path, out: Path
 def _comparable(
     data: Dataset, exported: OnnxManifest, evaluated: Evaluation, predictions: Predictions
 ) -> list[Finding]:
-    """Holds where the artifacts do not speak of the same samples and classes."""
+    """Returns a `hold` finding for each mismatch of samples, classes, or tasks between the artifacts."""
     digest, count = data.manifest.digest, len(data.test)
     shipped = predictions.chosen.get((evaluated.chosen.seeds or [-1])[0])
     doubts = {
@@ -107,7 +113,7 @@ def _comparable(
 
 
 def _run(model: OnnxModel, data: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Returns the file's outputs and probabilities on the test split; of values both are the same."""
+    """Returns the file's outputs and probabilities on the test split; for regression, the values twice."""
     parts = []
     for start in range(0, len(data.test), _BATCH):
         parts.append(model.run(data.test.images[start : start + _BATCH]))

@@ -1,4 +1,4 @@
-"""The end of a tournament's rung: the better candidates continue. Reads manifests, never weights."""
+"""Ends a rung of a tournament and selects the candidates that continue. Reads only manifests, no weights."""
 
 from pathlib import Path
 
@@ -10,21 +10,21 @@ from graftline.selection.tournament.race import Race, RaceEntry, entry_of, secon
 
 
 def halve(job: RaceJob, *, candidates: list[Path], before: Path | None = None, out: Path) -> list[FinetuneJob]:
-    """Ranks a rung's candidates and passes on the better ones, with their checkpoints and states.
+    """Ranks the candidates of a rung and selects those that continue, with their checkpoints and states.
 
-    A third continues, by validation score; of equal ones the cheaper. So do those within one standard error of the
-    best, as far as the budget allows, the best of each source and strategy first. Candidates whose training is complete
-    stay in the race and need no work. If time is limited and runs out, fewer continue, and the last one ends early.
+    The best third by validation score continues; ties are broken by lower cost. Candidates within one standard error of
+    the best also continue if the budget allows, the best of each source and strategy first. Candidates whose training
+    is complete remain in the tournament without further training. If the remaining time is too short, fewer candidates
+    continue, and if it is too short for a single one, the training of that candidate ends early.
 
     Args:
-        job: Sizes and lengths of the rungs, the budget, the controls.
+        job: The sizes and lengths of the rungs, the budget, and the controls.
         candidates: Checkpoints of this rung.
-        before: The artifact of `halve` for the previous rung; None after the first.
-        out: Becomes a folder with a checkpoint for each candidate still in the race, and the manifest of all rungs.
+        before: The artifact of `halve` for the previous rung; None after the first rung.
+        out: Folder for the checkpoints of the remaining candidates and the manifest of all rungs.
 
     Returns:
-        What to train in the next rung, in the last one the controls too; never empty: a single candidate to skip if
-        nothing is left to train.
+        The jobs of the next rung, including the controls in the last rung; a single job to skip if no training remains.
     """
     past = manifest.read(before, Race) if before is not None else None
     entries = [entry for entry in map(entry_of, candidates) if not entry.job.skip]

@@ -1,4 +1,4 @@
-"""Merges decoded shards to one dataset artifact, bit for bit the same for any number of shards."""
+"""Merges decoded shards into one dataset artifact, which is bitwise identical for any number of shards."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ def merge(job: PreprocessJob, shards: Sequence[Path], *, out: Path, target: Path
 
     Args:
         job: The preprocessing job.
-        shards: All shards; those of other data are ignored.
+        shards: All shards; shards of other data are ignored.
         out: Folder for the artifact; the output of an earlier attempt is replaced.
         target: The target's dataset artifact, if a source is merged; see `preprocess`.
 

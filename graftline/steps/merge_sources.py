@@ -1,4 +1,4 @@
-"""Merges the decoded shards of all sources to one dataset per source."""
+"""Merges the decoded shards of all sources into one dataset per source."""
 
 import shutil
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from graftline.steps.preprocess import preprocess
 
 
 def merge_sources(jobs: Sequence[SourceJob], shards: Sequence[Path], *, target: Path, out: Path) -> list[PretrainJob]:
-    """Creates each source's dataset artifact; a source without data gets an empty one.
+    """Creates the dataset artifact of each source, an empty one if the source has no data.
 
     Args:
-        jobs: The sources.
-        shards: All shards of all sources; those of other data are ignored.
+        jobs: The jobs of the sources.
+        shards: All shards of all sources; shards of other data are ignored.
         target: The target's dataset artifact.
         out: Folder for one dataset artifact per source, named `events.file_name` of its label; the output of an earlier
             attempt is replaced.

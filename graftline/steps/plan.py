@@ -1,4 +1,4 @@
-"""Source checkpoints and the target's size to a flat list of candidates, with their controls."""
+"""Plans the candidates and their controls from the source checkpoints and the size of the target."""
 
 import re
 from pathlib import Path
@@ -13,19 +13,21 @@ from graftline.selection.planning import Planned, plan_candidates
 
 
 def plan(job: PlanJob, *, sources: list[Path], dataset: Path, out: Path) -> Planned:
-    """Resolves every candidate's settings and gathers the source checkpoints in one folder.
+    """Resolves the settings of each candidate and collects the source checkpoints in one folder.
 
     Args:
-        job: Strategies and settings.
+        job: The plan job, with the strategies and their settings.
         sources: The source checkpoints.
         dataset: The target's dataset artifact.
-        out: Becomes a folder with one checkpoint a source label, hard links if the file system allows.
+        out: Folder for one checkpoint per source label, hard-linked if the file system supports it.
 
     Returns:
-        Candidates with distinct names. Those of a tournament's first rung pause at its end; its controls are in `race`.
+        The candidates, with unique names. In a tournament, candidates pause at the end of the first rung, and `race`
+        contains the controls.
 
     Raises:
-        RefusedError: Nothing to transfer, no training images, or a label that is no file name.
+        RefusedError: There is nothing to transfer, there are no training images, a source has no weights, or a label is
+            not a valid file name.
     """
     data = datasets.read(dataset)
     if not len(data.train):

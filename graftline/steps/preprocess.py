@@ -1,4 +1,4 @@
-"""Turns raw data into a dataset artifact: decode, split, write, and describe, in constant memory."""
+"""Decodes and splits raw data and writes a dataset artifact with its data report, in constant memory."""
 
 import shutil
 from pathlib import Path
@@ -19,8 +19,8 @@ def preprocess(job: PreprocessJob, *, out: Path, target: Path | None = None) -> 
     """Creates a dataset artifact.
 
     Args:
-        job: The data and how much of them to use, or a share of the target's training split; without either, an empty
-            dataset of the target's shape is written.
+        job: The preprocessing job, with the data and the amount to use, or a fraction of the target's training split;
+            without either, an empty dataset of the target's shape is written.
         out: Folder for the artifact; the output of an earlier attempt is replaced.
         target: The target's dataset artifact, if a source is preprocessed: images are stored at its height and width,
             source images that also occur in its test split are excluded, and no test split is drawn.

@@ -1,4 +1,4 @@
-"""A source: its first weights, then training on its own data where it has any; to a checkpoint."""
+"""Loads the initial weights of a source, trains them on its data, if any, and writes a checkpoint."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,19 +26,21 @@ from graftline.training.validation import outputs, score
 
 
 def pretrain(job: PretrainJob, *, dataset: Path, out: Path) -> CheckpointManifest:
-    """Makes a source checkpoint. Its `strategy` is `pretrain`, `given` (weights as they came) or `random`.
+    """Creates a source checkpoint.
+
+    The `strategy` of the checkpoint is `pretrain`, `given` (unchanged weights), or `random`.
 
     Args:
-        job: Where the weights come from, and how to train.
-        dataset: The source's dataset artifact; empty where it brings no data.
-        out: Becomes the checkpoint.
+        job: The pretraining job, with the origin of the weights and the training settings.
+        dataset: The source's dataset artifact; empty if the source has no data.
+        out: Folder for the checkpoint.
 
     Returns:
-        The checkpoint's manifest; its row counts what the training cost.
+        The checkpoint's manifest; its row contains the training cost.
 
     Raises:
-        RefusedError: The weights are not there or do not fit.
-        DivergedError: The loss did; names epoch and batch.
+        RefusedError: The weights do not exist or do not match the network.
+        DivergedError: The loss diverged; the message gives the epoch and the batch.
     """
     asked = job.training.processes if len(datasets.read(dataset).train) else 1
     return run_step("pretrain", _pretrain, job, asked, out=out, dataset=dataset)
@@ -59,7 +61,7 @@ def _pretrain(job: PretrainJob, *, dataset: Path, out: Path) -> CheckpointManife
 
 
 def _seen(job: PretrainJob, data: Dataset) -> list[str]:
-    """What is known of the target's test images among the source's."""
+    """Returns notes on target test images that the source's training data contain or may contain."""
     notes = []
     if job.init != "random":
         notes.append("what its first weights were trained on is not known here: images of the target may be among it")

@@ -1,4 +1,4 @@
-"""A promoted ONNX file to a release folder, and into the store where there is one."""
+"""Creates a release from a promoted ONNX file and copies it to the store, if any."""
 
 import re
 import shutil
@@ -29,19 +29,22 @@ from graftline.storage import access
 def release(
     job: ReleaseJob, *, dataset: Path, onnx: Path, evaluation: Path, gate: Path, chosen: Path, out: Path
 ) -> ReleaseManifest:
-    """Writes a release, verifies it as a user would, and copies it into the store.
+    """Writes a release, verifies it, and copies it to the store.
 
     Args:
-        job: The store, if any.
+        job: The release job, with the store, if any.
         dataset: The target's dataset artifact.
-        onnx: The exported file.
-        evaluation: Its figures.
-        gate: The verdict on it.
-        chosen: The checkpoint it was made from; its manifest is enough.
+        onnx: The ONNX artifact.
+        evaluation: The evaluation artifact of the model.
+        gate: The gate artifact of the ONNX file.
+        chosen: The chosen checkpoint; only its manifest is read.
         out: The release folder.
 
+    Returns:
+        The manifest of the release.
+
     Raises:
-        RefusedError: The gate did not promote, or the artifacts belong to different runs.
+        RefusedError: The gate did not promote the model, or the artifacts belong to different runs.
     """
     exported = manifest.read(onnx, OnnxManifest, verify=True)
     evaluated = manifest.read(evaluation, Evaluation, verify=True)
@@ -113,7 +116,7 @@ def _manifest(
 
 
 def _clear(out: Path) -> None:
-    """Removes what a first try left."""
+    """Creates the folder and removes the output of an earlier attempt."""
     out.mkdir(parents=True, exist_ok=True)
     for name in (manifest.NAME, model_file.FILE, LABELS, CARD, SAMPLE):
         (out / name).unlink(missing_ok=True)
@@ -141,7 +144,7 @@ def _one_run(
 
 
 def _store(release: Path, store: str, version: str) -> None:
-    """Copies a release to `<store>/releases/<version>/`, its manifest last. No pointer is moved."""
+    """Copies a release to `<store>/releases/<version>/`, the manifest last, so that a listed release is complete."""
     place = f"{store.rstrip('/')}/releases/{version}"
     if access.exists(f"{place}/{manifest.NAME}"):
         events.log(f"release: {place} is there already")

@@ -1,4 +1,4 @@
-"""The whole run as one HTML page and one small JSON."""
+"""Writes the HTML report and the JSON summary of a run."""
 
 import json
 from pathlib import Path
@@ -28,22 +28,22 @@ def report(
     """Writes `report.html` and `summary.json`.
 
     Args:
-        job: The run's config.
+        job: The report job, with the config of the run.
         dataset: The target's dataset artifact.
-        sources: plan's folder of source checkpoints.
-        selection: What `select` wrote.
-        chosen: The selected checkpoint; its manifest is enough.
-        control: The control's checkpoint; its manifest is enough.
-        evaluation: Figures and predictions on the test split.
-        onnx: The exported file.
-        gate: The verdict on it.
-        out: Where to write.
+        sources: The folder of source checkpoints written by `plan`.
+        selection: The selection artifact written by `select`.
+        chosen: The chosen checkpoint; only its manifest is read.
+        control: The control's checkpoint; only its manifest is read.
+        evaluation: The evaluation artifact, with the metrics and predictions on the test split.
+        onnx: The ONNX artifact.
+        gate: The gate artifact.
+        out: Folder for the two files.
 
     Returns:
         The summary.
 
     Raises:
-        RefusedError: An artifact is not whole.
+        RefusedError: An artifact is incomplete.
     """
     run = runs.read(
         job.config,

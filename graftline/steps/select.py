@@ -1,4 +1,4 @@
-"""Finished candidates to the chosen one, by validation only. Reads manifests, never weights."""
+"""Selects a candidate by its validation score. Reads only manifests, no weights."""
 
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,23 @@ from graftline.selection.tournament.race import Race, RaceEntry, entry_of, stand
 def select(
     job: SelectJob, *, candidates: list[Path], chosen: Path, control: Path, out: Path, race: Path | None = None
 ) -> list[FinetuneJob]:
-    """Chooses the best candidate by balanced accuracy, or a cheaper one within one standard error of it.
+    """Selects the candidate with the best validation score, or a cheaper one within one standard error of it.
 
     Args:
-        job: How many seeds are to confirm the choice.
-        candidates: Checkpoints that `finetune` made, controls among them.
-        chosen: Becomes the chosen checkpoint.
-        control: Becomes the control with the chosen one's network.
-        out: Becomes the selection artifact.
-        race: Of a tournament, the artifact of `halve` before the last rung: its completed candidates take part.
+        job: The selection job, with the number of seeds that confirm the choice.
+        candidates: Checkpoints written by `finetune`, including the controls.
+        chosen: Folder for the chosen checkpoint.
+        control: Folder for the checkpoint of the control with the same network as the chosen candidate.
+        out: Folder for the selection artifact.
+        race: The artifact of `halve` before the last rung of a tournament, whose completed candidates are included;
+            None without a tournament.
 
     Returns:
-        What to train again with further seeds; a single candidate to skip if one seed was asked for.
+        The jobs to train again with additional seeds; a single job to skip if only one seed is requested.
 
     Raises:
-        RefusedError: No candidate trained successfully, or the control did not; gives each one's reason.
-        DivergedError: The same, if a training diverged or ran out of memory.
+        RefusedError: No candidate or no control trained successfully; the message gives the reason for each.
+        DivergedError: The same, if training diverged or ran out of memory.
     """
     finalists = [entry for entry in map(entry_of, candidates) if not entry.job.skip]
     past = manifest.read(race, Race) if race is not None else None
@@ -58,14 +59,14 @@ def select(
 
 
 def _completed(past: Race, race: Path, finalists: list[RaceEntry]) -> list[RaceEntry]:
-    """Returns the candidates of a tournament that did not have to train in its last rung."""
+    """Returns the candidates of a tournament whose training was complete before the last rung."""
     again = {entry.manifest.name for entry in finalists}
     names = dict.fromkeys(stand.name for stand in past.stands)
     return [entry_of(race / name) for name in names if name not in again and (race / name).is_dir()]
 
 
 def _results(past: Race | None, entries: list[RaceEntry], finalists: list[RaceEntry]) -> dict[str, Any]:
-    """Returns all candidates' rows and learning curves, and the rungs of a tournament."""
+    """Returns the rows and learning curves of all candidates and the rungs of a tournament."""
     rows = (past.rows if past else {}) | {entry.manifest.name: entry.manifest.row for entry in entries}
     curves = (past.histories if past else {}) | {entry.manifest.name: entry.manifest.history for entry in entries}
     results: dict[str, Any] = {"names": list(rows), "rows": list(rows.values()), "histories": curves}

@@ -1,4 +1,4 @@
-"""Worker process of a step that runs in several processes; started by `graftline.training.processes.launch`."""
+"""Runs a worker process of a step with several processes; `graftline.training.processes.launch` starts it."""
 
 import json
 import os
@@ -20,11 +20,11 @@ STEPS: dict[str, tuple[type[FinetuneJob] | type[PretrainJob], StepFunction]] = {
     "finetune": (FinetuneJob, finetune),
     "pretrain": (PretrainJob, pretrain),
 }
-"""Steps that can be launched, by name: the type of the job and the step's function."""
+"""Job type and function of each step that supports several processes, by step name."""
 
 
 def main(folder: Path) -> None:
-    """Runs the step described by `job.json` in the folder."""
+    """Runs the step that `job.json` in the folder describes."""
     spec = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     threading.Thread(target=_exit_with_parent, args=(spec["parent"],), daemon=True).start()
     job_type, step = STEPS[spec["name"]]
@@ -44,7 +44,7 @@ def main(folder: Path) -> None:
 
 
 def _exit_with_parent(parent: int) -> None:
-    """Exits when the parent process has ended, so that no worker keeps training after the step is killed."""
+    """Exits when the parent process has ended, so that no worker continues training after the step is killed."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

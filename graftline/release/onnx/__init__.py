@@ -1,1 +1,1 @@
-"""."""
+"""Export to ONNX, loading of ONNX files, and the comparison with PyTorch."""

@@ -1,4 +1,4 @@
-"""From a network to one ONNX file, and how fast each of the two is. The torch side of the ONNX artifact."""
+"""Exports a network to an ONNX file and measures the latency of both. This module requires torch."""
 
 import time
 import warnings
@@ -22,13 +22,13 @@ from graftline.release.onnx.model_file import INPUT, KEY, Latency, ModelMetadata
 if TYPE_CHECKING:
     import onnx
 
-OPSET = 18  # the first with antialiased resizing; a lower one runs on more runtimes
-_ROUNDS = 30
-_SECONDS = 3.0  # at most, a batch size
+OPSET = 18  # the lowest opset with antialiased resizing; more runtimes support a lower opset than a higher one
+_ROUNDS = 30  # maximum number of timed calls per batch size
+_SECONDS = 3.0  # maximum time in seconds per batch size
 
 
 class Served(nn.Module):
-    """What ships: stored uint8 images in, logits and calibrated probabilities out, or a regression's values."""
+    """Network with preprocessing that maps stored uint8 images to logits and calibrated probabilities, or to values."""
 
     def __init__(self, network: Network, facts: ModelMetadata) -> None:
         super().__init__()
@@ -38,23 +38,30 @@ class Served(nn.Module):
         self.link = TASKS[facts.task].torch_link
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, C, H, W) uint8 to (B, K) logits and (B, K) probabilities; of a regression to (B, D) values."""
+        """Returns the outputs for a batch of images.
+
+        Args:
+            images: (B, C, H, W) uint8 images.
+
+        Returns:
+            (B, K) logits and (B, K) probabilities; for regression only (B, D) values.
+        """
         outputs = self.network(self.inputs(images))
         return (outputs,) if self.link is None else (outputs, self.link(outputs / self.temperature))
 
 
 def served(network: Network, facts: ModelMetadata) -> Served:
-    """The network as it ships: on the CPU, in float32, dropout off, norm layers by their running statistics."""
+    """Returns the network to export, on the CPU, in float32, and in evaluation mode."""
     return Served(network, facts).cpu().float().eval()
 
 
 def export(model: Served, facts: ModelMetadata, file: Path) -> "onnx.ModelProto":
-    """Writes one ONNX file with a free batch size and its facts inside.
+    """Exports a model to an ONNX file with a dynamic batch size.
 
     Args:
-        model: From `served`.
-        facts: Goes into the file's metadata.
-        file: Where to write.
+        model: The model returned by `served`.
+        facts: Metadata to store in the file.
+        file: Path of the file to write.
 
     Returns:
         The model as written.
@@ -63,7 +70,7 @@ def export(model: Served, facts: ModelMetadata, file: Path) -> "onnx.ModelProto"
 
     example = torch.zeros((3, *facts.input.stored), dtype=torch.uint8)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own, on torch's internals
+        warnings.simplefilter("ignore")  # the exporter warns about torch internals
         program = torch.onnx.export(
             model,
             (example,),
@@ -75,7 +82,7 @@ def export(model: Served, facts: ModelMetadata, file: Path) -> "onnx.ModelProto"
             verbose=False,
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
         )
-    assert program is not None  # so with dynamo=True
+    assert program is not None  # never None with dynamo=True
     proto = program.model_proto
     _strip(proto)
     proto.metadata_props.add(key=KEY, value=facts.model_dump_json())
@@ -85,7 +92,7 @@ def export(model: Served, facts: ModelMetadata, file: Path) -> "onnx.ModelProto"
 
 
 def _strip(proto: "onnx.ModelProto") -> None:
-    """Takes out what the exporter notes for debugging: stack traces name this machine's folders."""
+    """Removes the exporter's debugging metadata, whose stack traces contain local paths."""
     graph = proto.graph
     parts: list[Any] = [proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer]
     for item in parts:
@@ -96,7 +103,17 @@ def _strip(proto: "onnx.ModelProto") -> None:
 def logits_of(
     model: Served, images: Images, progress: Callable[[int, int], None], batch_size: int = 64
 ) -> NDArray[np.float32]:
-    """Scores images by PyTorch: (N, C, H, W) to logits (N, K), or values."""
+    """Returns PyTorch's logits or values for images.
+
+    Args:
+        model: The model returned by `served`.
+        images: (N, C, H, W) uint8 images.
+        progress: Function called with the number of images processed and the total number.
+        batch_size: Number of images per batch.
+
+    Returns:
+        (N, K) logits, or (N, D) values for regression.
+    """
     parts = []
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
@@ -106,12 +123,12 @@ def logits_of(
 
 
 def latency(model: Served, file: Path, images: Images) -> Latency:
-    """Times both runtimes with as many threads, on the CPU.
+    """Measures the CPU latency of onnxruntime and PyTorch with the same number of threads.
 
     Args:
-        model: From `served`.
-        file: What `export` wrote.
-        images: (N, C, H, W), at least one; repeated to fill a batch.
+        model: The model returned by `served`.
+        file: The file written by `export`.
+        images: (N, C, H, W) images with N >= 1; repeated to fill a batch.
     """
     session = model_file.load(file, threads=torch.get_num_threads())
     medians = {}
@@ -120,7 +137,8 @@ def latency(model: Served, file: Path, images: Images) -> Latency:
         batch = np.ascontiguousarray(np.resize(images[:32], (size, *images.shape[1:])))
         tensor = torch.from_numpy(batch)
         with torch.inference_mode():
-            ours, theirs = _interleaved(lambda: session.run(batch, size), lambda: model(tensor))  # noqa: B023 - run at once
+            # The functions are called before the loop variables change.
+            ours, theirs = _interleaved(lambda: session.run(batch, size), lambda: model(tensor))  # noqa: B023
         medians[size] = (median(ours), median(theirs))
         rounds = min(rounds, len(ours))
     return Latency(
@@ -134,7 +152,7 @@ def latency(model: Served, file: Path, images: Images) -> Latency:
 
 
 def _interleaved(first: Callable[[], object], second: Callable[[], object]) -> tuple[list[float], list[float]]:
-    """Seconds of each, in turn, after one warm-up."""
+    """Returns the durations of both functions in seconds, called alternately after one warm-up call each."""
     times: tuple[list[float], list[float]] = ([], [])
     first(), second()
     began = time.perf_counter()

@@ -1,7 +1,7 @@
-"""The ONNX artifact: `model.onnx`, one file that holds its preprocessing and says what it is, and its manifest.
+"""Loads and runs the ONNX artifact: `model.onnx`, which includes its preprocessing and metadata, and its manifest.
 
-Reading and running it needs no torch. The file comes from anywhere, so it is checked before onnxruntime sees it, and
-onnxruntime is given the very bytes that were checked: no external data is ever followed.
+This module does not require torch. A file may come from an untrusted source, so it is checked before onnxruntime loads
+it. onnxruntime receives the bytes that were checked, and external data are never read.
 """
 
 import json
@@ -29,82 +29,83 @@ FILE = "model.onnx"
 INPUT = "images"
 OUTPUTS = ("logits", "probabilities")
 KEY = "graftline"
-_LARGEST = 2**31 - 1  # bytes; protobuf's own limit
+_LARGEST = 2**31 - 1  # bytes; the maximum size of a protobuf message
 
 
 class ModelMetadata(BaseModel):
-    """What the file says of itself under the metadata key `graftline`, so that it can travel alone."""
+    """Metadata stored in an ONNX file under the key `graftline`, so that the file can be used without its manifest."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     schema_version: int = 1
     task: str = DEFAULT_TASK
-    """A key of `evaluation.tasks.TASKS`."""
+    """Task name, a key of `evaluation.tasks.TASKS`."""
     classes: list[str]
-    """Of a regression the names of its values, of a multilabel task those of its labels."""
+    """Names of the outputs: classes, labels of a multilabel task, or values of a regression."""
     deviation: list[float] = []
-    """Of a regression, of each output over the training labels: what a difference is measured in."""
+    """Standard deviation of each output over the training labels, for regression only; the unit of differences."""
     input: InputContract
-    """How the graph makes its network's input from a stored uint8 image; `input.stored` is what to feed."""
+    """Preprocessing of a stored uint8 image within the graph; `input.stored` is the shape of an input image."""
     temperature: float
-    """probabilities = softmax(logits / temperature), multilabel sigmoid(logits / temperature); regression: 1."""
+    """Temperature T of the probabilities softmax(logits / T), multilabel sigmoid(logits / T); 1 for regression."""
     backbone: str
     chosen: str
     """Digest of the checkpoint's weights."""
     dataset_digest: str
     licence: str
-    """Of the source weights."""
+    """License of the source weights."""
     graftline: str
-    """Version that exported it."""
+    """Version of graftline that exported the file."""
 
     @property
     def scale(self) -> NDArray[np.float64]:
-        """What a difference of outputs is measured in, (1,) or (D,): 1, for a regression the labels' deviations."""
+        """Unit of output differences, (1,) or (D,): the labels' standard deviations for regression, otherwise 1."""
         return np.asarray(self.deviation or [1.0], np.float64)
 
 
 class Parity(BaseModel):
-    """How far onnxruntime is from PyTorch on the whole test split."""
+    """Differences between the outputs of onnxruntime and PyTorch on the whole test split."""
 
     examples: int
     batch_sizes: list[int]
-    """Each ran over all examples."""
+    """Batch sizes, each of which was used on all examples."""
     max_abs_diff: float
-    """Largest difference of a logit; of a value in deviations of the training labels."""
+    """Maximum absolute difference of a logit, or of a value in standard deviations of the training labels."""
     tolerance: float
-    """What was allowed: the job's tolerance times the largest logit; of values, times a deviation, and rounding."""
+    """Maximum allowed difference: the job's tolerance times the largest absolute logit; for values, the tolerance in
+    standard deviations plus rounding error."""
     argmax_agreement: float | None
-    """Share of (image, batch size) pairs with the same class, or the same labels above 0.5; None for values."""
+    """Fraction of (image, batch size) pairs with the same class, or the same labels above 0.5; None for values."""
     ties: int
-    """Pairs that differ where PyTorch's own two best logits (a label's logit and 0) lie within a tenth of the
-    tolerance."""
+    """Number of pairs with different predictions; in each, PyTorch's two largest logits (or a label's logit and 0)
+    differ by at most a tenth of the tolerance."""
     probabilities_max_abs_diff: float
-    """Largest difference of the file's probabilities from those of its logits; 0 for values."""
+    """Maximum absolute difference between the file's probabilities and those computed from its logits; 0 for values."""
     tested_max_abs_diff: float
-    """Largest difference between PyTorch's outputs now and those that `evaluate` scored, as `max_abs_diff`."""
+    """Maximum absolute difference between PyTorch's outputs and those that `evaluate` scored, as `max_abs_diff`."""
 
 
 class Latency(BaseModel):
-    """Both runtimes on this machine's CPU, rounds interleaved, medians."""
+    """Median latencies of onnxruntime and PyTorch on this machine's CPU, measured in alternating calls."""
 
     threads: int
     batch_1_ms: float
     batch_1_ms_pytorch: float
     batch_32_per_second: float
-    """Images a second."""
+    """Images per second."""
     batch_32_per_second_pytorch: float
     rounds: int
 
 
 class Int8(BaseModel):
-    """Whether the file holds 8-bit weights."""
+    """Whether the file contains 8-bit weights, and the reason."""
 
     kept: bool = False
     why: str = "this version exports float32 only; an 8-bit file was neither made nor measured"
 
 
 class OnnxManifest(Manifest):
-    """What the ONNX artifact says of itself."""
+    """Manifest of the ONNX artifact."""
 
     facts: ModelMetadata
     digest: str
@@ -120,7 +121,7 @@ class OnnxManifest(Manifest):
     int8: Int8 = Int8()
 
     def summary(self) -> str:
-        """One line for people."""
+        """Returns a one-line summary of size, parity, and latency."""
         agree = self.parity.argmax_agreement
         what = (
             f"largest difference of a value {self.parity.max_abs_diff:.1e} deviations"
@@ -136,20 +137,20 @@ class OnnxManifest(Manifest):
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """A checked file in onnxruntime."""
+    """Validated ONNX model loaded in onnxruntime."""
 
     facts: ModelMetadata
     session: "onnxruntime.InferenceSession"
 
     def run(self, images: NDArray[np.uint8], batch_size: int = 64) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Scores images.
+        """Returns the model's outputs for images.
 
         Args:
-            images: (N, C, H, W) of `facts.input.stored`, memory-mapped or not.
-            batch_size: Images a call.
+            images: (N, C, H, W) images of shape `facts.input.stored`, memory-mapped or not.
+            batch_size: Number of images per call of onnxruntime.
 
         Returns:
-            Logits and probabilities, each (N, K); of a regression the values, twice.
+            Logits and probabilities, each (N, K); for regression, the (N, D) values twice.
         """
         names = list(TASKS[self.facts.task].onnx_outputs)
         parts = [
@@ -163,15 +164,15 @@ class OnnxModel:
 
 
 def load(path: Path, *, threads: int | None = None) -> OnnxModel:
-    """Opens a model for running.
+    """Loads and validates an ONNX model.
 
     Args:
-        path: `model.onnx` under any name, or a folder (ONNX artifact, release) that holds it.
-        threads: CPU threads an operator may use; by default all cores.
+        path: An ONNX file, or a folder (ONNX artifact, release) that contains `model.onnx`.
+        threads: Number of CPU threads per operator; by default all cores.
 
     Raises:
-        RefusedError: Not an ONNX file, with data outside of the file, with operators beyond the standard ones, or not
-            one of graftline's.
+        RefusedError: The file is not an ONNX file, has external data, uses nonstandard operators, or was not exported
+            by graftline.
     """
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as failures
@@ -199,10 +200,14 @@ def load(path: Path, *, threads: int | None = None) -> OnnxModel:
 
 
 def parse(content: bytes, name: str) -> "onnx.ModelProto":
-    """Parses and checks a model's bytes; `name` is for messages.
+    """Parses and checks the bytes of an ONNX model.
+
+    Args:
+        content: The bytes of the file.
+        name: Name of the file in error messages.
 
     Raises:
-        RefusedError: Not a valid ONNX model, data outside of the file, or operators of another domain.
+        RefusedError: The model is not valid, has external data, or uses operators of another domain.
     """
     import onnx
 
@@ -227,7 +232,15 @@ def parse(content: bytes, name: str) -> "onnx.ModelProto":
 
 
 def metadata_of(model: "onnx.ModelProto", name: str) -> ModelMetadata:
-    """Reads what the file says of itself and checks the graph's input and outputs against it."""
+    """Returns a model's metadata and checks that the graph's input and outputs match them.
+
+    Args:
+        model: The parsed model.
+        name: Name of the file in error messages.
+
+    Raises:
+        RefusedError: The metadata are missing, not readable, of a newer version, or do not match the graph.
+    """
     found = {entry.key: entry.value for entry in model.metadata_props}
     if KEY not in found:
         raise RefusedError(
@@ -280,7 +293,7 @@ def _read(file: Path) -> bytes:
 
 
 def _tensors(message: Message) -> Iterator[Any]:
-    """Every tensor of a model, however deep: initializers, constants, subgraphs, functions."""
+    """Yields all tensors of a model, including those nested in constants, subgraphs, and functions."""
     if message.DESCRIPTOR.full_name == "onnx.TensorProto":
         yield message
         return

@@ -1,4 +1,7 @@
-"""Is the exported file the same model? Compared on real images, at several batch sizes; a difference stops the run."""
+"""Compares the outputs of an exported ONNX file with those of PyTorch.
+
+The comparison uses the test images and several batch sizes, and raises an error if the outputs differ.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -13,26 +16,29 @@ from graftline.release.onnx.model_file import OnnxModel, Parity
 from graftline.runtime.errors import Kind, RefusedError
 
 Floats = NDArray[np.float32]
-_TIE = 0.1  # of the tolerance: below that, PyTorch itself changes its label with the batch size
-_RETESTED = 100  # times the tolerance: `evaluate` may have run on a GPU, whose convolutions keep fewer bits
-_PROBABILITY = 1e-4
-_ROUNDING = 16 * float(np.finfo(np.float32).eps)  # of a value: it may be large beside the labels' deviation
-_CHUNK = 256  # images at least between two looks at the figures
+_TIE = 0.1  # fraction of the tolerance; below it, PyTorch's own prediction depends on the batch size
+_RETESTED = 100  # multiple of the tolerance; `evaluate` may have run on a GPU with lower-precision convolutions
+_PROBABILITY = 1e-4  # maximum difference of a probability
+_ROUNDING = 16 * float(np.finfo(np.float32).eps)  # relative; values can be large compared with the labels' deviation
+_CHUNK = 256  # minimum number of images per comparison
 
 
 class ParityError(RefusedError):
-    """The exported file gives other answers than the model that was tested; the message shows which and how far."""
+    """Error raised if the outputs of the exported file differ from those of the tested model."""
 
     kind: Kind = "bug"
 
 
 def tolerance(reference: Floats, relative: float, task: str = DEFAULT_TASK) -> float:
-    """Largest allowed difference of a logit: `relative` times the largest logit; of a value: times a deviation.
+    """Returns the maximum allowed difference of a logit or a value.
+
+    For logits it is `relative` times the largest absolute logit. For values it is `relative` standard deviations of the
+    training labels plus rounding error.
 
     Args:
-        reference: (N, K) logits; values (N, D) in deviations of the training labels.
-        relative: Share, such as 1e-4; float32 leaves about 1e-6.
-        task: Whose outputs they are.
+        reference: (N, K) logits, or (N, D) values in standard deviations of the training labels.
+        relative: Relative tolerance, such as 1e-4; float32 rounding alone causes about 1e-6.
+        task: Task of the outputs.
     """
     if TASKS[task].link is None:
         return relative + _ROUNDING * float(np.abs(reference).max(initial=0.0))
@@ -49,20 +55,23 @@ def compare(
     relative: float,
     progress: Callable[[int, int], None] | None = None,
 ) -> Parity:
-    """Runs a file over all images at each batch size and compares it with PyTorch.
+    """Runs an exported model on all images at each batch size and compares its outputs with those of PyTorch.
 
     Args:
-        model: The exported file, opened.
-        images: (N, C, H, W), the whole test split.
-        reference: (N, K) logits, or values, of PyTorch on the same images.
-        tested: (N, K), those that `evaluate` scored.
-        batch_sizes: Each runs over all images; the last batch may be smaller.
-        relative: Tolerance as a share of the largest logit; of values, of the training labels' deviation.
-        progress: Told (images done, images in all).
+        model: The loaded ONNX model.
+        images: (N, C, H, W) images of the whole test split.
+        reference: (N, K) logits or values of PyTorch on the same images.
+        tested: (N, K) logits or values that `evaluate` scored.
+        batch_sizes: Batch sizes, each used on all images; the last batch may be smaller.
+        relative: Tolerance relative to the largest absolute logit, or to the standard deviation of the training labels.
+        progress: Function called with the number of images processed and the total number.
+
+    Returns:
+        The measured differences.
 
     Raises:
-        ParityError: No images, a value that is not finite, a difference over the tolerance, or another label where
-            it is not a tie.
+        ParityError: There are no images, an output is not finite, a difference exceeds the tolerance, or a prediction
+            differs without being a tie.
     """
     if not len(images):
         raise ParityError("parity: the test split is empty, so nothing shows that the ONNX file equals the model")
@@ -126,8 +135,8 @@ def _same(reference: Floats, found: Floats, allowed: float, what: str, offset: i
 
 
 def _check_tie(kind: TaskKind, reference: Floats, found: Floats, allowed: float, image: int, runtime: str) -> None:
-    """Raises ParityError where two different predictions are no tie."""
-    assert kind.describe_flip is not None  # values have no predictions that differ
+    """Raises ParityError if two different predictions are not a tie."""
+    assert kind.describe_flip is not None  # only called for tasks with discrete predictions
     margin, text = kind.describe_flip(reference, found)
     if margin > allowed * _TIE:
         raise ParityError(

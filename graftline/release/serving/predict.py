@@ -1,7 +1,7 @@
-"""What a user of the model does: image files in, labels and probabilities (or values) out. Needs no torch.
+"""Predicts labels with probabilities, or values, for image files. This module does not require torch.
 
-A file is decoded and brought to the stored shape by the very code that made the training data, and the rest of the
-preprocessing is inside of the ONNX file, so that an image here is the same numbers as it was in training.
+The function that decodes and resizes the training images also decodes and resizes these files, and the ONNX file
+contains the rest of the preprocessing, so an image gives the same network input as in training.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,37 +20,38 @@ from graftline.release.onnx.model_file import OnnxModel
 from graftline.runtime.errors import RefusedError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-"""What counts as an image inside of a folder; a file that is named itself is always tried."""
+"""File name extensions of images in a folder; files that are given by name may have any extension."""
 _BATCH = 32
-_THERE = 0.5  # the threshold that training's figures at 0.5 were taken at
+_THERE = 0.5  # probability threshold of a label, the same as in the evaluation
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says of one file, or why it could not be asked."""
+    """Prediction for one file, or the reason why the file could not be read."""
 
     file: str
     probabilities: dict[str, float]
-    """Class or label to probability, the likeliest first; empty for values, and where the file was not readable."""
+    """Probabilities by class or label in descending order; empty for regression and for unreadable files."""
     error: str = ""
     task: str = DEFAULT_TASK
     values: dict[str, float] = field(default_factory=dict)
-    """Of a regression: output to value, in the outputs' order."""
+    """Values by output name in the order of the outputs, for regression only."""
 
     @property
     def label(self) -> str:
-        """The likeliest class; empty where the file was not readable."""
+        """Most probable class; empty if the file was not readable."""
         return next(iter(self.probabilities), "")
 
     @property
     def labels(self) -> list[str]:
-        """Of a multilabel task: the labels whose probability is above one half, the likeliest first."""
+        """Labels with a probability above 0.5 in descending order of probability, for multilabel tasks."""
         return [name for name, share in self.probabilities.items() if share > _THERE]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: `file`, and either `label`, `probability` and `probabilities`, or `error`.
+        """Returns the prediction as a JSON-serializable dict.
 
-        Multilabel: `labels` and `probabilities`; regression: `values`.
+        The keys are `file` and, for classification, `label`, `probability`, and `probabilities`; for multilabel tasks,
+        `labels` and `probabilities`; for regression, `values`; for unreadable files, `error`.
         """
         if self.error:
             return {"file": self.file, "error": self.error}
@@ -66,7 +67,11 @@ class Answer:
         }
 
     def as_line(self) -> str:
-        """One line for people: file, label, and up to three probabilities; all values; all labels above one half."""
+        """Returns the prediction as one line of text.
+
+        The line contains the file and the three most probable classes, all labels with a probability above 0.5, or all
+        values.
+        """
         if self.error:
             return f"{_shown(self.file)}: not readable: {self.error}"
         if LABEL_TYPES[self.task].is_numeric:
@@ -79,17 +84,18 @@ class Answer:
 
 
 def predict(model: Path, images: Sequence[Path]) -> Iterator[Answer]:
-    """Labels image files, or values them.
+    """Predicts the labels or values of image files.
 
     Args:
-        model: A release folder, or a model.onnx that graftline exported.
-        images: Files, and folders that are searched for images.
+        model: A release folder, or a `model.onnx` that graftline exported.
+        images: Image files, and folders that are searched recursively for images.
 
     Yields:
-        One answer a file, in the order given, folders sorted by name.
+        One prediction per file, in the given order; files of a folder are sorted by name.
 
     Raises:
-        RefusedError: No such file or folder, no image in a folder, or a model that is not graftline's.
+        RefusedError: A file or folder does not exist, a folder contains no images, or graftline did not export the
+            model.
     """
     files = [file for place in images for file in _files(place)]
     opened = model_file.load(model)
@@ -131,5 +137,5 @@ def _batch(model: OnnxModel, files: Sequence[Path]) -> Iterator[Answer]:
 
 
 def _shown(text: str) -> str:
-    """A name from outside on a terminal: control characters become visible."""
+    """Returns a text with its control characters escaped, for safe output to a terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,4 +1,7 @@
-"""The layout that Triton and KServe's ONNX runtime load: `<name>/config.pbtxt`, `<name>/1/model.onnx`, labels."""
+"""Writes the model repository that Triton and KServe's ONNX runtime load.
+
+The layout is `<name>/config.pbtxt`, `<name>/labels.txt`, and `<name>/1/model.onnx`.
+"""
 
 import os
 import shutil
@@ -19,14 +22,16 @@ dynamic_batching {{ }}
 
 
 def write(folder: Path, *, name: str, facts: ModelMetadata, onnx: Path, labels: Path) -> None:
-    """Writes the layout beside the release's own files, without a second copy of the model where links are possible.
+    """Writes the model repository of a release.
+
+    `model.onnx` is a hard link if the file system supports it, otherwise a copy.
 
     Args:
         folder: The model repository, such as `release/serving`.
-        name: Of the model; letters, digits, dots, dashes.
-        facts: Input shape and classes.
-        onnx: The release's model.onnx.
-        labels: The release's labels.txt.
+        name: Name of the model: letters, digits, dots, and dashes.
+        facts: Metadata of the model, with its input shape and classes.
+        onnx: The release's `model.onnx`.
+        labels: The release's `labels.txt`.
     """
     model = folder / name
     (model / "1").mkdir(parents=True)
@@ -45,5 +50,5 @@ def write(folder: Path, *, name: str, facts: ModelMetadata, onnx: Path, labels: 
 def _link(source: Path, to: Path) -> None:
     try:
         os.link(source, to)
-    except OSError:  # another file system, or one without links
+    except OSError:  # on another file system, or hard links are not supported
         shutil.copyfile(source, to)
