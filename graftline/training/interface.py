@@ -1,4 +1,4 @@
-"""What a strategy takes and returns: plain values, the same for folds, the final training and tests."""
+"""Inputs and results of strategies, shared by cross-validation, the final training and tests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,17 +21,17 @@ from graftline.training.shape import Shape, shape_of
 from graftline.training.validation import Change, outputs
 
 FOLDING_PAYS_FROM = 100
-"""Number of images from which folding batch norms, which takes a tenth of a second, saves time."""
+"""Minimum number of images for which folding batch norms saves time; folding takes about 0.1 s."""
 Options = TypeVar("Options", bound=StrategyOptions)
 
 
 class NotApplicableError(Exception):
-    """A strategy cannot be applied to this source; its result says why, and the run continues."""
+    """Raised if a strategy cannot be applied to a source; the reason is recorded and the run continues."""
 
 
 @dataclass
 class SourceModel:
-    """A loaded source checkpoint; its network does not change, and outputs of its frozen parts are cached."""
+    """A loaded source checkpoint, whose network is not modified, with cached outputs of its frozen parts."""
 
     network: Network
     manifest: CheckpointManifest
@@ -47,15 +47,15 @@ class SourceModel:
         progress: Progress | None = None,
         change: Change | None = None,
     ) -> Tensor:
-        """Returns a frozen module's outputs for some samples; they are computed once for the samples' pool.
+        """Returns a frozen module's outputs for some samples, computed once for the samples' pool and cached.
 
         Args:
-            name: Key in the cache; one name must always mean the same weights and changes.
-            module: On `device`.
-            samples: N samples, any part of a pool.
-            contract: How stored images become the module's input.
+            name: Key in the cache; it must identify the module's weights and the change uniquely.
+            module: Frozen module on `device`.
+            samples: N samples, any subset of a pool.
+            contract: Input contract that converts stored images to the module's input.
             device: Device of the module.
-            progress: Advanced by each batch.
+            progress: Progress counter, advanced after each batch.
             change: Applied to the normalized images.
 
         Returns:
@@ -73,33 +73,34 @@ class SourceModel:
 
 @dataclass(frozen=True)
 class StrategyInput:
-    """One training on the target: a source, options, samples and settings."""
+    """Input of one training on the target: a source, options, samples and settings."""
 
     start: SourceModel
     options: StrategyOptions | None
-    """None for the control."""
+    """Options of the strategy; None for the control."""
     train: Samples
     val: Samples
-    """For learning curves, and the control's early stopping; may be empty. Shares its pool with `train`."""
+    """Samples for learning curves and the control's early stopping; may be empty. They share a pool with `train`."""
     classes: list[str]
     image_shape: tuple[int, int, int]
-    """(C, H, W) of the stored images."""
+    """Shape (C, H, W) of the stored images."""
     head: Head
     training: Training
-    """Resolved: epochs and augmentation set."""
+    """Resolved training settings, with epochs and augmentation set."""
     control: Control
     longest: int
-    """Training images seen by the longest candidate."""
+    """Number of training images seen by the longest candidate."""
     control_rate: float | None
     seed: int
     device: torch.device
     progress: Progress
     objective: Objective = field(default_factory=Objective)
-    """How the outputs are read."""
+    """The task and the meaning of the network's outputs."""
     journal: Journal = field(default_factory=Journal)
-    """State of this training, if it was interrupted before."""
+    """Journal with the saved state of this training, if it was interrupted."""
     until: int | None = None
-    """Training images seen after which to pause (a rung of a tournament); the schedule covers the whole training."""
+    """Number of training images seen after which to pause for a tournament's rung; None: no pause. The schedule covers
+    the whole training."""
     network: Shape | None = None
     """Shape of the network to build; None: the source's."""
 
@@ -107,7 +108,7 @@ class StrategyInput:
         """Returns the strategy's options.
 
         Raises:
-            TypeError: They belong to another strategy, which is a bug.
+            TypeError: The options belong to another strategy, which is a bug.
         """
         if not isinstance(self.options, kind):
             raise TypeError(f"options of {kind.__name__}: {self.options!r}")
@@ -120,7 +121,7 @@ class StrategyInput:
 
     @property
     def contract(self) -> InputContract:
-        """The source's input contract, for the target's images."""
+        """The source's input contract for the target's images, at the configured resolution."""
         contract, side = for_images(self.start.manifest.input, self.image_shape), self.training.resolution
         if side in (None, min(contract.height, contract.width)):
             return contract
@@ -134,24 +135,24 @@ class Surgery:
     kept: list[str] = field(default_factory=list)
     new: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
-    """Classes of the source."""
+    """Classes of the source without a matching target class."""
 
 
 @dataclass(frozen=True)
 class StrategyResult:
-    """A trained network and what its manifest records about it."""
+    """A trained network and the information that its manifest records."""
 
     network: Network
     contract: InputContract
     small: Small
     head: Head
     predict: Callable[[Samples], Tensor]
-    """Maps N samples to logits (N, K)."""
+    """Function from N samples to logits (N, K)."""
     source_head: bool = False
     mapped_from: int | None = None
     architecture: dict[str, float | int | str] = field(default_factory=dict)
     backbone: str | None = None
-    """Its name, if it is not the source's."""
+    """Name of the backbone, if it differs from the source's."""
     surgery: Surgery = field(default_factory=Surgery)
     history: list[EpochRecord] = field(default_factory=list)
     examples_seen: int = 0
@@ -165,11 +166,11 @@ class StrategyResult:
     over: bool = True
     """Whether the training is complete rather than paused at `StrategyInput.until`."""
     numerics: str = ""
-    """Memory layout and precision, if a probe chose others than the defaults."""
+    """Memory layout and precision, if a probe selected other values than the defaults."""
     diverged: str = ""
-    """Why training stopped with the last finite weights."""
+    """Reason for stopping with the last finite weights, if the training diverged."""
 
 
 def predictor(network: Network, contract: InputContract, device: torch.device) -> Callable[[Samples], Tensor]:
-    """Returns the function from samples to a network's logits."""
+    """Returns a function that maps samples to the network's logits."""
     return lambda samples: outputs(network, samples, contract, device)

@@ -1,4 +1,4 @@
-"""The shape of a network, read from a source's manifest without torch."""
+"""The shape of a network, read from a source's manifest without importing PyTorch."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ Architecture = dict[str, float | int | str]
 
 @dataclass(frozen=True)
 class Shape:
-    """What a network is built from, besides its input and its head."""
+    """The backbone and the structure of a network, without its input and its head."""
 
     backbone: str
     small: Small

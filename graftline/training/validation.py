@@ -1,4 +1,4 @@
-"""Outputs for a set of samples, their score with its standard error, stratified folds."""
+"""Network outputs for samples, scores with standard errors, and stratified folds."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -21,12 +21,14 @@ from graftline.training.batches.samples import Indices, Samples, sequential_batc
 from graftline.training.progress import Progress
 
 BATCH = 128
-"""Largest batch of a forward pass without gradients."""
+"""Maximum batch size of a forward pass without gradients."""
 CACHED = 300_000, 8
-"""Pixels of a batch on a CPU, and its minimum number of images. With more pixels, activations do not fit the CPU's
-caches, and an image takes up to twice as long."""
+"""Maximum number of pixels of a batch on a CPU, and its minimum number of images. With more pixels, activations do not
+fit into the CPU's caches, and an image takes up to twice as long."""
 FOLDS = 5
+"""Number of folds of cross-validation."""
 REPEATS = 2
+"""Number of repeats of cross-validation."""
 
 Change = Callable[[Tensor], Tensor]
 
@@ -36,9 +38,9 @@ class Score:
     """Metrics on held-out samples."""
 
     accuracy: float | None
-    """None where the task has no accuracy."""
+    """Accuracy; None if the task has none."""
     main: float
-    """The task's score for choosing candidates, higher is better; see `TaskKind.validation_score`."""
+    """Score for selecting candidates, higher is better; see `TaskKind.validation_score`."""
     se: float
     """Standard error of `main`."""
     loss: float
@@ -50,7 +52,7 @@ class Score:
 
     @property
     def point(self) -> dict[str, float | None]:
-        """Fields of a point of the learning curve."""
+        """Values for a point of the learning curve."""
         return {"val_loss": self.loss, "val_accuracy": self.accuracy, "val_score": self.main}
 
 
@@ -62,14 +64,14 @@ def outputs(
     progress: Progress | None = None,
     change: Change | None = None,
 ) -> Tensor:
-    """Returns a module's outputs for each sample, in eval mode.
+    """Returns a module's outputs for each sample, computed in eval mode.
 
     Args:
         module: A network (logits) or its backbone (features), on `device`.
-        samples: (N,).
-        contract: What turns stored images into the module's input.
-        device: Where the module is.
-        progress: Counts the samples; None where the pass is not part of the planned work.
+        samples: N samples.
+        contract: Input contract that converts stored images to the module's input.
+        device: Device of the module.
+        progress: Progress counter of samples; None if the pass is not part of the planned work.
         change: Applied to the normalized images (B, c, h, w), such as an augmentation; none by default.
 
     Returns:
@@ -97,13 +99,13 @@ def score(
     loss: str = "cross_entropy",
     objective: Objective = Objective(),  # noqa: B008
 ) -> Score:
-    """Returns the loss and the scores of the task.
+    """Returns the loss and the task's scores for a set of outputs.
 
     Args:
-        logits: (N, K), or values (N, D).
+        logits: Logits (N, K), or values (N, D).
         labels: (N,), (N, K) or (N, D), N at least 1.
-        loss: As configured.
-        objective: What the outputs mean.
+        loss: Name of the configured loss.
+        objective: The task and the meaning of the outputs.
     """
     value = loss_of(loss, objective)(logits.float(), torch.from_numpy(labels).to(logits.device), 0.0)
     score_outputs = TASKS[objective.task].validation_score
@@ -112,19 +114,19 @@ def score(
 
 
 def folds(labels: NDArray[Any], seed: int, *, count: int = FOLDS, repeats: int = 1) -> list[tuple[Indices, Indices]]:
-    """Draws folds that are stratified by class, by quantile bins of numbers, or iteratively by several labels.
+    """Draws folds that are stratified by class, by quantile bins of numbers, or iteratively by multiple labels.
 
-    A class with fewer than `count` samples lowers the number of folds, to 2 at the least. The only sample of a class
-    is in the training part of every fold.
+    If a class has fewer than `count` samples, the number of folds is reduced accordingly, but not below 2. If a class
+    has a single sample, it is in the training part of every fold.
 
     Args:
         labels: (N,) class indices, (N, K) of 0 and 1, or (N, D) numbers.
-        seed: Draws them.
-        count: Folds a repeat, at most.
+        seed: Seed of the random generator.
+        count: Maximum number of folds per repeat.
         repeats: Number of times that the samples are divided.
 
     Returns:
-        Pairs of indices to train on and held-out indices; within a repeat, the latter are disjoint.
+        Pairs of training indices and held-out indices; within a repeat, the held-out indices are disjoint.
     """
     is_multi_hot = labels.ndim == 2 and bool(np.isin(labels, (0, 1)).all())
     if labels.ndim == 2 and not is_multi_hot:
@@ -161,10 +163,10 @@ def _deal(labels: NDArray[np.int64], count: int, draw: np.random.Generator) -> N
 
 
 def hold_out(labels: NDArray[Any], seed: int) -> tuple[Indices, Indices]:
-    """Splits samples into four fifths and one fifth, stratified like folds, for trainings without a validation split.
+    """Splits samples into four fifths and one fifth, stratified as in `folds`, for data without a validation split.
 
     Returns:
-        Indices to train on and held-out indices; the latter are empty where no class has two samples.
+        Training indices and held-out indices; the latter are empty if no class has two samples.
     """
     pairs = folds(labels, seed)
     return pairs[0] if pairs else (np.arange(len(labels)), np.arange(0))

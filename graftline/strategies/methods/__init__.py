@@ -1,1 +1,1 @@
-"""Tensor code of single strategies: losses, layers and searches that need PyTorch when they are imported."""
+"""PyTorch code of individual strategies: losses, layers and searches; importing it imports PyTorch."""

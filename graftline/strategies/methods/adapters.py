@@ -1,4 +1,4 @@
-"""Low-rank adapters: where they fit, inserting and merging them (Hu et al. 2022)."""
+"""Low-rank adapters: selecting layers, inserting adapters and merging them (Hu et al. 2022)."""
 
 import importlib
 import re
@@ -16,10 +16,10 @@ ADAPTER = "lora"
 
 
 def adaptable(network: Network, contract: InputContract) -> list[str]:
-    """Returns the backbone's linear layers and 1x1 convolutions without groups, by name.
+    """Returns the names of the backbone's linear layers and ungrouped 1x1 convolutions.
 
-    Layers whose weights are read but which are never called (those inside torch's attention) are not among them: a
-    change beside them would change nothing.
+    Layers whose forward method is never called, such as those in `torch.nn.MultiheadAttention`, are excluded: an
+    adapter on them would have no effect.
     """
     called: list[str] = []
     hooks = [
@@ -42,13 +42,13 @@ def _is_pointwise(part: nn.Module) -> bool:
 
 
 def insert_adapters(network: Network, names: list[str], *, rank: int, alpha: float) -> None:
-    """Puts a change beside each named layer of the backbone, in place; all else there is frozen.
+    """Inserts an adapter into each named layer of the backbone, in place, and freezes the rest of the backbone.
 
     Args:
-        network: On the CPU.
-        names: From `adaptable`.
-        rank: Rank of each change.
-        alpha: Each change is multiplied by alpha / rank.
+        network: Network on the CPU.
+        names: Names of layers, from `adaptable`.
+        rank: Rank of each adapter.
+        alpha: Scale; the output of each adapter is multiplied by alpha / rank.
 
     Raises:
         RefusedError: peft is not installed.
@@ -66,7 +66,7 @@ def insert_adapters(network: Network, names: list[str], *, rank: int, alpha: flo
 
 
 def merge_adapters(network: Network) -> None:
-    """Adds each change to its layer's weights and puts the plain layer back, in place, trainable."""
+    """Merges each adapter into its layer's weights and restores the plain, trainable layer, in place."""
     layer = importlib.import_module("peft.tuners.tuners_utils").BaseTunerLayer
     for name, part in [(name, part) for name, part in network.backbone.named_modules() if isinstance(part, layer)]:
         part.merge()

@@ -1,4 +1,4 @@
-"""The penalty that keeps weights near the source's (L2-SP, Li et al. 2018)."""
+"""A penalty on the distance of weights from the source's (L2-SP, Li et al. 2018)."""
 
 from collections.abc import Collection
 
@@ -10,13 +10,15 @@ from graftline.training.loop.stepper import Batch, Penalty
 
 
 def distance_to_source(network: Network, carried: Collection[str], alpha: float, beta: float) -> Penalty:
-    """Returns alpha/2 |w - w_0|^2 over carried weights, norm layers' among them, plus beta/2 |w|^2 over new ones.
+    """Returns the penalty alpha/2 |w - w_0|^2 + beta/2 |v|^2.
+
+    w are the transferred weights, including those of norm layers, and v the new ones.
 
     Args:
-        network: As it was carried over: its present weights are w_0.
-        carried: Names of the carried weights.
-        alpha: Pull to the source's weights.
-        beta: Pull of new weights to 0.
+        network: Network after the transfer; its current weights are w_0.
+        carried: Names of the transferred weights.
+        alpha: Strength of the penalty on transferred weights.
+        beta: Strength of the penalty on new weights.
     """
     names = set(carried)
     held: list[tuple[nn.Parameter, Tensor]] = []

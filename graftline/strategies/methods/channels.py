@@ -1,4 +1,4 @@
-"""Maps of a backbone's layers, and how much each channel of them counts for the target (DELTA, Li et al. 2019)."""
+"""Feature maps of a backbone's layers and the importance of their channels for the target (DELTA, Li et al. 2019)."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,25 +21,29 @@ from graftline.training.interface import StrategyInput
 from graftline.training.recipe import head_iterations
 
 MOST, LEAST = 256, 16
-"""Training images that channels are weighed on, and how many there are at least where there are so many."""
+"""Maximum and minimum number of training images that channel weights are computed on."""
 EPOCHS = 2
-"""Passes of training that the weighing may cost above `LEAST`; a pass is three forward passes of each image."""
+"""Maximum cost of the channel weights in training epochs, if more than `LEAST` images are used; an epoch is counted as
+three forward passes of each image."""
 BATCH = 32
-"""Images at once."""
+"""Batch size."""
 TOGETHER = 2**22
-"""Numbers in the maps of all the zeroed channels that go through the network at once."""
+"""Maximum number of values in the feature maps of one forward pass; each map in it has one zeroed channel."""
 SOFTENING = 5.0
-"""Standardized rises are divided by it before the softmax, as in the authors' code."""
+"""Softmax temperature of the standardized loss increases, as in the authors' code."""
 
 
 @contextmanager
 def tapped(network: Network, names: Sequence[str], *, copied: bool = False) -> Iterator[dict[str, Tensor]]:
-    """Inside, each pass through the backbone leaves the maps of some layers in what this gives.
+    """Records the feature maps of some layers at each forward pass through the backbone, as a context manager.
 
     Args:
-        network: Its hooks are gone afterwards, whatever happened.
-        names: Layers of the backbone.
-        copied: As the layer gave them, where a next one (a ReLU in place) would change them.
+        network: Network whose backbone gets forward hooks; they are removed on exit.
+        names: Names of the backbone's layers.
+        copied: Whether to copy the maps, so that a later in-place layer (such as a ReLU) does not change them.
+
+    Yields:
+        A dictionary from the layer's name to its map in the latest forward pass.
     """
     units, maps = dict(layers(network)), dict[str, Tensor]()
 
@@ -60,24 +64,24 @@ def tapped(network: Network, names: Sequence[str], *, copied: bool = False) -> I
 
 
 def axis(unit: nn.Module, map_: Tensor) -> int:
-    """Returns the channels' axis in a layer's map: 1 for convolutions' (B, C, H, W), else the last one (tokens)."""
+    """Returns the channel axis of a layer's map: 1 for (B, C, H, W) of convolutions, else the last one (tokens)."""
     return 1 if map_.dim() > 3 and any(isinstance(part, nn.Conv2d) for part in unit.modules()) else map_.dim() - 1
 
 
 def channel_weights(inputs: StrategyInput, names: Sequence[str]) -> dict[str, Tensor]:
-    """Weighs channels by the rise of the source network's loss when one of them is zeroed.
+    """Computes channel weights from the increase of the source network's loss when a channel is zeroed.
 
-    The source network is its backbone, frozen, with a head fitted on the target's training images.
+    The source network is the frozen backbone with a head fitted on the target's training images.
 
     Args:
-        inputs: Its training images are used, a stratified sample of them.
-        names: Layers of the backbone.
+        inputs: Input of the strategy; a stratified sample of its training images is used.
+        names: Names of the backbone's layers.
 
     Returns:
-        A layer's name to float32 (C,), positive, with sum 1.
+        A dictionary from the layer's name to its weights, float32 (C,), positive, with sum 1.
 
     Raises:
-        DivergedError: Features or head are not finite.
+        DivergedError: The features or the weights of the head are not finite.
     """
     network = converged_head(inputs, head_iterations(len(inputs.train))).start.network.eval()
     units = dict(layers(network))
@@ -93,13 +97,19 @@ def channel_weights(inputs: StrategyInput, names: Sequence[str]) -> dict[str, Te
 
 
 def attention(rises: Tensor) -> Tensor:
-    """Returns the softmax of standardized loss rises (C,), softened."""
+    """Returns the softmax of standardized loss increases (C,), with temperature `SOFTENING`."""
     deviation = rises.std(correction=0)
     return ((rises - rises.mean()) / deviation.clamp(min=torch.finfo(rises.dtype).tiny) / SOFTENING).softmax(dim=0)
 
 
 def sample(labels: NDArray[Any], count: int, seed: int) -> Indices:
-    """Draws `count` places in rising order: of classes (N,) class by class in turn, of other labels as they come."""
+    """Draws at most `count` indices, sorted in ascending order.
+
+    Args:
+        labels: (N,) class indices, which are sampled evenly by class, or (N, D), which are sampled uniformly.
+        count: Maximum number of indices.
+        seed: Seed of the random generator.
+    """
     order = np.random.default_rng(seed).permutation(len(labels))
     labels = labels if labels.ndim == 1 else np.zeros(len(labels))
     turn = np.empty(len(labels), dtype=np.int64)
@@ -110,16 +120,16 @@ def sample(labels: NDArray[Any], count: int, seed: int) -> Indices:
 
 
 class ChannelWeighing:
-    """The source network and its layers, without gradients."""
+    """Computes the loss increase caused by zeroing each channel of the source network's layers, without gradients."""
 
     def __init__(self, inputs: StrategyInput, network: Network, units: dict[str, nn.Module]) -> None:
         self.inputs, self.network, self.units = inputs, network, units
         self.loss = loss_of(inputs.training.loss, inputs.objective)
         self.short: dict[str, bool] = {}
-        """By layer: whether the layers below it may run on no image at all when its map is given."""
+        """Whether the layers before a layer can run on an empty batch when its map is replaced, by layer name."""
 
     def affordable(self) -> int:
-        """Returns how many images the weighing may take."""
+        """Returns the number of images to use, limited by the cost of the forward passes (see `EPOCHS`)."""
         maps, _, _, _ = self._forward(np.arange(1))
         place = {name: number for number, (name, _) in enumerate(layers(self.network), start=1)}
         passes = sum(
@@ -129,7 +139,11 @@ class ChannelWeighing:
         return min(images, MOST, max(LEAST, round(EPOCHS * 3 * images / max(1.0, passes))))
 
     def rises(self, places: Indices) -> dict[str, Tensor]:
-        """Returns, by layer, the rise (C,) of the mean loss over some training images."""
+        """Returns the increase (C,) of the mean loss for each zeroed channel, by layer name.
+
+        Args:
+            places: Indices of training images.
+        """
         maps, images, labels, logits = self._forward(places)
         before = self.loss(logits, labels, 0.0)
         found = {}
@@ -153,7 +167,7 @@ class ChannelWeighing:
         return maps, images, train.targets(places).to(self.inputs.device), logits
 
     def _zeroed(self, name: str, map_: Tensor, channels: list[int], images: Tensor, labels: Tensor) -> Tensor:
-        """Returns the loss with one channel zeroed, for each of some channels."""
+        """Returns the loss with one channel zeroed, for each of the given channels."""
         copies = torch.stack([map_] * len(channels))
         for number, channel in enumerate(channels):
             copies[number].select(axis(self.units[name], map_), channel).zero_()
@@ -162,7 +176,7 @@ class ChannelWeighing:
         return torch.stack([self.loss(part, labels, 0.0) for part in logits.chunk(len(channels))])
 
     def _from(self, name: str, map_: Tensor, images: Tensor) -> Tensor:
-        """Returns the logits with a map in the place of a layer's own."""
+        """Returns the logits when a layer's output is replaced by the given map."""
 
         def put(module: nn.Module, args: Any, output: Any) -> Any:
             return (map_, *output[1:]) if isinstance(output, tuple) else map_
@@ -175,8 +189,8 @@ class ChannelWeighing:
         return logits
 
     def _passes_on(self, name: str, map_: Tensor, images: Tensor, logits: Tensor) -> bool:
-        # The map is put in behind the layer, so what stands before it has nothing to compute: it gets a batch of no
-        # images. A network that does not stand that, or that goes around the layer, gets all of them.
+        # The map replaces the layer's output, so earlier layers can run on an empty batch. Networks that do not support
+        # empty batches, or that have connections around the layer, run on the full batch instead.
         try:
             again = self._from(name, map_.clone(), images[:0])
         except (RuntimeError, ValueError, IndexError, ZeroDivisionError):
@@ -185,7 +199,7 @@ class ChannelWeighing:
 
 
 def _last(unit: nn.Module) -> nn.Module:
-    # A layer of several parts is a list of them, loose parameters among them; its map is what the last part gives.
+    # A layer with several parts is a list that may contain parameters; its map is the output of the last module.
     if not isinstance(unit, nn.ModuleList):
         return unit
     return [part for part in unit if not isinstance(part, nn.ParameterList)][-1]

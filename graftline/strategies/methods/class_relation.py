@@ -18,11 +18,12 @@ from graftline.training.interface import NotApplicableError, StrategyInput
 from graftline.training.validation import hold_out
 
 STRENGTHS = [base * 10.0**power for power in range(3, -5, -1) for base in (10, 3)] + [1e-4]
-"""sklearn's C, from weak to strong regularization, as in the authors' code."""
+"""Values of C in scikit-learn's sense, from weak to strong regularization, as in the authors' code."""
 ITERATIONS = 200
+"""Maximum number of L-BFGS iterations of each fit."""
 
 MANY = 5_000
-"""Images that the relation is fitted on, at most."""
+"""Maximum number of images that the relation is fitted on."""
 Floats = NDArray[np.float64]
 
 Labels = NDArray[np.int64]
@@ -32,7 +33,8 @@ def source_head(inputs: StrategyInput) -> nn.Module:
     """Returns a copy of the source's head.
 
     Raises:
-        NotApplicableError: The source or the target is no classification task, or the head is not trained.
+        NotApplicableError: The source's or the target's task is not classification, or the source's head is not
+            trained.
     """
     if not LABEL_TYPES[inputs.objective.task].is_class:
         raise NotApplicableError(f"the source's classes have no relation to a target of {inputs.objective.task}")
@@ -43,7 +45,11 @@ def source_head(inputs: StrategyInput) -> nn.Module:
 
 
 def learn_relation(inputs: StrategyInput) -> Tensor:
-    """Learns p(source class | target class) from the source's predictions on the training images."""
+    """Estimates p(source class | target class) from the source's predictions on the training images.
+
+    Returns:
+        float32 (K_target, K_source); rows sum to 1.
+    """
     network = copy.deepcopy(inputs.start.network)
     place(network, inputs.device)
     logits = inputs.start.frozen_outputs(
@@ -56,19 +62,20 @@ def learn_relation(inputs: StrategyInput) -> Tensor:
 
 
 def relation(probabilities: Floats, labels: Labels, inside: Indices, held: Indices, classes: int) -> Floats:
-    """Learns p(source class | target class): the paper's reverse approach.
+    """Estimates p(source class | target class) with the paper's reverse approach.
 
-    A logistic regression without intercept from source probabilities to target classes, fitted on one part, its
-    strength chosen and its temperature calibrated on the other; its answer to each pure source class is p(target class
-    | source class), which Bayes' rule with the source classes' mean probability turns round.
+    A logistic regression without intercept predicts target classes from source probabilities. It is fitted on one part
+    of the samples; its regularization strength is selected and its temperature calibrated on the other part. Its
+    prediction for each one-hot source class is p(target class | source class), which Bayes' rule with the mean
+    probabilities of the source classes inverts.
 
     Args:
-        probabilities: (N, K_source) of the target's training images; rows sum to 1.
-        labels: (N,), of the target.
-        inside: Places to fit on.
-        held: Places to choose and calibrate on; where there are none, the mean probabilities of each class are
-            returned, the paper's direct approach.
-        classes: K_target.
+        probabilities: (N, K_source), predictions of the source for the target's training images; rows sum to 1.
+        labels: (N,), class indices of the target.
+        inside: Indices to fit on.
+        held: Indices for selection and calibration; if empty, the mean probabilities of each class are returned, which
+            is the paper's direct approach.
+        classes: K_target, the number of target classes.
 
     Returns:
         (K_target, K_source); rows sum to 1.
@@ -87,7 +94,7 @@ def relation(probabilities: Floats, labels: Labels, inside: Indices, held: Indic
 
 
 def _chosen(probabilities: Floats, labels: Labels, inside: Indices, held: Indices, classes: int) -> Floats:
-    """Returns the weights (K_target, K_source) that are right on most held-out images, the least held down of them."""
+    """Returns the weights (K_target, K_source) with the highest held-out accuracy; ties go to weaker regularization."""
     features, basis = torch.from_numpy(probabilities[inside]), None
     if len(features) < features.shape[1]:  # the best weights lie in the span of the images
         basis, _ = torch.linalg.qr(features.T)
@@ -95,7 +102,7 @@ def _chosen(probabilities: Floats, labels: Labels, inside: Indices, held: Indice
     wanted = torch.from_numpy(labels[inside])
     weight, best, most = torch.zeros(classes, features.shape[1], dtype=torch.float64), np.empty(0), -1.0
     with threads_for(features.numel() * classes):
-        for strength in reversed(STRENGTHS):  # each fit begins where the more held down one ended
+        for strength in reversed(STRENGTHS):  # each fit starts from that with the next stronger regularization
             weight = _fitted(weight, features, wanted, strength)
             whole = (weight if basis is None else weight @ basis.T).numpy()
             right = float(((probabilities[held] @ whole.T).argmax(axis=1) == labels[held]).mean())
@@ -122,7 +129,7 @@ def _fitted(start: Tensor, features: Tensor, labels: Tensor, strength: float) ->
 
 
 def describe_relation(inputs: StrategyInput, shares: Tensor) -> str:
-    """Returns a note with the likeliest source class of each of the first target classes."""
+    """Returns a note with the most likely source class of each of the first five target classes."""
     likeliest = shares.max(dim=1)
     names = [
         f"{name}: {inputs.start.manifest.classes[int(index)]} ({float(share):.2f})"

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def build_student(inputs: StrategyInput, options: Distill, shape: Shape) -> Network:
-    """Builds the student, for the source's input.
+    """Builds the student network for the source's input contract.
 
     Raises:
-        RefusedError: There is no such network, it cannot be made narrower, it cannot take the source's input, or it is
+        RefusedError: The network does not exist, cannot be made narrower, does not support the source's input, or is
             not smaller than the source's network.
     """
     source, contract = inputs.start.manifest.backbone, inputs.contract
@@ -53,13 +53,13 @@ def build_student(inputs: StrategyInput, options: Distill, shape: Shape) -> Netw
 
 
 def matching_loss(teacher: Network, temperature: float, objective: Objective) -> Criterion:
-    """Returns the loss of a student against its teacher's answers to the same inputs.
+    """Returns the loss between the student's and the teacher's outputs for the same inputs.
 
     Args:
-        teacher: In eval mode, on the batch's device.
+        teacher: Network in eval mode, on the batch's device.
         temperature: T. Classification: T^2 KL(teacher || student) of the softmax of logits / T; multilabel: T^2 times
-            the binary cross entropy likewise; regression: the mean squared difference, without a temperature.
-        objective: What the outputs mean.
+            the binary cross entropy of logits / T; regression: the mean squared difference, without a temperature.
+        objective: The task and the meaning of the outputs.
     """
     values = loss_of(TASKS[objective.task].loss_names[0], objective)
     distance = TASKS[objective.task].distillation_loss
@@ -79,7 +79,7 @@ def _count(network: Network) -> int:
 
 
 def describe_sizes(student: Network, teacher: Network) -> str:
-    """Returns a note with the number of parameters of both networks."""
+    """Returns a note with the numbers of parameters of both networks."""
     ours, theirs = _count(student), _count(teacher)
     return f"student of {ours:,} parameters, {ours / theirs:.0%} of its teacher's {theirs:,}"
 

@@ -12,18 +12,18 @@ from graftline.strategies.methods.channels import axis
 from graftline.training.loop.stepper import Batch, Penalty
 
 LAYERS = 4
-"""Layers compared where none are named: the last one of each quarter."""
+"""Number of layers compared by default: the last one of each quarter."""
 
 
 def compared_layers(every: Sequence[str], named: Sequence[str] | None) -> list[str]:
-    """Returns the layers whose maps are compared, from the input.
+    """Returns the names of the layers whose maps are compared, from the input.
 
     Args:
-        every: The backbone's layers, from the input.
-        named: By the config; None: the last one of each quarter.
+        every: Names of the backbone's layers, from the input.
+        named: Names from the config; None: the last layer of each quarter.
 
     Raises:
-        RefusedError: No such layer; lists the names.
+        RefusedError: A layer does not exist, or the list is empty; the message lists the names.
     """
     if named is None:
         count = min(LAYERS, len(every))
@@ -40,13 +40,15 @@ def compared_layers(every: Sequence[str], named: Sequence[str] | None) -> list[s
 def map_distance(
     source: Network, own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], weights: Mapping[str, Tensor]
 ) -> Penalty:
-    """Returns the sum over layers of C/2 sum_c w_c d_c, d_c the channel's mean squared distance over places and images.
+    """Returns a penalty, the sum over layers of C/2 sum_c w_c d_c.
+
+    d_c is the mean squared distance between both networks' maps of channel c, over positions and images.
 
     Args:
-        source: Frozen, in eval mode.
-        own: Maps that the network in training leaves.
-        theirs: Maps that `source` leaves.
-        weights: Layer to (C,), sum 1.
+        source: Frozen network in eval mode.
+        own: Maps of the network in training by layer name, updated at each forward pass.
+        theirs: Maps of `source` by layer name, updated at each forward pass.
+        weights: Channel weights (C,) with sum 1, by layer name.
     """
     axes = dict(layers(source))
 

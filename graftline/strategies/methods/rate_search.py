@@ -1,4 +1,4 @@
-"""Learning rate search and training to convergence, for the control."""
+"""Learning rate search and training to convergence for the control."""
 
 import copy
 import math
@@ -20,52 +20,53 @@ from graftline.training.resume.journal import JournalEntry
 from graftline.training.validation import outputs, score
 
 EVALUATIONS = 30
-"""Evaluations on validation over the minimum length."""
+"""Number of evaluations on validation during the minimum length."""
 TRIAL_SHARE = 0.125
-"""Share of the minimum length that each rate is tried for."""
+"""Length of the trial of each learning rate, as a fraction of the minimum length."""
 MAX_FACTOR = 10
-"""Factor on the minimum length that limits the training, if the config sets no limit."""
+"""Maximum length of the training as a multiple of the minimum length, if the config sets no limit."""
 WARMUP_STEPS = 20
-"""Steps over which the learning rate rises."""
+"""Number of steps of the linear learning rate warmup."""
 NEXT_RATE, MAX_NEXT_RATES = 3.0, 3
-"""If the best rate is the lowest or the highest, the next one by this factor is tried too, at most this many times."""
+"""Factor to the next learning rate to try if the best one is the lowest or the highest, and the maximum number of such
+extensions."""
 CONTINUED = "on"
-"""Name of the part after the trials, in the journal."""
+"""Name in the journal of the training after the trials."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The training at one learning rate."""
+    """A training at one learning rate."""
 
     monitored: MonitoredLoop
     rate: float
     score: float
-    """The best on validation."""
+    """Best validation score."""
     loss: float
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Higher is better."""
+        """Sort key of trials; higher is better."""
         return self.score, -self.loss
 
 
 @dataclass(frozen=True)
 class Length:
-    """How long a control trains, in training images."""
+    """Length of the control's training, in training images seen."""
 
     minimum: int
     maximum: int
     trial: int
     """Length of each trial."""
     interval: int
-    """Between two evaluations on validation."""
+    """Interval between evaluations on validation."""
 
 
 def length_of(inputs: StrategyInput, images: int) -> Length:
-    """Returns how long the control trains.
+    """Returns the length of the control's training.
 
     Args:
-        inputs: Its `longest` is the minimum, its `control.max_examples_seen` the maximum.
+        inputs: Input of the strategy; `longest` is the minimum and `control.max_examples_seen` the maximum.
         images: Number of training images.
     """
     minimum = max(inputs.longest, images)
@@ -80,7 +81,7 @@ def length_of(inputs: StrategyInput, images: int) -> Length:
 def best_trial(
     inputs: StrategyInput, network: Network, train: Samples, val: Samples, length: Length
 ) -> tuple[Trial, list[str]]:
-    """Trains a copy of the network at each learning rate; returns the best trial, and a note on each.
+    """Trains a copy of the network at each learning rate and returns the best trial and notes on all trials.
 
     Raises:
         DivergedError: The loss diverged at every rate.
@@ -118,7 +119,10 @@ def best_trial(
 def train_until_converged(
     inputs: StrategyInput, trial: Trial, train: Samples, val: Samples, length: Length, notes: list[str]
 ) -> bool:
-    """Continues a trial until patience runs out; returns whether it did, and adds a note on what else stopped it."""
+    """Continues a trial until early stopping and returns whether the training converged.
+
+    If the training stops for another reason, a note is appended to `notes`.
+    """
     monitored, loop = trial.monitored, trial.monitored.loop
     with seeded(inputs.seed, "control, on"):
         if (kept := inputs.journal.get(CONTINUED)) is not None:
@@ -139,7 +143,7 @@ def train_until_converged(
 
 
 def _next_rate(best: float, scores: dict[float, float]) -> list[float]:
-    """Returns the next rate if the best one is the lowest or the highest and better than all others, not just equal."""
+    """Returns the next rate to try if the best one is the lowest or the highest and strictly better than all others."""
     if any(score >= scores[best] for rate, score in scores.items() if rate != best):
         return []
     if best == max(scores):
@@ -187,7 +191,8 @@ def _train_to_evaluation(
     point = loop.record(loss, None)
     logits = outputs(loop.network, val, loop.contract, loop.device)
     scored = distributed.broadcast(score(logits, val.labels, loop.training.loss, loop.network.objective))
-    # The full rate for half of the minimum length: a network from random weights may not improve for long at first.
+    # The learning rate is not reduced during the first half of the minimum length, because a network with random
+    # weights may not improve for a long time at first.
     monitored.update(scored.main, scored.loss, may_reduce_lr=loop.examples_seen >= length.minimum // 2)
     loop.progress.advance(0, loop.stage, **scored.progress_values)
     monitored.history.append(point.model_copy(update=scored.point))
@@ -198,9 +203,9 @@ def _part(rate: float) -> str:
 
 
 def _entry(monitored: MonitoredLoop) -> JournalEntry:
-    return replace(monitored.to_entry(), has_network=False)  # the state of one trial does not replace another's
+    return replace(monitored.to_entry(), has_network=False)  # a trial must not replace another trial's state
 
 
 def _examples_seen(monitored: MonitoredLoop) -> int:
-    """Returns the images seen until the last evaluation: the same before and after an interruption."""
+    """Returns the number of training images seen at the last evaluation; it does not depend on interruptions."""
     return monitored.history[-1].examples_seen if monitored.history else 0

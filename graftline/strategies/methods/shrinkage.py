@@ -5,12 +5,12 @@ from torch import Tensor
 
 
 def shrinkage(features: Tensor, k: int) -> Tensor:
-    """Returns the sum of the k smallest squared singular values, in 32 bits.
+    """Returns the sum of the k smallest squared singular values, computed in float32.
 
     Args:
-        features: (B, D); with min(B, D) under k, all singular values count.
-        k: At least 1.
+        features: (B, D); if min(B, D) is less than k, all singular values are summed.
+        k: Number of singular values, at least 1.
     """
-    # What is no number would end the decomposition with an error; the loss itself tells the loop that it diverged.
+    # Non-finite values would raise an error in the decomposition; the training loop detects divergence from the loss.
     values: Tensor = torch.linalg.svdvals(features.float().nan_to_num(0.0, 0.0, 0.0))
     return values[-k:].square().sum()

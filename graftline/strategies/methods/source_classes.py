@@ -1,4 +1,4 @@
-"""A fixed map from the source's classes to the target's."""
+"""A fixed class map from the source's classes to the target's."""
 
 import copy
 
@@ -20,7 +20,9 @@ from graftline.training.loop.freezing import freeze
 
 
 def map_source_classes(inputs: StrategyInput) -> StrategyResult:
-    """Adds a class map after the source's head: by name if any class has a namesake, else estimated by counting.
+    """Adds a class map after the source's head.
+
+    Classes are matched by name if any match; otherwise the map is estimated from the training labels.
 
     Raises:
         NotApplicableError: The source has no trained head, or either task has no classes.
@@ -78,12 +80,12 @@ def _describe(shares: NDArray[np.float64], target: list[str]) -> list[str]:
 def empirical(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: int
 ) -> tuple[NDArray[np.float64], list[str]]:
-    """Estimates p(y|z) from source probabilities and target labels, as LEEP does (Nguyen et al. 2020).
+    """Estimates p(y|z) from source probabilities and target labels as in LEEP (Nguyen et al. 2020).
 
     Args:
         probabilities: (N, K_source), rows sum to 1.
-        labels: (N,), of the target's training images.
-        classes: K_target.
+        labels: (N,), class indices of the target's training images.
+        classes: K_target, the number of target classes.
 
     Returns:
         (K_target, K_source) with columns that sum to 1, and notes.
@@ -103,5 +105,5 @@ def _source_logits(inputs: StrategyInput, network: Network, samples: Samples) ->
 
 
 def _contract(inputs: StrategyInput) -> InputContract:
-    """Returns the source's input contract: at its own resolution, even if others train at another."""
+    """Returns the source's input contract at its own resolution, regardless of the configured one."""
     return for_images(inputs.start.manifest.input, inputs.image_shape)

@@ -1,4 +1,4 @@
-"""Training in stages: groups of layers join from the top."""
+"""Training in stages that unfreeze groups of layers from the top."""
 
 import numpy as np
 from torch import nn
@@ -17,7 +17,7 @@ from graftline.training.recipe import rates
 
 
 def layers_from_top(modules: list[nn.Module], stages: int) -> list[list[nn.Module]]:
-    """Cuts the layers into as equal groups as can be, the top one first."""
+    """Splits the layers into groups of nearly equal size, the top group first."""
     cuts = np.array_split(np.arange(len(modules)), min(stages, len(modules)))
     return [[modules[place] for place in places] for places in reversed(cuts)]
 
@@ -25,10 +25,20 @@ def layers_from_top(modules: list[nn.Module], stages: int) -> list[list[nn.Modul
 def thaw_by_stages(
     inputs: StrategyInput, found: FeatureHead, groups: list[list[nn.Module]], decay: float
 ) -> tuple[list[EpochRecord], int, TrainingLoop]:
-    """Trains with one more group of layers in each stage; returns the curve, the images seen and the last loop."""
+    """Trains in stages, each of which unfreezes one more group of layers.
+
+    Args:
+        inputs: Input of the strategy.
+        found: Network with a fitted head, changed in place.
+        groups: Groups of layers, the top one first.
+        decay: Factor on the learning rate from each group to the next lower one.
+
+    Returns:
+        The learning curve, the number of training images seen and the loop of the last stage.
+    """
     start: Carried = found.start
     history, shown = list(found.fitted.history), found.fitted.iterations * len(inputs.train)
-    head = shown  # a pause counts what goes through the network, so that rungs compare like with like
+    head = shown  # a pause counts only images that pass through the network, so that rungs are comparable
     rate = rates(inputs.training).carried
     epochs = [len(part) for part in np.array_split(np.arange(inputs.training.epochs or 1), len(groups))]
     freeze([start.network.backbone])

@@ -11,16 +11,17 @@ Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 class StochasticNorm(nn.modules.batchnorm._BatchNorm):
-    """A batch norm that normalizes each channel by its batch's statistics or, at random, by the running ones.
+    """A batch norm that normalizes each channel with batch statistics or, at random, with running statistics.
 
-    Which it is, is drawn anew for each batch; both branches share scale and shift, and running statistics are those
-    before the batch, which then updates them as in a plain batch norm. In eval mode it is a plain one.
+    The choice is drawn independently for each channel and batch. Both branches share scale and shift. The running
+    statistics used are those before the batch; they are then updated as in a plain batch norm. In eval mode the layer
+    is equivalent to a plain batch norm.
     """
 
     def __init__(self, plain: Norm, probability: float) -> None:
         super().__init__(plain.num_features, plain.eps, plain.momentum, plain.affine, plain.track_running_stats)
         self.probability = probability
-        # The same weights and statistics, not copies: to put `plain` back is to fold this one.
+        # Weights and statistics are shared with `plain`, so that restoring `plain` keeps the trained values.
         self._parameters, self._buffers = plain._parameters, plain._buffers
         self.train(plain.training)
 
@@ -28,7 +29,7 @@ class StochasticNorm(nn.modules.batchnorm._BatchNorm):
         """Maps (B, C) or (B, C, ...) to the same shape."""
         if not self.training or self.running_mean is None or self.running_var is None:
             return super().forward(input)
-        # Copies: the batch's own branch changes the statistics before the gradient is taken.
+        # Cloned because the other branch updates the statistics in place before the backward pass.
         moving = functional.batch_norm(
             input, self.running_mean.clone(), self.running_var.clone(), self.weight, self.bias, False, 0.0, self.eps
         )
@@ -41,11 +42,11 @@ class StochasticNorm(nn.modules.batchnorm._BatchNorm):
 
 @contextmanager
 def stochastic(module: nn.Module, probability: float) -> Iterator[None]:
-    """Inside, a module's batch norms are stochastic; names of weights and statistics stay the same.
+    """Makes a module's batch norms stochastic within a context; names of weights and statistics do not change.
 
     Args:
-        module: Changed in place.
-        probability: Of a channel taking the running statistics.
+        module: Module whose batch norms are replaced in place and restored on exit.
+        probability: Probability that a channel uses the running statistics.
     """
     plain = batch_norms(module)
     for name, norm in plain.items():
@@ -59,7 +60,7 @@ def stochastic(module: nn.Module, probability: float) -> Iterator[None]:
 
 def batch_norms(module: nn.Module) -> dict[str, Norm]:
     """Returns a module's plain batch norms by name."""
-    # No subclasses: timm's norms with an activation do more than normalize.
+    # Subclasses are excluded: timm's norms with an activation do more than normalize.
     return {
         name: part
         for name, part in module.named_modules()

@@ -1,4 +1,4 @@
-"""Which weights of the backbone are trained: biases, norm layers, or groups of layers stage by stage."""
+"""Freezing of the backbone except for its biases or norm layers."""
 
 from collections.abc import Iterator
 
@@ -12,18 +12,18 @@ NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 def thaw_only(network: Network, what: str, backbone: str) -> list[nn.Parameter]:
-    """Freezes the backbone but for its biases or its norm layers.
+    """Freezes the backbone except for its biases or its norm layers.
 
     Args:
-        network: Changed in place; its head stays trained.
+        network: Network to change in place; its head stays trainable.
         what: `biases` or `norms`.
-        backbone: Its name, for the message.
+        backbone: Name of the backbone, for the error message.
 
     Returns:
-        The backbone's trained weights.
+        The backbone's trainable parameters.
 
     Raises:
-        RefusedError: There are none.
+        RefusedError: The backbone has no such parameters.
     """
     freeze([network.backbone])
     chosen = list(_biases(network.backbone) if what == "biases" else _norms(network.backbone))
@@ -40,7 +40,7 @@ def thaw_only(network: Network, what: str, backbone: str) -> list[nn.Parameter]:
 
 def _biases(backbone: nn.Module) -> Iterator[nn.Parameter]:
     for name, weight in backbone.named_parameters():
-        last = name.rpartition(".")[2]  # attention calls them in_proj_bias, recurrent units bias_ih_l0
+        last = name.rpartition(".")[2]  # named in_proj_bias in attention and bias_ih_l0 in recurrent layers
         if weight.dim() == 1 and (last == "bias" or last.startswith("bias_") or last.endswith("_bias")):
             yield weight
 

@@ -1,4 +1,4 @@
-"""From a source to the target's network: which layers are carried, which are drawn anew."""
+"""Transfer of a source model's weights to the target's network; other layers are reinitialized."""
 
 from dataclasses import dataclass, replace
 
@@ -17,23 +17,23 @@ from graftline.training.interface import NotApplicableError, StrategyInput, Stra
 
 @dataclass(frozen=True)
 class Carried:
-    """The target's network with the source's weights in its first layers."""
+    """The target's network, whose first layers have the source's weights."""
 
     network: Network
     contract: InputContract
     transferred: Transferred
     layers: list[tuple[str, nn.Module]]
-    """The backbone's, from the input."""
+    """Names and modules of the backbone's layers, from the input."""
     count: int
-    """How many of them are carried."""
+    """Number of transferred layers."""
     head: bool
-    """Whether the whole head is carried too, nothing of it drawn anew."""
+    """Whether the entire head is transferred too, without reinitialized rows."""
     surgery: Surgery
-    """What became of its rows."""
+    """Classes whose rows of the head were kept, reinitialized and dropped."""
 
     @property
     def notes(self) -> list[str]:
-        """What a reader would not expect."""
+        """Notes on how the head was initialized; empty if it was reinitialized."""
         if self.head:
             return ["head transferred: every class has a source class of the same name"]
         if not self.surgery.kept:
@@ -44,7 +44,12 @@ class Carried:
         ]
 
     def result(self, trained: StrategyResult, *notes: str) -> StrategyResult:
-        """Returns a result with what was reinitialized and dropped, the notes on the head and further ones."""
+        """Returns a copy of a result with the transfer's record and notes added.
+
+        Args:
+            trained: Result of the training.
+            notes: Further notes, after those on the head.
+        """
         return replace(
             trained,
             reinitialised=self.transferred.reinitialised,
@@ -55,11 +60,13 @@ class Carried:
 
 
 def fresh(inputs: StrategyInput, architecture: dict[str, float | int | str] | None = None) -> Network:
-    """Builds the target's network as the source's (for a student's control, the student's), with random weights.
+    """Builds the target's network with random weights.
+
+    The network has the shape in `inputs.shape`: the source's or, for the control of a student, the student's.
 
     Args:
-        inputs: Its source says backbone and shape, its seed draws.
-        architecture: Changes by `structure`; None: the source's own.
+        inputs: Input of the strategy; its seed determines the weights.
+        architecture: Changes to the backbone's structure; None: those of the shape.
     """
     shape = inputs.shape
     with seeded(inputs.seed, "target weights"):
@@ -76,16 +83,16 @@ def fresh(inputs: StrategyInput, architecture: dict[str, float | int | str] | No
 
 
 def carried(inputs: StrategyInput, layers_kept: int | str | None = None, *, head: bool = False) -> Carried:
-    """Builds the target's network and carries the source's first layers into it.
+    """Builds the target's network and transfers the source's first layers to it.
 
     Args:
-        inputs: What to train.
-        layers_kept: How many layers from the input, or the name of the last one; None: all.
-        head: Carry the head as well where all layers are, by the names of classes (see `graft`).
+        inputs: Input of the strategy.
+        layers_kept: Number of layers to transfer, from the input, or the name of the last one; None: all.
+        head: Whether to transfer the head by class name too (see `graft`), if all layers are transferred.
 
     Raises:
         NotApplicableError: The source has random weights.
-        RefusedError: No such layer, or more than there are.
+        RefusedError: The layer does not exist, or the number exceeds that of the backbone's layers.
     """
     if inputs.start.manifest.strategy == "random":
         raise NotApplicableError("the source has random weights: nothing to carry over")
@@ -109,15 +116,15 @@ def _with_head(done: Transferred, grafted: Grafted) -> Transferred:
 
 
 def place_of(layer: int | str, names: list[str], what: str) -> int:
-    """Returns how many layers from the input a count or a name means.
+    """Converts a count or a layer's name to a number of layers from the input.
 
     Args:
-        layer: A count, or the name of the last layer meant.
-        names: Of all layers, from the input.
-        what: The option, for the message.
+        layer: A count, or the name of the last layer to include.
+        names: Names of all layers, from the input.
+        what: Name of the option, for the error message.
 
     Raises:
-        RefusedError: Lists the names.
+        RefusedError: The layer does not exist; the message lists the names.
     """
     if isinstance(layer, str) and layer in names:
         return names.index(layer) + 1

@@ -1,4 +1,4 @@
-"""Which source class is which target class: by name, never by index."""
+"""Matching of source classes to target classes by name rather than by index."""
 
 import re
 
@@ -7,20 +7,22 @@ from numpy.typing import NDArray
 
 
 def by_name(source: list[str], target: list[str]) -> NDArray[np.float64]:
-    """Matches classes by name, case and spaces aside; a source name may list synonyms: `ant, emmet, pismire`.
+    """Matches classes by name, regardless of case and whitespace.
+
+    A source name may list synonyms, as in `ant, emmet, pismire`.
 
     Returns:
-        (K_target, K_source) of 0 and 1; all 0 where nothing matches.
+        (K_target, K_source) of 0 and 1; a row is all 0 if no source class matches.
     """
     meanings = [{_plain(part) for part in [name, *name.split(",")]} for name in source]
     return np.array([[float(_plain(wanted) in names) for names in meanings] for wanted in target])
 
 
 def partners(source: list[str], target: list[str]) -> list[int | None]:
-    """Returns the one source class that each target class shares its name with, None where there is none.
+    """Returns the index of the source class that matches each target class, or None without a unique match.
 
-    A name that is equal as a whole goes before a synonym. Where a match is not one to one (two source classes called
-    `crane`; `ant` and `emmet` for `ant, emmet`), there is none: nobody could say which one is meant.
+    A match of the full name takes precedence over a synonym. Matches that are not one to one are ambiguous and
+    discarded: two source classes called `crane`, or target classes `ant` and `emmet` for the source's `ant, emmet`.
     """
     if not source:
         return [None] * len(target)

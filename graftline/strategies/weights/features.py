@@ -1,4 +1,4 @@
-"""A head fitted on the features of the frozen backbone."""
+"""Fitting of a head on the features of the frozen backbone."""
 
 from dataclasses import dataclass, replace
 
@@ -18,24 +18,25 @@ from graftline.training.resume.journal import JournalEntry
 from graftline.training.validation import score
 
 ROOM = 2**30
-"""Numbers that the features of all views may be at most: 4 GiB."""
+"""Maximum number of values in the features of all views: 4 GiB as float32."""
 
 
 @dataclass(frozen=True)
 class FeatureHead:
-    """A network with the source's frozen backbone and a head that has converged on its features."""
+    """A network with the source's frozen backbone and a head fitted on its features."""
 
     start: Carried
     fitted: HeadFit
 
 
 def converged_head(inputs: StrategyInput, iterations: int, views: int = 1) -> FeatureHead:
-    """Carries the whole backbone, freezes it, fits the head.
+    """Transfers the entire backbone, freezes it and fits the head on its features.
 
     Args:
-        inputs: What to train.
-        iterations: Cap on passes over the cached features.
-        views: Of each training image, the first one as it is, the others augmented: fewer where they do not fit.
+        inputs: Input of the strategy.
+        iterations: Maximum number of passes over the cached features.
+        views: Number of views of each training image; the first one is unchanged, the others are augmented. Fewer are
+            used if they do not fit into memory.
     """
     start = carried(inputs)
     freeze([start.network.backbone])
@@ -63,14 +64,17 @@ def converged_head(inputs: StrategyInput, iterations: int, views: int = 1) -> Fe
 
 
 def features_of(inputs: StrategyInput, start: Carried, samples: Samples) -> Tensor:
-    """Returns the carried backbone's features (N, D) of some samples; the pool is asked once a source."""
+    """Returns the transferred backbone's features (N, D) of some samples, computed once per source and pool."""
     return inputs.start.frozen_outputs(
         "features", start.network.backbone, samples, start.contract, inputs.device, inputs.progress
     )
 
 
 def _view_of(inputs: StrategyInput, start: Carried, number: int) -> Tensor:
-    """Returns the features (N, D) of one view of the training images: its draw goes by the pool, not by the fold."""
+    """Returns the features (N, D) of one view of the training images.
+
+    The augmentation is drawn for the whole pool, so that all folds share the cached features.
+    """
     if not number:
         return features_of(inputs, start, inputs.train)
     augment = AUGMENTATIONS[inputs.training.augment or "none"]
@@ -87,7 +91,12 @@ def _view_of(inputs: StrategyInput, start: Carried, number: int) -> Tensor:
 
 
 def _that_fit(views: int, numbers: int) -> tuple[int, str]:
-    """Returns how many views of so many numbers each are taken, and a note on it."""
+    """Returns the number of views that fit into memory, and a note on it.
+
+    Args:
+        views: Requested number of views.
+        numbers: Number of values in the features of one view.
+    """
     taken = min(views, max(1, ROOM // numbers))
     if taken < views:
         events.log(f"feature: {taken} of {views} views, more do not fit into memory")

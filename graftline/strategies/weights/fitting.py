@@ -1,4 +1,4 @@
-"""Training some or all weights of a network, as most strategies do."""
+"""Training of some or all weights of a network, shared by most strategies."""
 
 from collections.abc import Sequence
 
@@ -29,19 +29,19 @@ def train_groups(
     penalties: Sequence[Penalty] = (),
     criterion: Criterion | None = None,
 ) -> tuple[TrainingLoop, StrategyResult]:
-    """Trains some weights of a network by the task's schedule.
+    """Trains groups of a network's weights with the configured schedule.
 
     Args:
-        inputs: What to train.
-        network: Changed in place.
-        contract: Its input.
-        groups: The weights and their rates.
-        stage: Name of this loop, for curves and for the journal: unique within a strategy.
-        penalties: Added to the loss, batch by batch.
-        criterion: In the place of the configured loss.
+        inputs: Input of the strategy.
+        network: Network to train, changed in place.
+        contract: Input contract of the network.
+        groups: The weights to train and their learning rates.
+        stage: Name of this loop in learning curves and in the journal, unique within a strategy.
+        penalties: Terms added to the loss of each batch.
+        criterion: Loss to use instead of the configured one.
 
     Returns:
-        The loop as it ended, and the result without what only the strategy knows.
+        The loop in its final state, and the result without the fields that are specific to the strategy.
     """
     loop = TrainingLoop(
         network,
@@ -79,12 +79,12 @@ def train_groups(
 
 
 def onward(points: Sequence[EpochRecord], examples_seen: int, seconds: float) -> list[EpochRecord]:
-    """Returns a later part's curve on the axes of the whole training.
+    """Returns the learning curve of a later part with the offsets of the whole training added.
 
     Args:
-        points: Of the part.
-        presentations: Before it.
-        seconds: Likewise.
+        points: Learning curve of the part.
+        examples_seen: Number of training images seen before the part.
+        seconds: Seconds of training before the part.
     """
     return [
         point.model_copy(
@@ -95,7 +95,13 @@ def onward(points: Sequence[EpochRecord], examples_seen: int, seconds: float) ->
 
 
 def usable_val(inputs: StrategyInput) -> tuple[Samples, Samples, list[str]]:
-    """Returns what to train on and what to stop by: the validation split, or, without one, a fifth of train."""
+    """Returns training samples, validation samples for early stopping, and notes.
+
+    Without a validation split, a fifth of the training split is held out.
+
+    Raises:
+        RefusedError: There is no validation split, and no class has two training images.
+    """
     if len(inputs.val):
         return inputs.train, inputs.val, []
     inside, held = hold_out(inputs.train.labels, inputs.seed)
@@ -117,10 +123,10 @@ def train_all(
     """Trains all layers of a network with transferred weights.
 
     Args:
-        inputs: What to train.
-        start: Changed in place.
-        penalties: Added to the loss, batch by batch.
-        decay: Whether the optimizer decays weights, as `training.weight_decay` says.
+        inputs: Input of the strategy.
+        start: The network and its transfer; the network is changed in place.
+        penalties: Terms added to the loss of each batch.
+        decay: Whether the optimizer applies `training.weight_decay`.
     """
     rate = rates(inputs.training)
     groups = [

@@ -1,4 +1,4 @@
-"""The source's head on the target, row by row: what becomes of each class goes by its name, never by its place."""
+"""Head surgery: transfer of the source head's rows to the target's head, by class name rather than by index."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,33 +13,38 @@ from graftline.training.interface import StrategyInput, Surgery
 
 @dataclass(frozen=True)
 class Grafted:
-    """What a target's head has of the source's."""
+    """Record of the weights transferred from the source's head to the target's."""
 
     surgery: Surgery
     keys: list[str] = field(default_factory=list)
-    """Names of the network's weights that are the source's as a whole."""
+    """Names of the network's weights that were transferred entirely."""
     taken: list[str] = field(default_factory=list)
-    """Names of the source's that anything was taken of."""
+    """Names of the source's weights that were transferred entirely or in part."""
     whole: bool = False
-    """Nothing in the head was drawn anew."""
+    """Whether no part of the head was reinitialized."""
 
 
 def anew(inputs: StrategyInput) -> Surgery:
-    """Returns what is said of a head that was drawn or fitted anew: no row is kept."""
+    """Returns the record of a reinitialized or newly fitted head: no rows are kept."""
     return _surgery(inputs, _partners(inputs), kept=False)
 
 
 def graft(inputs: StrategyInput, network: Network) -> Grafted:
-    """Puts into a new head what the source's head has for the target's classes, in place.
+    """Transfers the source head's weights to the target's head by class name, in place.
 
-    Rows of classes that both have are kept, those of new classes are drawn anew around the mean of the source's rows,
-    as far from it as the kept ones are, so that no class begins louder than another (after Hewitt 2021, who grows
-    vocabularies so). Hidden layers are carried from the first as long as shapes agree; rows are kept only behind
-    hidden layers that all were. Where no class has its namesake, the head stays as it was drawn.
+    Rows of classes that both tasks share are kept. Rows of new classes are reinitialized around the mean of the
+    source's rows, at the mean distance of the kept rows from it, so that initial logits have similar magnitudes
+    (following Hewitt 2021, who initializes new vocabulary entries this way). Hidden layers are transferred from the
+    first one on while their shapes match; rows are kept only if all hidden layers were transferred. If no class
+    matches by name, the head is unchanged.
 
     Args:
-        inputs: Its source has the head; one of the source's architecture serves where it is a single linear layer.
-        network: With a head drawn anew.
+        inputs: Input of the strategy; a head of the source's architecture is used only if it is a single
+            linear layer.
+        network: Network with a randomly initialized head.
+
+    Returns:
+        A record of the kept, new and dropped classes and of the transferred weights.
     """
     matches = _partners(inputs)
     theirs, ours = (
@@ -77,13 +82,13 @@ def _surgery(inputs: StrategyInput, matches: Sequence[int | None], *, kept: bool
 
 
 def _dense_layers(inputs: StrategyInput) -> list[tuple[str, nn.Linear]]:
-    """Returns the source head's linear layers if nothing else in it would be lost, else none."""
+    """Returns the source head's linear layers, or none if the head cannot be transferred as linear layers."""
     head, source = inputs.start.network.head, inputs.start.manifest
     found = [(f"head.{name}".rstrip("."), part) for name, part in head.named_modules() if isinstance(part, nn.Linear)]
     if source.source_head:
         parts = [part for part in head.modules() if not isinstance(part, (nn.Sequential, nn.Dropout))]
         found = found if len(parts) == len(found) == 1 else []
-    same = source.task == inputs.objective.task  # a logit is no value
+    same = source.task == inputs.objective.task  # logits and regression outputs are not interchangeable
     return found if same and found and found[-1][1].out_features == len(source.classes) else []
 
 

@@ -1,6 +1,7 @@
-"""Defaults that follow from the data: epochs, rates, augmentation and the rest, each with why. No torch.
+"""Default training settings derived from the data, each with a reason; PyTorch is not imported.
 
-After BiT's HyperRule (Kolesnikov et al. 2020), which reads resolution, length and mixup off the size of the data.
+This follows BiT's HyperRule (Kolesnikov et al. 2020), which derives resolution, training length and mixup from the size
+of the data.
 """
 
 from graftline.training.recipe.choices import epochs, head_iterations, rates_of

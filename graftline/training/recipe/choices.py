@@ -1,4 +1,4 @@
-"""One function a setting: what it is set to, and why, in a few words."""
+"""One function for each setting, which returns its default value and a short reason."""
 
 import math
 from collections.abc import Callable
@@ -10,40 +10,43 @@ from graftline.training.profile import TrainingProfile
 from graftline.training.recipe.facts import RecipeInput
 
 ADAPTIVE = ("adamw", "adam", "rmsprop")
+"""Optimizers with adaptive learning rates."""
 NEW, CARRIED, CARRIED_SMALL, CARRIED_ATTENTION = 1e-3, 2e-4, 3e-4, 3e-5
-"""Peak rates of layers drawn anew and of carried ones, for adaptive optimizers."""
+"""Peak learning rates for adaptive optimizers: of new layers, and of transferred layers in general, in small networks
+and in transformers."""
 SMALL_IMAGE = 64
-"""Sides under this many pixels are shifted; larger images are cropped and mirrored."""
+"""Side in pixels below which images are shifted; larger images are cropped and flipped."""
 MIXED_FROM = 20_000
-"""Images from which they are mixed: the bound between BiT's small and medium regimes."""
+"""Minimum number of images for mixup and cutmix: the limit between BiT's small and medium regimes."""
 PATIENT_FROM = 20
-"""Validation images of the rarest class from which they may stop a training: plan cross-validates below."""
+"""Minimum number of validation images of the rarest class for early stopping; below it, plan uses cross-validation."""
 WEIGHTS_FROM, SAMPLER_FROM = 2.0, 10.0
-"""Ratios of the largest to the smallest class: weights above the second would make single steps jump."""
+"""Ratios of the largest to the smallest class from which class weights and a balanced sampler are used. Class weights
+above the second ratio would make single steps too large."""
 LONG = 100
-"""Epochs from which cutmix pays."""
+"""Minimum number of epochs for which cutmix is beneficial."""
 AVERAGED_FROM = 200
-"""Steps from which their average is worth it; it reaches over a twentieth of them."""
+"""Minimum number of steps for averaging weights; the average covers about a twentieth of the steps."""
 
 Chosen = tuple[Any, str]
 Choice = Callable[[Training, TrainingProfile, RecipeInput], Chosen]
 
 
 def is_drawn(profile: TrainingProfile, facts: RecipeInput) -> bool:
-    """Whether what is trained begins with random weights."""
+    """Returns whether the trained network starts from random weights."""
     return not facts.carried or profile.is_random
 
 
 def epochs(images: int, optimizer: str = "adamw", *, small: bool = False, drawn: bool = False) -> int:
-    """Returns passes over the training split: c / sqrt(images), within bounds; ten times that for `gd`.
+    """Returns the number of epochs: c / sqrt(images), clipped to a range; ten times that for `gd`.
 
     Args:
-        images: In the training split.
-        optimizer: `gd` makes one step a pass, so it gets more of them.
-        small: The network is mlp, cnn or rnn: c = 1600, 10 to 120. Passes cost little there, and their features carry
-            less.
-        drawn: Another network's weights are random: c = 1200, 8 to 120 (He et al. 2019: they need several times as
-            many). Else c = 400, 5 to 60.
+        images: Number of images in the training split.
+        optimizer: Name of the optimizer; `gd` takes one step per epoch and needs more epochs.
+        small: Whether the network is mlp, cnn or rnn: c = 1600, 10 to 120. Their epochs are cheap and their features
+            transfer less.
+        drawn: Whether a larger network starts from random weights: c = 1200, 8 to 120 (it needs several times as many
+            epochs, He et al. 2019). Otherwise c = 400, 5 to 60.
     """
     share, least, most = (1600, 10, 120) if small else (1200, 8, 120) if drawn else (400, 5, 60)
     few = min(most, max(least, round(share / math.sqrt(max(1, images)))))
@@ -51,7 +54,7 @@ def epochs(images: int, optimizer: str = "adamw", *, small: bool = False, drawn:
 
 
 def head_iterations(images: int) -> int:
-    """Returns the cap on passes over cached features that a head takes to converge: 20 to 60."""
+    """Returns the maximum number of passes over cached features when fitting a head, 20 to 60."""
     return min(60, max(20, 100_000 // max(1, images)))
 
 
@@ -71,7 +74,7 @@ def _epochs(training: Training, profile: TrainingProfile, facts: RecipeInput) ->
 
 
 def rates_of(optimizer: str, profile: TrainingProfile, facts: RecipeInput) -> tuple[float, float]:
-    """Returns the peak rates of new and of carried layers: ten times as high for sgd and gd."""
+    """Returns the peak learning rates of new and of transferred layers, ten times as high for sgd and gd."""
     factor = 1 if optimizer in ADAPTIVE else 10
     carried = CARRIED_SMALL if facts.small else CARRIED_ATTENTION if facts.attention else CARRIED
     return NEW * factor, (NEW if is_drawn(profile, facts) else carried) * factor
@@ -186,4 +189,4 @@ CHOICES: dict[str, Choice] = {
     "balance": _balance,
     "resolution": _resolution,
 }
-"""By the field of `Training`; a later one may read what an earlier one chose."""
+"""Functions by field of `Training`, in order; later ones may depend on the values chosen by earlier ones."""

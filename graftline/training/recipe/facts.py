@@ -1,4 +1,4 @@
-"""What a recipe is chosen by."""
+"""Properties of the data and the network that determine a recipe."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,9 @@ from graftline.data.labels import LABEL_TYPES, UNLABELED
 from graftline.models.input_contract import InputContract
 
 SMALL = ("mlp", "cnn", "rnn")
+"""Names of the small backbones."""
 ATTENTION = ("vit", "swin", "maxvit", "deit", "beit", "eva", "cait", "xcit", "siglip", "clip")
-"""Parts of the names of backbones whose weights want smaller steps."""
+"""Parts of the names of transformer backbones, whose weights need lower learning rates."""
 CONVOLUTIONAL = (
     "vgg",
     "resnet",
@@ -27,54 +28,54 @@ CONVOLUTIONAL = (
     "googlenet",
     "squeezenet",
 )
-"""Beginnings of the names of backbones that take images of any size."""
+"""Prefixes of the names of backbones that support images of any size."""
 
 
 @dataclass(frozen=True)
 class RecipeInput:
-    """The size of the data, and the network."""
+    """Properties of the data and the network that a recipe depends on."""
 
     images: int
-    """In the training split."""
+    """Number of images in the training split."""
     image_shape: tuple[int, int, int]
-    """(C, H, W), as stored."""
+    """Shape (C, H, W) of the stored images."""
     backbone: str = "mobilenet_v2"
     carried: bool = True
-    """It has a source's weights."""
+    """Whether the network has a source's weights."""
     classes: int = 2
     ratio: float = 1.0
-    """Images of the largest class to those of the smallest."""
+    """Ratio of the number of images of the largest class to that of the smallest."""
     val: int = 0
-    """Validation images of the rarest class; half of all where the task has no classes."""
+    """Number of validation images of the rarest class, or half of all validation images if the task has no classes."""
     side: int = 0
-    """Of the network's input in pixels, the shorter one; 0: of the stored images."""
+    """Shorter side of the network's input in pixels; 0: that of the stored images."""
     task: str = DEFAULT_TASK
 
     @property
     def small(self) -> bool:
-        """Whether the network is one of the articles'."""
+        """Whether the backbone is one of the small ones: mlp, cnn or rnn."""
         return self.backbone in SMALL
 
     @property
     def attention(self) -> bool:
-        """Whether the network is a transformer."""
+        """Whether the backbone is a transformer."""
         name = self.backbone.removeprefix("timm/").replace("mobilevit", "").replace("convit", "")
         return any(part in name for part in ATTENTION)
 
 
 def any_size(backbone: str) -> bool:
-    """Whether a backbone takes images of another size with the same weights."""
+    """Returns whether a backbone supports images of another size with the same weights."""
     return backbone.removeprefix("timm/").startswith(CONVOLUTIONAL)
 
 
 def recipe_input(data: Dataset, backbone: str, contract: InputContract, *, carried: bool) -> RecipeInput:
-    """Reads them off a dataset artifact.
+    """Returns the recipe input of a dataset artifact and a network.
 
     Args:
-        data: What is trained on.
-        backbone: Of the network.
-        contract: Its input.
-        carried: Whether it has a source's weights.
+        data: Dataset to train on.
+        backbone: Name of the network's backbone.
+        contract: Input contract of the network.
+        carried: Whether the network has a source's weights.
     """
     task = data.manifest.task
     facts = RecipeInput(

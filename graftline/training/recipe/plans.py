@@ -1,4 +1,4 @@
-"""A training with nothing left open, and what it will cost."""
+"""Resolved training settings and the cost of a training."""
 
 import math
 import re
@@ -11,10 +11,11 @@ from graftline.training.recipe.choices import ADAPTIVE, CARRIED, CHOICES, NEW, h
 from graftline.training.recipe.facts import RecipeInput
 
 HEAD_ONLY = ("epochs", "balance", "resolution")
-"""Settings that a head on frozen features takes."""
+"""Settings that apply to a head on frozen features."""
 RATES = ("learning_rate", "carried_rate")
+"""Settings that `rate_factor` multiplies."""
 OWN = {"learning_rate": None, "carried_rate": None, "rate_factor": 1.0, "ema": 0.0, "patience": 0}
-"""Of the control: rate and end are its own."""
+"""Values of the settings that the control replaces with its own learning rate search and early stopping."""
 
 
 @dataclass(frozen=True)
@@ -22,31 +23,31 @@ class Rates:
     """Peak learning rates."""
 
     new: float
-    """Of layers with weights drawn anew."""
+    """Peak learning rate of new layers."""
     carried: float
-    """Of layers with a source's weights."""
+    """Peak learning rate of transferred layers."""
 
 
 def rates(training: Training) -> Rates:
-    """Returns the peak rates, times `rate_factor`; of a training that was not resolved, those of large networks."""
+    """Returns the peak learning rates times `rate_factor`; unset rates default to those of large networks."""
     factor = 1 if training.optimizer in ADAPTIVE else 10
     new, carried = training.learning_rate, training.carried_rate or training.learning_rate
     return Rates((new or NEW * factor) * training.rate_factor, (carried or CARRIED * factor) * training.rate_factor)
 
 
 def resolve(training: Training, profile: TrainingProfile, facts: RecipeInput) -> tuple[Training, list[str]]:
-    """Chooses all that a training leaves open.
+    """Chooses a value for each setting that the config leaves unset.
 
     Args:
-        training: As configured; what it sets stays.
-        profile: How the strategy trains; the default for a pretraining.
-        facts: Of the data and the network.
+        training: Configured settings; values that are set do not change.
+        profile: Profile of the strategy; the default profile for pretraining.
+        facts: Properties of the data and the network.
 
     Returns:
-        The training with nothing None that a recipe chooses (0 or `none` where off), and a sentence for each choice.
-        If only a head is trained, the epochs are its passes, which a smaller number in the config does not cut: the
-        head is trained to convergence. A configured learning rate is that of transferred layers too, unless they have
-        their own.
+        The training settings, where each setting chosen by a recipe has a value (0 or `none` if off), and a sentence
+        for each choice. If only a head is trained, the epochs are its passes over cached features; a smaller number in
+        the config is ignored, because the head is trained to convergence. A configured learning rate also applies to
+        transferred layers, unless `carried_rate` is set.
     """
     if training.learning_rate is not None and training.carried_rate is None:
         training = training.model_copy(update={"carried_rate": training.learning_rate})
@@ -79,16 +80,17 @@ def _sentence(name: str, value: object, why: str) -> str:
 
 
 def control_training(training: Training, longest: int, facts: RecipeInput) -> tuple[Training, list[str]]:
-    """Returns how the control is trained, and why.
+    """Returns the training settings of the control, and the reasons for them.
 
-    Its optimizer is the candidates' where that is adaptive; else AdamW, which the control's rates are made for: a weak
-    optimizer must not make a weak opponent. No rate of its own: it finds one. No patience but the control's own, which
-    keeps its best weights; so no average of weights either.
+    The control uses the candidates' optimizer if it is adaptive, and AdamW otherwise: the control's learning rates are
+    meant for adaptive optimizers, and the control must be a strong baseline. No learning rate is set, because the
+    control searches for one. The control has its own early stopping, which keeps the best weights, so `patience` and
+    `ema` are off.
 
     Args:
-        training: The candidates', as configured.
-        longest: Presentations of the longest candidate.
-        facts: Of the data and of the candidates' network: both see images changed in the same ways.
+        training: Configured settings of the candidates.
+        longest: Number of training images seen by the longest candidate.
+        facts: Properties of the data and of the candidates' network; both use the same augmentations.
     """
     optimizer = training.optimizer if training.optimizer in ADAPTIVE else "adamw"
     passes, first = control_length(longest, facts.images)
@@ -100,14 +102,19 @@ def control_training(training: Training, longest: int, facts: RecipeInput) -> tu
 
 
 def control_length(longest: int, images: int) -> tuple[int, str]:
-    """Returns the control's least passes over so many images, and the sentence on them, the first of its recipe."""
+    """Returns the control's minimum number of epochs, and the first sentence of its recipe, which states it.
+
+    Args:
+        longest: Number of training images seen by the longest candidate.
+        images: Number of images in the training split.
+    """
     passes = max(1, math.ceil(longest / max(1, images)))
     shown = f"the longest candidate shows {longest:,} images"
     return passes, f"at least {passes} epochs: {shown}; rate and end by validation"
 
 
 def cut_short(why: list[str], epochs: int, reason: str) -> list[str]:
-    """Returns a recipe's sentences, that on the epochs said anew."""
+    """Returns a recipe's sentences with the one on the epochs replaced."""
     return [_sentence("epochs", epochs, reason) if re.match(r"\d+ epochs: ", line) else line for line in why]
 
 
@@ -115,21 +122,21 @@ def examples_seen(profile: TrainingProfile, training: Training, images: int) -> 
     """Returns the maximum number of training images seen, each view counted.
 
     Args:
-        profile: How the strategy trains.
-        training: Resolved.
-        images: Size of the training split.
+        profile: Profile of the strategy.
+        training: Resolved training settings.
+        images: Number of images in the training split.
     """
     head_epochs = _epochs(training) if profile.trains == "head" else head_iterations(images)
     return head_epochs * profile.feature_passes * images + computed(profile, training, images)
 
 
 def computed(profile: TrainingProfile, training: Training, images: int) -> int:
-    """Returns how many of these images go through the network with gradients: a training's time depends on it.
+    """Returns the number of training images seen with gradients, which determines the training time.
 
     Args:
-        profile: How the strategy trains.
-        training: Resolved.
-        images: Size of the training split.
+        profile: Profile of the strategy.
+        training: Resolved training settings.
+        images: Number of images in the training split.
     """
     return _epochs(training) * profile.passes_per_epoch * images if profile.trains == "network" else 0
 
