@@ -1,1 +1,1 @@
-"""Networks split into backbone and head, by name: torchvision's, timm's and the articles' mlp, cnn and rnn."""
+"""Networks with a backbone and a head: torchvision's and timm's models and the small networks mlp, cnn and rnn."""

@@ -1,6 +1,6 @@
-"""The checkpoint artifact: weights as safetensors and the manifest that rebuilds the network around them.
+"""The checkpoint artifact: a safetensors file with the weights and a manifest that describes the network.
 
-Reading a manifest needs no torch; reading weights does.
+Reading a manifest does not import torch; reading weights does.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from graftline.models.network import Network
 
 WEIGHTS = "weights.safetensors"
+"""Name of the weights file in a checkpoint's directory."""
 
 
 class EpochRecord(BaseModel):
@@ -27,86 +28,93 @@ class EpochRecord(BaseModel):
     val_loss: float | None = None
     val_accuracy: float | None = None
     val_score: float | None = None
-    """Main metric."""
+    """Main metric on validation; higher is better."""
     learning_rate: float | None = None
     seconds: float = 0.0
     examples_seen: int = Field(0, validation_alias=AliasChoices("examples_seen", "presentations"))
-    """Images shown so far."""
+    """Training images seen so far, counted once per epoch."""
 
 
 class CandidateResult(BaseModel):
-    """What a training amounts to: its line in `run.json`."""
+    """The result of one training, stored in `run.json`."""
 
     source: str = ""
     strategy: str = ""
     status: str = "ok"
-    """ok, diverged, oom, refused, skipped or 'not applicable'."""
+    """Status of the training: ok, diverged, oom, refused, skipped or 'not applicable'."""
     reason: str = ""
     val_accuracy: float | None = None
     val_score: float | None = None
-    """Main metric on validation, higher is better: balanced accuracy; regression: minus the mean over outputs of RMSE
-    over the output's deviation; multilabel: macro average precision."""
+    """Main metric on validation; higher is better. Balanced accuracy for classification, macro average precision for
+    multilabel; for regression, minus the mean over outputs of the RMSE divided by the output's standard deviation."""
     val_score_se: float | None = None
-    """Its standard error."""
+    """Standard error of `val_score`."""
     val_method: str = ""
-    """'validation split' or '2 x 5-fold over train + validation'."""
+    """Validation method: 'validation split' or '2 x 5-fold over train + validation'."""
     train_seconds: float = 0.0
     examples_seen: int = Field(0, validation_alias=AliasChoices("examples_seen", "presentations"))
-    """Images that entered a gradient of the model that was kept, each time counted."""
+    """Training images seen by the saved model, counted once per epoch."""
     trained_parameters: int = 0
     converged: bool | None = None
-    """The control's: stopped by patience rather than by its cap."""
+    """Whether early stopping ended the training of the control before its limit."""
     learning_rate: float | None = None
     notes: list[str] = []
     recipe: list[str] = []
-    """What was chosen for this training, and why, a sentence each."""
+    """Choices made for this training and their reasons, one sentence each."""
 
 
 class CheckpointManifest(NetworkSpec, Manifest):
-    """A checkpoint's manifest: the network and how it was trained. Without weights unless `row.status` is ok."""
+    """A checkpoint's manifest, which describes the network and its training.
+
+    A checkpoint has weights if `row.status` is ok, and possibly if it is diverged.
+    """
 
     name: str
     strategy: str
     seed: int
     dataset_digest: str | None
-    """Of what it was trained on last; None where nothing was trained."""
+    """Digest of the dataset of the last training; None without training."""
     config: str
-    """The job's canonical JSON."""
+    """Canonical JSON of the job."""
     parent: str | None = None
-    """Digest of the checkpoint it started from."""
+    """Digest of the checkpoint that provided the initial weights."""
     digest: str = ""
-    """sha256 of the weights file; empty where there is none."""
+    """SHA-256 digest of the weights file; empty without one."""
     licence: str
-    """Of the source weights, or what is known of it."""
+    """License of the source weights, as far as it is known."""
     reinitialised: list[str] = []
-    """Weights that the parent had no fit for and that were drawn anew."""
+    """Names of the weights that were reinitialized because the parent has no matching weights."""
     dropped: list[str] = []
-    """Weights of the parent that were not taken over."""
+    """Names of the parent's weights that were not transferred."""
     classes_kept: list[str] = []
-    """Classes whose rows of the head came from the source, by name."""
+    """Names of the classes whose head rows were transferred from the source."""
     classes_new: list[str] = []
-    """Classes whose rows were drawn anew."""
+    """Names of the classes whose head rows were reinitialized."""
     classes_dropped: list[str] = []
-    """Classes of the source that the target has not."""
+    """Names of the source classes that the target does not have."""
     row: CandidateResult
     history: list[EpochRecord] = []
 
     @property
     def spec(self) -> NetworkSpec:
-        """The network's description alone."""
+        """The network's description without the other fields of the manifest."""
         return NetworkSpec(**self.fields())
 
 
 def write(folder: Path, manifest: CheckpointManifest, network: "Network | None") -> CheckpointManifest:
-    """Writes a checkpoint: the weights, running statistics included, then the manifest.
+    """Writes the weights, including running statistics, and then the manifest of a checkpoint.
 
     Args:
-        folder: Made if need be; what a first try left there is overwritten.
-        manifest: Its `files` and `digest` are filled in here.
-        network: None where `manifest.row.status` is not ok, save for the last good weights of what diverged.
+        folder: The checkpoint's directory. It is created if it does not exist; an existing checkpoint is overwritten.
+        manifest: The manifest to write. This function sets its `files` and `digest`.
+        network: The network, or None if `manifest.row.status` is not ok. A training with status diverged may have a
+            network with the last finite weights.
 
     Returns:
         The manifest as written.
+
+    Raises:
+        ValueError: The status is ok without a network, or neither ok nor diverged with one.
     """
     from safetensors.torch import save_file
 

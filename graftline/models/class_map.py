@@ -1,17 +1,18 @@
-"""The fixed map from a source's classes to the target's that `zero` appends to the source's head."""
+"""The fixed map from a source's classes to the target's that the strategy `zero` appends to the source's head."""
 
 import torch
 from torch import Tensor, nn
 
 MIN_PROBABILITY = 1e-12
-"""Lower bound of a target class's probability, so that its logarithm is finite."""
+"""Lower bound of a target class's probability, which keeps its logarithm finite."""
 
 
 class ClassMap(nn.Module):
-    """Maps source logits to target logits, log sum_z p(y|z) p(z), by a fixed matrix stored with the weights.
+    """Maps source logits to target logits, log sum_z p(y|z) p(z), with a fixed matrix stored with the weights.
 
     Attributes:
-        shares: (K_target, K_source), p(y|z). Each column sums to 1, or to 0 for a source class without a target class.
+        shares: Matrix p(y|z) of shape (K_target, K_source). Each column sums to 1, or to 0 for a source class
+            without a target class.
     """
 
     shares: Tensor

@@ -1,4 +1,4 @@
-"""graftline's own head: what stands on the pooled features."""
+"""graftline's head, which maps pooled features to outputs."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from graftline.models.objective import Objective
 
 
 class Scale(nn.Module):
-    """Standardized values to the labels' own units; fixed, stored with the weights.
+    """Maps standardized values to the labels' units, with constants stored with the weights.
 
     Attributes:
-        mean: (D,) of the training labels.
-        deviation: (D,), above 0.
+        mean: Means (D,) of the training labels.
+        deviation: Standard deviations (D,), above 0.
     """
 
     mean: Tensor
@@ -27,22 +27,23 @@ class Scale(nn.Module):
         self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32))
 
     def forward(self, values: Tensor) -> Tensor:
-        """Maps (B, D) to (B, D), in 32 bits whatever the precision before: 1000 +- 1 would be lost in 16."""
+        """Maps values (B, D) to (B, D) in float32, because 16 bits cannot resolve values such as 1000 +/- 1."""
         return values.float() * self.deviation + self.mean
 
 
 def new_head(feature_size: int, classes: int, head: Head, objective: Objective | None = None) -> nn.Module:
-    """Makes a head with random weights.
+    """Returns a head with random weights.
 
     Args:
         feature_size: D, the width of the pooled features.
         classes: K, the number of outputs.
-        head: Hidden layers and dropout.
-        objective: What the outputs mean; None: logits of classes.
+        head: Configuration of the hidden layers and dropout.
+        objective: Meaning of the outputs; None for class logits.
 
     Returns:
-        (B, D) features -> (B, K) logits: dropout (where asked), dense, ReLU for each hidden layer, then dropout
-        and the last dense layer, called `out`. For regression a `Scale` follows, and these are values.
+        The head, which maps (B, D) features to (B, K) logits. It has dropout (if configured), a linear layer and ReLU
+        for each hidden layer, then dropout and the last linear layer, `out`. For regression, a `Scale` follows and the
+        outputs are values.
     """
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     units = feature_size

@@ -1,4 +1,4 @@
-"""The input contract: how stored images become a network's input. Imports no torch."""
+"""The input contract between stored images and a network's input. This module does not import torch."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,7 +13,7 @@ class InputContract(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     stored: tuple[int, int, int]
-    """(C, H, W) of the stored images."""
+    """Shape (C, H, W) of the stored images."""
     channels: int
     height: int
     width: int

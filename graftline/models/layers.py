@@ -1,4 +1,4 @@
-"""A backbone's layers from input to top: the units that are carried over, frozen and thawed."""
+"""A backbone's layers in order from the input: the units that are transferred, frozen and unfrozen."""
 
 from collections.abc import Iterator
 
@@ -11,22 +11,23 @@ _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 def layers(network: Network) -> list[tuple[str, nn.Module]]:
-    """Lists the backbone's layers, so that each of its parameters is in exactly one of them.
+    """Returns the backbone's layers, such that each of its parameters belongs to exactly one layer.
 
-    A layer is a block (residual, inverted, transformer, ...) or a plain layer with weights; plain containers and
-    stacks of equal blocks are descended into. A norm joins the layer before it, and so does a loose parameter
-    (ViT's class token and positions are in the patch embedding's layer).
+    A layer is a block (residual, inverted residual, transformer, ...) or a single module with weights. Containers and
+    stacks of equal blocks are split into their children. A normalization module belongs to the preceding layer, and
+    so does a parameter outside of any child module (ViT's class token and position embeddings belong to the layer of
+    the patch embedding).
 
     Returns:
-        Pairs of name, as in the backbone (`layer1.0`, `features.3`, `dense1`), and module: the block itself, or
-        a list of the parts that make up the layer, sharing their tensors, fit for `train`, `eval`,
-        `requires_grad_` and `parameters`. The head is not among them.
+        Pairs of name, as in the backbone (`layer1.0`, `features.3`, `dense1`), and module. The module is the block
+        itself or an `nn.ModuleList` of the layer's parts, which shares their tensors and supports `train`, `eval`,
+        `requires_grad_` and `parameters`. The head is not included.
     """
     return [(name, _module([part for _, part in parts])) for name, parts in _units(network)]
 
 
 def layer_keys(network: Network) -> dict[str, list[str]]:
-    """Returns each layer's keys in `network.state_dict()`, buffers included, by the layer's name, in order."""
+    """Returns the keys of each layer in `network.state_dict()`, including buffers, by the layer's name, in order."""
     every = list(network.backbone.state_dict())
     return {
         name: [f"backbone.{key}" for key in every if any(key == own or key.startswith(f"{own}.") for own, _ in parts)]
@@ -66,7 +67,7 @@ def _is_container(module: nn.Module) -> bool:
 
 
 def _is_stack(module: nn.Module) -> bool:
-    # Several blocks of one kind, each of parts that have parts (a transformer's), unlike convolution and norm.
+    # Several blocks of one type whose children have children themselves, such as transformer blocks.
     blocks = list(module.children())
     return (
         type(module) in (nn.Sequential, nn.ModuleList)

@@ -1,4 +1,4 @@
-"""Reading a checkpoint's network and weights."""
+"""Loading of networks from checkpoints."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from graftline.runtime.manifest import NAME, read
 
 
 def load_checkpoint(folder: Path) -> tuple[Network, CheckpointManifest]:
-    """Reads a checkpoint: its network with its weights, on the CPU, in eval mode, and its manifest.
+    """Returns a checkpoint's network with its weights, on the CPU in eval mode, and its manifest.
 
     Raises:
-        RefusedError: The checkpoint is incomplete, changed or damaged, has no weights, or its weights do not fit its
+        RefusedError: The checkpoint is incomplete, modified or damaged, has no weights, or its weights do not match its
             manifest.
     """
     manifest = read(folder, CheckpointManifest, verify=True)

@@ -1,4 +1,4 @@
-"""The network: a backbone that returns pooled features and a head that returns logits."""
+"""Networks with a backbone that returns pooled features and a head that returns logits."""
 
 from collections import OrderedDict
 
@@ -18,13 +18,13 @@ from graftline.runtime.errors import RefusedError
 
 
 class Network(nn.Module):
-    """A backbone and a head.
+    """Network with a backbone and a head.
 
     Attributes:
-        backbone: Normalized float images (B, c, h, w) -> pooled features (B, D).
-        head: Features (B, D) -> logits (B, K).
-        feature_size: D.
-        task: What the outputs are.
+        backbone: Module that maps normalized float images (B, c, h, w) to pooled features (B, D).
+        head: Module that maps features (B, D) to logits (B, K).
+        feature_size: Number of features, D.
+        task: Task of the outputs.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module, feature_size: int, task: str = DEFAULT_TASK) -> None:
@@ -36,7 +36,7 @@ class Network(nn.Module):
 
     @property
     def objective(self) -> Objective:
-        """What the outputs mean, with the numbers that the head holds."""
+        """Meaning of the outputs, with the mean and standard deviation that the head stores."""
         scale = next((part for part in self.head.children() if isinstance(part, Scale)), None)
         if scale is None:
             return Objective(self.task)
@@ -49,15 +49,16 @@ class Network(nn.Module):
 
 
 def build_network(spec: NetworkSpec, objective: Objective | None = None) -> Network:
-    """Builds a network with random weights, drawn from torch's global generator.
+    """Returns a network with random weights from torch's global generator.
 
     Args:
-        spec: The network. With `source_head`, the features are what the architecture's own head takes: VGG's 25088
-            values, SqueezeNet's flattened maps; for timm the head is its last linear layer.
-        objective: The scale of a regression's outputs, in which graftline's head ends; None: mean 0, deviation 1.
+        spec: Description of the network. With `source_head`, the features are the input of the architecture's own
+            head: VGG's 25088 values or SqueezeNet's flattened maps. For timm, that head is one linear layer.
+        objective: Scale of the outputs of a regression, which graftline's head applies last. If None, mean 0 and
+            standard deviation 1.
 
     Raises:
-        RefusedError: No such backbone, a change of architecture that it does not support, or images that are too small.
+        RefusedError: The backbone is unknown, does not support a change of its architecture, or needs larger images.
     """
     objective = objective or Objective.unfilled(spec.task, spec.n_outputs)
     outputs = spec.mapped_from or spec.n_outputs
@@ -104,10 +105,10 @@ def _published(spec: NetworkSpec, outputs: int, objective: Objective) -> Network
 
 
 def with_class_map(network: Network, source: int, target: int) -> Network:
-    """Appends an uninitialized class map to a network's head.
+    """Returns a network with an uninitialized class map appended to the head.
 
     Args:
-        network: Its head has `source` outputs. Its modules are shared with the returned network.
+        network: Network whose head has `source` outputs. The returned network shares its modules.
         source: Number of source classes.
         target: Number of target classes.
     """
@@ -115,7 +116,7 @@ def with_class_map(network: Network, source: int, target: int) -> Network:
 
 
 def _on_flat_maps(head: nn.Module, size: int) -> nn.Module:
-    # The convolution is 1x1 and global pooling follows: only the number of cells matters, not their grid.
+    # The convolution is 1x1 and global pooling follows, so only the number of cells matters, not their layout.
     channels = next(part.in_channels for part in head.modules() if isinstance(part, nn.Conv2d))
     parts = [("unflatten", nn.Unflatten(1, (channels, size // channels, 1))), *head.named_children()]
     return nn.Sequential(OrderedDict([*parts, ("flatten", nn.Flatten())]))

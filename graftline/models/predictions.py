@@ -1,4 +1,4 @@
-"""A network's logits over a whole split."""
+"""Logits of a network for all images of a split."""
 
 from typing import TYPE_CHECKING
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 def predict_logits(
     network: "nn.Module", contract: InputContract, split: Split, *, name: str, batch: int = 256
 ) -> NDArray[np.float32]:
-    """Runs a network in eval mode over a split, on a GPU where there is one, with full float32 products.
+    """Returns a network's logits for a split, computed in eval mode on a GPU if there is one, with TF32 off.
 
     Args:
-        network: Takes what `prepare` gives; left on the device that it ran on.
-        contract: How stored images become its input.
-        split: (N, C, H, W) images.
-        name: For progress and messages.
-        batch: Images at once.
+        network: Network whose input is the output of `prepare`. It remains in eval mode on the device that it ran on.
+        contract: The network's input contract.
+        split: Split with images (N, C, H, W).
+        name: Name of the network for progress and error messages.
+        batch: Batch size.
 
     Returns:
-        Logits (N, K).
+        Logits of shape (N, K).
 
     Raises:
         DivergedError: A logit is NaN or infinite.

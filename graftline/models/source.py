@@ -1,4 +1,4 @@
-"""Where a source starts: random weights, torchvision's own, a state dict file or a graftline checkpoint."""
+"""Initial weights of a source: random, published by a library, from a state dict file or from a checkpoint."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,32 +38,34 @@ from graftline.storage.access import exists, local
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """A network to start from, with its description and origin."""
+    """A network with initial weights, its description and its origin."""
 
     network: Network
-    """In eval mode, on the CPU."""
+    """The network in eval mode, on the CPU."""
     spec: NetworkSpec
     licence: str
     reinitialised: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     parent: str | None = None
     notes: list[str] = field(default_factory=list)
-    """For the row: what was decided on the way."""
+    """Messages for the result row about the decisions made while loading."""
 
 
 def load_initial_weights(job: PretrainJob, dataset: DatasetManifest, *, cache: Path | None = None) -> InitialWeights:
-    """Makes the network that a source starts from; random weights are drawn by `job.seed`.
+    """Builds the network of a source and loads its initial weights; `job.seed` seeds random weights.
 
-    Where the dataset has data, the network has a head for its classes: a new one, unless a graftline checkpoint's
-    classes are the same. Where it has none, the network is the source as it is, with the head of its weights.
+    If the dataset has data, the network has a head for its classes. The head is new unless the loaded weights have
+    the same classes and the same objective. If the dataset is empty, the network keeps the head of the loaded weights.
 
     Args:
-        job: `init` is `random`, `DEFAULT`, or the place of a state dict file or a graftline checkpoint.
-        dataset: The source's own, perhaps empty: gives the images' shape and, for new networks, mean and std.
-        cache: Where downloads from gs:// are kept.
+        job: The pretraining job. `init` is `random`, `DEFAULT`, or the path or gs:// URI of a state dict file or a
+            graftline checkpoint.
+        dataset: The source's dataset, which may be empty. It provides the shape of the images and, for new networks,
+            mean and std.
+        cache: The directory for downloads from gs://.
 
     Raises:
-        RefusedError: Not there, not reachable, not readable, or weights of another backbone.
+        RefusedError: The weights are missing, unreachable or unreadable, or belong to another backbone.
     """
     if job.backbone not in SMALL:
         library_of(job.backbone).check_name(job.backbone)
@@ -109,7 +111,7 @@ def _from_state(
 ) -> InitialWeights:
     native = job.backbone not in SMALL
     contract = _contract(job, dataset, native=native)
-    # A head that does not fit is not worth refusing: the backbone is what is transferred.
+    # A head that does not fit is no error, because only the backbone is transferred.
     kinds = [False] if job.backbone in SMALL else [True, False]
     fits = ((kind, outputs) for kind in kinds if (outputs := _outputs(job, contract, state, source_head=kind)))
     source_head, outputs = next(fits, (False, 0))
@@ -149,12 +151,12 @@ def _carried(
             raise
         if contract.height == (side := library_of(job.backbone).native_side(job.backbone)):
             raise
-        # Some networks have weights for each place of an image, which nothing here can resize.
+        # Some networks have weights for each position in the image that cannot be resized.
         raise RefusedError(f"{error}, or set pretrain.resolution to {side}, the size they were made on") from None
 
 
 def _outputs(job: PretrainJob, contract: InputContract, state: StateDict, *, source_head: bool) -> int:
-    # How many outputs the state dict's head has, 0 where it has not this architecture's head.
+    # Returns the number of outputs of the state dict's head, 0 if it does not have the head of this architecture.
     def shapes(classes: int) -> Network:
         with Unfilled():
             return build_network(_spec(job, contract, _unnamed(classes), source_head=source_head))
@@ -197,7 +199,7 @@ def _from_checkpoint(job: PretrainJob, dataset: DatasetManifest, folder: Path) -
 
 
 def _fetched(place: str, cache: Path | None) -> Path:
-    # From a bucket, files with class names come along; every prefix has a folder of its own in the cache.
+    # Files with class names are downloaded from a bucket too. Each prefix has its own directory in the cache.
     if not place.startswith("gs://") or cache is None:
         return local(place, cache)
     prefix, _, name = place.rstrip("/").rpartition("/")
@@ -243,7 +245,7 @@ def _contract(job: PretrainJob, dataset: DatasetManifest, *, native: bool) -> In
     if native:
         mean, std = native_statistics(job.backbone)
         least = native_least(job.backbone)
-    # An image set of one color has no spread to divide by.
+    # Images of a single color have a standard deviation of 0, which cannot be a divisor.
     contract = contract_for(
         job.backbone,
         stored=dataset.image_shape,

@@ -1,4 +1,4 @@
-"""The description that rebuilds a network. Imports no torch."""
+"""The description from which a network is built. This module does not import torch."""
 
 from typing import Annotated, Any
 
@@ -9,11 +9,11 @@ from graftline.data.labels import known_task
 from graftline.models.input_contract import InputContract
 
 Architecture = dict[str, float | int | str]
-"""Changes to a backbone's architecture by `structure`: width, depth, kernel, stem."""
+"""Changes to a backbone's architecture by the strategy `structure`: width, depth, kernel, stem."""
 
 
 class NetworkSpec(BaseModel):
-    """A network without its weights: `build_network` makes it, a checkpoint's manifest stores it."""
+    """A network without its weights, which `build_network` builds and a checkpoint's manifest stores."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,17 +21,17 @@ class NetworkSpec(BaseModel):
     """Name of a torchvision classifier, `timm/NAME`, or mlp, cnn, rnn."""
     input: InputContract
     classes: list[str] = []
-    """Names of the outputs: classes, a regression's values, or labels. Empty: one output without a meaning."""
+    """Names of the outputs: classes, regression targets or labels. If empty, there is one output without a meaning."""
     task: Annotated[str, AfterValidator(known_task)] = DEFAULT_TASK
-    """Kind of the outputs: logits of classes, values in the labels' units, or independent logits of labels."""
+    """Task, which defines the outputs: class logits, values in the labels' units, or independent logits per label."""
     small: Small = Small()
-    """Shape of mlp, cnn and rnn."""
+    """Configuration of mlp, cnn and rnn."""
     head: Head = Head()
-    """graftline's head."""
+    """Configuration of graftline's head."""
     source_head: bool = False
     """Whether the network keeps its architecture's own head (VGG's three layers) instead of graftline's."""
     mapped_from: int | None = None
-    """Number of outputs of the source's head in front of the fixed class map of `zero`; None without a map."""
+    """Number of outputs of the source's head before the class map of the strategy `zero`; None without a class map."""
     architecture: Architecture = {}
 
     @property
@@ -44,5 +44,5 @@ class NetworkSpec(BaseModel):
         return self.model_copy(update=changes)
 
     def fields(self) -> dict[str, Any]:
-        """Returns the fields by name, as a manifest takes them."""
+        """Returns the values of all fields by name."""
         return {name: getattr(self, name) for name in NetworkSpec.model_fields}

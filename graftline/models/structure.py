@@ -1,4 +1,4 @@
-"""Changes of an architecture, for the strategy `structure`: width, depth, kernel, stem."""
+"""Changes to an architecture for the strategy `structure`: width, depth, kernel and stem."""
 
 from functools import cache
 from typing import Any
@@ -14,20 +14,21 @@ from graftline.models.spec import Architecture
 from graftline.runtime.errors import RefusedError
 
 KEPT: dict[str, Any] = {"width": 1.0, "depth": 0, "kernel": None, "stem": "keep"}
-"""What changes nothing."""
+"""Values of the options that leave the architecture unchanged."""
 
 
 def architecture_of(options: ArchitectureOptions) -> Architecture:
-    """Returns only what the options change, as `build` and the manifest take it; empty for no change."""
+    """Returns the options that change the architecture, as stored in `NetworkSpec`; empty without a change."""
     return {key: value for key, kept in KEPT.items() if (value := getattr(options, key)) != kept}
 
 
 @cache
 def structures(backbone: str) -> tuple[str, ...]:
-    """Returns which of width, depth, kernel and stem a backbone can change.
+    """Returns which of width, depth, kernel and stem can be changed for a backbone.
 
-    Found by trying, not from a list: a torchvision backbone has a width where its builder takes `width_mult` and
-    the weights' shapes follow it, and a small stem where its first convolution looks at overlapping windows.
+    The network is constructed to find out. The width of a torchvision backbone can be changed if its builder accepts
+    `width_mult` and the number of weights depends on it. The stem can be changed if the first convolution has
+    overlapping windows and a stride above 1.
     """
     if backbone in SMALL:
         return ("width", "depth", "kernel") if backbone == "cnn" else ("width", "depth")
@@ -35,10 +36,15 @@ def structures(backbone: str) -> tuple[str, ...]:
 
 
 def check(backbone: str, architecture: Architecture) -> None:
-    """Refuses changes that a backbone cannot make.
+    """Raises an error if a backbone does not support a change of its architecture.
+
+    Args:
+        backbone: Name of the backbone.
+        architecture: The changes.
 
     Raises:
-        RefusedError: Says which change, and which ones are possible.
+        RefusedError: A change is unknown, not supported or out of range. The message states the change and the
+            alternatives.
     """
     can = structures(backbone) if architecture else ()
     for key, value in architecture.items():
@@ -57,9 +63,10 @@ def check(backbone: str, architecture: Architecture) -> None:
 
 
 def shrink_stem(net: nn.Module) -> None:
-    """Makes the first convolution 3x3 with stride 1, in place, and takes away a max pooling that follows it.
+    """Replaces the first convolution by a 3x3 convolution with stride 1 and removes max pooling before the next one.
 
-    For images of about 32 pixels, as He et al. 2016 did for CIFAR-10: nothing is thrown away at the door.
+    The network is modified in place. This avoids early downsampling of images of about 32 pixels, as in He et al.
+    2016 for CIFAR-10.
     """
     convolutions = [(name, part) for name, part in net.named_modules() if isinstance(part, nn.Conv2d)]
     name, first = convolutions[0]
@@ -82,8 +89,8 @@ def _has_stem(backbone: str) -> bool:
     with Unfilled():
         net = library_of(backbone).construct(backbone, 2)
     first = next((part for part in net.modules() if isinstance(part, nn.Conv2d)), None)
-    # Stride 1 has nothing to shrink; a kernel no larger than its stride cuts patches; a grid fixed by the
-    # constructor (MaxViT) does not follow.
+    # With stride 1 there is nothing to change, a kernel no larger than its stride extracts patches, and an image size
+    # fixed by the constructor (MaxViT) does not allow another stride.
     return (
         first is not None
         and library_of(backbone).squares(backbone, 1) is None
@@ -98,5 +105,5 @@ def _has_width(backbone: str) -> bool:
 
     try:
         return sizes(0.5) != sizes(1.0)
-    except TypeError:  # an unknown argument, or one that the builder fills in itself
+    except TypeError:  # the argument is unknown or is set by the builder itself
         return False

@@ -1,1 +1,1 @@
-"""."""
+"""Input contracts and the preprocessing of images."""

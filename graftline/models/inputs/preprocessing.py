@@ -1,4 +1,4 @@
-"""From stored images to the network's first layer, on whole batches, on their device, exportable to ONNX."""
+"""Preprocessing of batches of stored images on the device, exportable to ONNX."""
 
 from functools import lru_cache
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from graftline.models.input_contract import InputContract
 
 LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue (ITU-R BT.601)."""
+"""Weights of red, green and blue in luminance (ITU-R BT.601)."""
 
 
 class Inputs(nn.Module):
-    """The input contract as a module without parameters: put it before the network to export both.
+    """Module without parameters that applies an input contract and can be exported together with the network.
 
-    Resizing is two products with constant matrices, which are exactly what bilinear interpolation with
-    antialiasing does to rows and columns; ONNX has no operator that would do the same everywhere.
+    Images are resized by multiplication with two constant matrices, one for rows and one for columns. This equals
+    bilinear interpolation with antialiasing, for which ONNX has no operator with the same results in all runtimes.
     """
 
     scale: Tensor
@@ -42,10 +42,10 @@ class Inputs(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps uint8 (B, C, H, W), 0..255, to normalized float32 (B, c, h, w).
+        """Maps uint8 images (B, C, H, W) in 0..255 to normalized float32 images (B, c, h, w).
 
         Raises:
-            ValueError: Images of another shape than the contract's.
+            ValueError: The shape of the images differs from the contract.
         """
         contract = self.contract
         if tuple(images.shape[1:]) != contract.stored:
@@ -58,24 +58,24 @@ class Inputs(nn.Module):
             values = self.rows @ values
         if contract.stored[2] != contract.width:
             values = values @ self.columns
-        # Grey becomes three channels here, one times three scales; else in place, which is twice as fast.
+        # Broadcasting with the scales turns gray into three channels; otherwise in place, which is twice as fast.
         values = values * self.scale if contract.stored[0] < contract.channels else values.mul_(self.scale)
         return values.add_(self.shift)
 
 
 def prepare(images: Tensor, contract: InputContract) -> Tensor:
-    """Maps stored images to the network's input, by the contract.
+    """Returns stored images as the network's input, according to the input contract.
 
-    Call it outside of autocast: pixels are worth 32 bits.
+    Call it outside of autocast, because preprocessing requires float32.
 
     Args:
-        images: uint8 (B, C, H, W), 0..255, on any device.
-        contract: What they are, and what the network takes.
+        images: uint8 images (B, C, H, W) in 0..255, on any device.
+        contract: The network's input contract.
 
     Returns:
-        float32 (B, c, h, w), on the images' device.
+        float32 images (B, c, h, w) on the same device.
     """
-    # While a graph is traced, tensors are not real: none of them may stay in the cache.
+    # Tracing uses fake tensors, which must not be cached.
     tracing = torch.compiler.is_compiling()
     inputs = Inputs(contract) if tracing else _inputs(contract.model_dump_json(), str(images.device))
     prepared: Tensor = inputs(images)
@@ -91,12 +91,12 @@ def interpolation(size: int, wanted: int) -> NDArray[np.float32]:
     """Returns the matrix of bilinear interpolation with antialiasing along one axis.
 
     Args:
-        size: Pixels there are.
-        wanted: Pixels there shall be.
+        size: Number of input pixels.
+        wanted: Number of output pixels.
 
     Returns:
-        (wanted, size); each row sums to 1. A triangle as wide as the larger of both pixels, around each new
-        pixel's center: what torch and Pillow do.
+        Matrix of shape (wanted, size) whose rows sum to 1. As in torch and Pillow, each row is a triangle filter
+        around the center of an output pixel; its half-width is the larger of the input and output pixel sizes.
     """
     step = size / wanted
     reach = max(step, 1.0)

@@ -1,4 +1,4 @@
-"""Which input contract a backbone and a dataset make together."""
+"""Input contracts for backbones and datasets."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -10,9 +10,9 @@ from graftline.models.libraries.small_models import SMALL
 from graftline.runtime.errors import RefusedError
 
 SMALLEST = 32
-"""Pixels that images grow to for torchvision's and timm's backbones: most of them halve the side five times."""
+"""Minimum side in pixels for torchvision's and timm's backbones, most of which halve the side five times."""
 GROWN = 96
-"""Pixels that images grow to for weights that were trained on larger ones, which see next to nothing in a 1x1 map."""
+"""Minimum side in pixels for pretrained weights, because a 1x1 feature map retains too little information."""
 
 
 def contract_for(
@@ -24,23 +24,23 @@ def contract_for(
     channels: int | None = None,
     least: int = SMALLEST,
 ) -> InputContract:
-    """Makes the contract between stored images and a backbone.
+    """Returns the input contract for stored images and a backbone.
 
-    torchvision's and timm's backbones take 3 channels and images as they are stored, or upscaled where they are too
-    small: to `least` pixels, to more where those do not go through (AlexNet 63, Inception 75), to a square that
-    patches divide (ViT: a multiple of 16, 32 or 14; MaxViT: of 224). The small networks take images as they are, save
-    for `channels`.
+    torchvision's and timm's backbones take 3 channels. Their images keep the stored size unless it is too small for
+    the network. Then they are upscaled to `least` pixels, to the network's minimum if that is larger (AlexNet 63,
+    Inception 75), or to a square whose side is a multiple of the patch or window size (16, 32 or 14 for ViT, 224 for
+    MaxViT). The small networks take images of the stored size with `channels` channels.
 
     Args:
-        backbone: A torchvision classifier's name, `timm/NAME`, or mlp, cnn, rnn.
-        stored: (C, H, W) of the images, C 1 or 3.
-        mean: Of the network's input, 0..1: one a channel, or one for all.
-        std: Likewise.
-        channels: That a small network takes, 1 or 3; by default those stored.
-        least: Pixels that the shorter side has to have; `native_least` for a library's weights.
+        backbone: Name of a torchvision classifier, `timm/NAME`, or mlp, cnn, rnn.
+        stored: Shape (C, H, W) of the stored images, with C 1 or 3.
+        mean: Mean of the network's input in 0..1, one value per channel or one for all channels.
+        std: Standard deviation of the network's input, in the same form as `mean`.
+        channels: Number of channels of a small network, 1 or 3; by default that of the stored images.
+        least: Minimum of the shorter side in pixels; `native_least` for a library's weights.
 
     Raises:
-        RefusedError: No such backbone, or neither 1 nor 3 stored channels.
+        RefusedError: The backbone is unknown, or the images have neither 1 nor 3 channels.
     """
     _, height, width = stored
     taken = channels or stored[0]
@@ -60,30 +60,32 @@ def contract_for(
 
 
 def for_images(contract: InputContract, stored: tuple[int, int, int]) -> InputContract:
-    """Returns the contract of the same network for other stored images: what it takes stays as it is.
+    """Returns a copy of a network's input contract for other stored images, with the same network input.
 
     Args:
-        contract: The network's.
-        stored: (C, H, W) of the images, C 1 or 3.
+        contract: The network's input contract.
+        stored: Shape (C, H, W) of the stored images, with C 1 or 3.
 
     Raises:
-        RefusedError: Neither 1 nor 3 stored channels.
+        RefusedError: The images have neither 1 nor 3 channels.
     """
     _check_channels(stored[0])
     return contract.model_copy(update={"stored": stored})
 
 
 def at_resolution(contract: InputContract, backbone: str, side: int, *, drawn: bool = False) -> InputContract:
-    """Returns a contract with another resolution of the network's input.
+    """Returns an input contract with another resolution of the network's input.
 
     Args:
-        contract: Of the network, and of the images as they are stored.
-        backbone: The network's.
-        side: Of the input in pixels; of the shorter side where images are not square and the network takes them so.
-        drawn: The network's weights are drawn for this contract, so none of them depends on the old size.
+        contract: The network's input contract.
+        backbone: Name of the network's backbone.
+        side: Side of the input in pixels; the shorter side if the input is not square.
+        drawn: Whether the network's weights are randomly initialized for this contract and thus do not depend on
+            another image size.
 
     Raises:
-        RefusedError: The network cannot take it; names the next side that it can.
+        RefusedError: The network does not support this resolution. The message states the next larger size that it
+            supports.
     """
     if min(contract.height, contract.width) == side:
         return contract
@@ -104,11 +106,12 @@ def at_resolution(contract: InputContract, backbone: str, side: int, *, drawn: b
 
 
 def growth(contract: InputContract, least: int) -> list[str]:
-    """Returns a note where images are shown larger than they are stored, because weights of larger ones ask for it.
+    """Returns a message if stored images are upscaled because the weights were trained on larger images.
 
     Args:
-        contract: Which may show images larger.
-        least: The side that was asked for; `SMALLEST` grows images for the network's sake and needs no note.
+        contract: The network's input contract.
+        least: The requested minimum side in pixels. Up to `SMALLEST`, the network itself requires the upscaling and
+            there is no message.
     """
     _, height, width = contract.stored
     if least <= SMALLEST or contract.height * contract.width <= height * width:
@@ -125,7 +128,7 @@ def native_statistics(backbone: str) -> tuple[list[float], list[float]]:
 
 
 def native_least(backbone: str) -> int:
-    """Returns the side in pixels that images grow to under a library's weights."""
+    """Returns the minimum side in pixels of the input for a library's pretrained weights."""
     return min(GROWN, library_of(backbone).native_side(backbone))
 
 
@@ -153,7 +156,7 @@ def _size_for(backbone: str, height: int, width: int, least: int) -> tuple[int, 
 
 @cache
 def _fault(backbone: str, height: int, width: int) -> str:
-    """Why a backbone cannot take images of a size, or nothing."""
+    """Returns the reason why a backbone does not support an image size, or an empty string."""
     try:
         with Unfilled():
             net = library_of(backbone).construct(backbone, 2, side=height)

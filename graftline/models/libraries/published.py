@@ -1,4 +1,4 @@
-"""torchvision's own weights: fetched or from its cache, with their class names and licence."""
+"""Pretrained weights of torchvision, with their class names and license."""
 
 import pickle
 import socket
@@ -13,15 +13,15 @@ from graftline.models.libraries.weights import StateDict
 from graftline.runtime.errors import RefusedError
 
 SECONDS = 30.0
-"""How long the server may stay silent."""
+"""Timeout in seconds for a response of the server."""
 LICENCE = "torchvision weights: BSD-3-Clause code; trained on ImageNet-1k, whose images are for non-commercial research"
 
 
 def default_state(backbone: str) -> StateDict:
-    """Returns the state dict of torchvision's DEFAULT weights, from the cache under TORCH_HOME or the network.
+    """Returns the state dict of torchvision's DEFAULT weights, from the cache in TORCH_HOME or downloaded.
 
     Raises:
-        RefusedError: Not in the cache and not reachable, or damaged.
+        RefusedError: The weights are neither cached nor reachable, or the file is damaged.
     """
     if timm_models.is_timm(backbone):
         return timm_models.default_state(backbone)
@@ -44,16 +44,16 @@ def default_state(backbone: str) -> StateDict:
 
 
 def default_classes(backbone: str) -> list[str]:
-    """Returns the class names that torchvision lists for the DEFAULT weights, in the order of the outputs.
+    """Returns the class names of torchvision's DEFAULT weights, in the order of the outputs.
 
-    timm's classifiers of 1,000 outputs have ImageNet's classes in the same order.
+    timm's classifiers with 1,000 outputs have the ImageNet classes in the same order.
     """
     backbone = "resnet18" if timm_models.is_timm(backbone) else backbone
     return list(torchvision_models.default_weights(backbone).meta["categories"])
 
 
 def default_licence(backbone: str) -> str:
-    """Returns one sentence on the licence of the DEFAULT weights."""
+    """Returns a description of the license of the DEFAULT weights."""
     named = torchvision_models.default_weights(backbone).meta.get("license")
     return f"{LICENCE}; these weights under {named}" if named else LICENCE
 

@@ -1,4 +1,4 @@
-"""Shapes without arithmetic: networks whose weights take no memory, and what they would return."""
+"""Networks on the meta device, and their output shapes without computation."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,9 +11,9 @@ from graftline.runtime.errors import RefusedError
 
 
 class Unfilled(TorchFunctionMode):
-    """Within it, modules are constructed with weights on the meta device: no memory, no random numbers.
+    """Context manager that constructs modules with weights on the meta device, without memory or random numbers.
 
-    `torch.device("meta")` would also take the small tensors that some constructors compute with (RegNet).
+    `torch.device("meta")` would also affect the small tensors that some constructors compute with (RegNet).
     """
 
     def __torch_function__(
@@ -23,7 +23,7 @@ class Unfilled(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Sends `torch.empty`, where weights come from, to the meta device."""
+        """Calls a function, with the meta device for `torch.empty`, which allocates the weights."""
         options = dict(kwargs or {})
         if func is torch.empty and options.get("device") is None:
             options["device"] = "meta"
@@ -31,20 +31,20 @@ class Unfilled(TorchFunctionMode):
 
 
 def output_shape(net: nn.Module, channels: int, height: int, width: int, *, name: str) -> tuple[int, ...]:
-    """Returns the shape that a batch of one would leave a network with, without computing it.
+    """Returns the shape of a network's output for one image, without computing the output.
 
     Args:
-        net: Maps (B, channels, height, width) to anything with a batch axis.
-        channels: Channels of the image.
-        height: In pixels.
-        width: In pixels.
-        name: For the message.
+        net: A network that maps (B, channels, height, width) to a tensor with a batch dimension.
+        channels: Number of channels of the image.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        name: Name of the network for error messages.
 
     Returns:
-        The output's shape without the batch axis.
+        The shape of the output without the batch dimension.
 
     Raises:
-        RefusedError: The network cannot take images of that size.
+        RefusedError: The network does not support images of this size.
     """
     state = {key: value.to("meta") for key, value in [*net.named_parameters(), *net.named_buffers()]}
     image = torch.empty(2, channels, height, width, device="meta")

@@ -1,4 +1,4 @@
-"""The articles' small networks: mlp, cnn, rnn. Each maps normalized images to features, without a head."""
+"""The small networks mlp, cnn and rnn, which map normalized images to features, without a head."""
 
 import math
 from collections import OrderedDict
@@ -12,16 +12,23 @@ from graftline.config import Small
 from graftline.models.input_contract import InputContract
 
 WIDTHS = {"mlp": [256, 128], "cnn": [32, 64, 128], "rnn": [128]}
+"""Default widths of the layers."""
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+"""Activation modules by name."""
 GRID = 4
-"""Largest side of the maps that the cnn flattens."""
+"""Maximum side of the feature maps that the cnn flattens."""
 
 
 def mlp(input: InputContract, small: Small, widths: list[int]) -> tuple[nn.Module, int]:
-    """Dense layers on flattened pixels, the activation after each.
+    """Returns a network of linear layers on flattened pixels, each followed by the activation.
+
+    Args:
+        input: The network's input contract.
+        small: Configuration of the small networks.
+        widths: Width of each layer.
 
     Returns:
-        (B, C, H, W) -> (B, D), and D, the last width.
+        The network, (B, C, H, W) -> (B, D), and D, the last width.
     """
     parts: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     units = input.channels * input.height * input.width
@@ -33,14 +40,20 @@ def mlp(input: InputContract, small: Small, widths: list[int]) -> tuple[nn.Modul
 
 
 def cnn(input: InputContract, small: Small, widths: list[int]) -> tuple[nn.Module, int]:
-    """Blocks of convolution, activation and 2x2 pooling; then the maps, pooled to at most 4x4, are flattened.
+    """Returns a network of blocks of convolution, activation and 2x2 pooling that ends in flattened feature maps.
 
-    Blocks stop pooling when a side of the maps is down to 3, so that small images keep something to look at.
-    Weights do not depend on the size of the image; features do below 32 pixels a side: three blocks leave a
-    4x4 grid of 32 pixels and more, 3x3 of 28, 2x2 of 16.
+    The last feature maps are pooled to at most 4x4. Blocks do not pool if a side of the maps is 3 or less, to
+    preserve the spatial information of small images. The weights do not depend on the image size. The number of
+    features does for sides below 32 pixels: with three blocks the maps are 4x4 from 32 pixels on, 3x3 for 28 pixels
+    and 2x2 for 16 pixels.
+
+    Args:
+        input: The network's input contract.
+        small: Configuration of the small networks.
+        widths: Number of channels of each block.
 
     Returns:
-        (B, C, H, W) -> (B, D), and D, the last width times the grid's cells.
+        The network, (B, C, H, W) -> (B, D), and D, the last width times the number of cells of a feature map.
     """
     pool: Callable[[int], nn.Module] = nn.MaxPool2d if small.pooling == "max" else nn.AvgPool2d
     parts: OrderedDict[str, nn.Module] = OrderedDict()
@@ -61,13 +74,18 @@ def cnn(input: InputContract, small: Small, widths: list[int]) -> tuple[nn.Modul
 
 
 def rnn(input: InputContract, small: Small, widths: list[int]) -> tuple[nn.Module, int]:
-    """The image's rows as a sequence, read from the top by gated recurrent units (Cho et al. 2014).
+    """Returns a network of gated recurrent units (Cho et al. 2014) over the rows of the image, from top to bottom.
 
-    A step sees one row, all its channels; the features are the last layer's state after the last row. A GRU
-    brings its own tanh and sigmoid: `small.activation` says nothing here.
+    The input of a time step is one row with all its channels. The features are the hidden state of the last layer
+    after the last row. A GRU has its own tanh and sigmoid, so `small.activation` has no effect.
+
+    Args:
+        input: The network's input contract.
+        small: Configuration of the small networks.
+        widths: Width of each layer.
 
     Returns:
-        (B, C, H, W) -> (B, D), and D, the last width.
+        The network, (B, C, H, W) -> (B, D), and D, the last width.
     """
     return RowReader(input.channels * input.width, widths), widths[-1]
 
@@ -82,7 +100,7 @@ class RowReader(nn.Module):
             self.add_module(f"gru{number}", nn.GRU(below, above, batch_first=True))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps (B, C, H, W) to the last state (B, D)."""
+        """Maps images (B, C, H, W) to the last hidden state (B, D)."""
         sequence = images.permute(0, 2, 3, 1).flatten(2)
         for layer in self.children():
             sequence, _ = layer(sequence)
@@ -97,13 +115,14 @@ SMALL: dict[str, Callable[[InputContract, Small, list[int]], tuple[nn.Module, in
 
 
 def widths_of(name: str, small: Small, *, width: float = 1.0, depth: int = 0) -> list[int]:
-    """Returns the layers' widths: as configured, or the default, then changed.
+    """Returns the widths of the layers, from the configuration or the defaults, after the changes.
 
     Args:
         name: mlp, cnn or rnn.
-        small: The networks' shape.
-        width: Factor on each width; at least one unit is left.
-        depth: Layers added at the end, as wide as the last, or below 0 removed; at least one is left.
+        small: Configuration of the small networks.
+        width: Factor for each width. Each layer keeps at least one unit.
+        depth: Number of layers to append with the width of the last one, or to remove if negative. At least one layer
+            remains.
     """
     widths = list(small.widths or WIDTHS[name])
     widths = widths + [widths[-1]] * depth if depth >= 0 else widths[: max(1, len(widths) + depth)]
@@ -111,13 +130,13 @@ def widths_of(name: str, small: Small, *, width: float = 1.0, depth: int = 0) ->
 
 
 def _to_grid(height: int, width: int, rows: int, columns: int) -> nn.Module:
-    # A plain pooling with the window that just fits: unlike adaptive pooling it exports for every size.
+    # Unlike adaptive pooling, pooling with a fixed window can be exported for every size.
     stride = (height // rows, width // columns)
     return nn.AvgPool2d((height - (rows - 1) * stride[0], width - (columns - 1) * stride[1]), stride)
 
 
 def _started(layer: nn.Linear | nn.Conv2d, activation: Literal["relu", "tanh", "sigmoid"]) -> nn.Module:
-    # He et al. 2015 for ReLU; Glorot and Bengio 2010 else, with their factor of 4 for the sigmoid.
+    # He et al. 2015 for ReLU; otherwise Glorot and Bengio 2010, with their factor of 4 for the sigmoid.
     if activation == "relu":
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     else:

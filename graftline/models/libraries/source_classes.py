@@ -1,4 +1,4 @@
-"""What the outputs of a state dict file's head mean: names from a file beside it, else torchvision's list."""
+"""Class names for the outputs of a state dict file, from a text file next to it or from torchvision."""
 
 from pathlib import Path
 
@@ -7,24 +7,27 @@ from graftline.models.libraries.small_models import SMALL
 from graftline.runtime.errors import RefusedError
 
 IMAGENET = "imagenet_classes.txt"
+"""Name of a file with the ImageNet class names next to a state dict file."""
 
 
 def class_names(weights: Path, outputs: int, backbone: str) -> tuple[list[str], str]:
-    """Finds the class names of a state dict file.
+    """Returns the class names of a state dict file.
 
-    In this order: `STEM.classes.txt` beside it (one name a line, in the order of the outputs); with 1,000 outputs
-    `imagenet_classes.txt` beside it, then torchvision's own ImageNet list; else `class 0`, `class 1`, ...
+    The names come from the first of these sources: the file `STEM.classes.txt` in the same directory (one name per
+    line, in the order of the outputs); for 1,000 outputs, `imagenet_classes.txt` in the same directory, then
+    torchvision's list of ImageNet classes, except for the small networks. Without any, the names are `class 0`,
+    `class 1`, ...
 
     Args:
-        weights: The file.
-        outputs: Of its head.
-        backbone: For torchvision's list.
+        weights: Path of the state dict file.
+        outputs: Number of outputs of its head.
+        backbone: Name of the backbone, to look up torchvision's list.
 
     Returns:
-        The names, and a note on where they come from.
+        The class names, and a message that states their source.
 
     Raises:
-        RefusedError: `STEM.classes.txt` has another number of lines than the head has outputs.
+        RefusedError: The number of names in `STEM.classes.txt` differs from the number of outputs.
     """
     own, imagenet = (weights.with_name(name) for name in name_files(weights.name))
     if own.is_file():
@@ -43,7 +46,7 @@ def class_names(weights: Path, outputs: int, backbone: str) -> tuple[list[str], 
 
 
 def name_files(weights: str) -> tuple[str, str]:
-    """Returns the names of the two files that are looked for beside a state dict file of this name."""
+    """Returns the names of the two files that may list the classes of a state dict file of this name."""
     return f"{Path(weights).stem}.classes.txt", IMAGENET
 
 

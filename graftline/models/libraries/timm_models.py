@@ -1,7 +1,7 @@
-"""timm's networks by name, `timm/NAME`, behind the extra `timm`: constructed without a head, never downloaded.
+"""Construction of timm's models by name, `timm/NAME`, without a head and without downloads (extra `timm`).
 
-Their image towers too (DINOv2, CLIP, SigLIP): features are what timm returns with `num_classes=0`, pooled as the
-network itself does it, by class token, mean or attention pool.
+This includes image encoders such as DINOv2, CLIP and SigLIP. Features are the output of timm's models with
+`num_classes=0`, pooled by the model itself (class token, mean or attention pooling).
 """
 
 import difflib
@@ -18,27 +18,28 @@ from graftline.models.libraries.shapes import Unfilled
 from graftline.runtime.errors import RefusedError
 
 PREFIX = "timm/"
+"""Prefix of the names of timm's backbones."""
 UNUSED = "source."
-"""Stands before names of weights that timm's network has no place for, such as a text tower's."""
+"""Prefix of the names of weights that timm's model does not have, such as those of a text encoder."""
 CLASS_LISTS = (1000, 10450, 11221, 11821, 21841, 21843)
-"""Outputs that are classes (ImageNet-1k, -12k, -21k and -22k); a CLIP tower's other outputs are a projection."""
+"""Numbers of outputs of classifiers (ImageNet-1k, -12k, -21k and -22k); other outputs of CLIP are a projection."""
 
 
 def is_timm(backbone: str) -> bool:
-    """Whether a backbone's name means one of timm's."""
+    """Returns whether a name is that of a timm backbone."""
     return backbone.startswith(PREFIX)
 
 
 def made_by_timm(net: nn.Module) -> bool:
-    """Whether timm made a network."""
+    """Returns whether timm constructed a network."""
     return isinstance(getattr(net, "pretrained_cfg", None), dict)
 
 
 def check_name(name: str) -> None:
-    """Refuses a name that timm does not know.
+    """Raises an error if timm has no model of this name.
 
     Raises:
-        RefusedError: With the nearest names; or timm is not installed.
+        RefusedError: The name is unknown, in which case the message lists the closest names, or timm is not installed.
     """
     known = _known()
     if (own := name.removeprefix(PREFIX)) in known:
@@ -52,16 +53,17 @@ def check_name(name: str) -> None:
 
 
 def construct(name: str, classes: int, *, side: int | None = None, width: float = 1.0) -> nn.Module:
-    """Constructs a network without its classifier, with random weights: images to pooled features.
+    """Returns a network with random weights and without a classifier, which maps images to pooled features.
 
     Args:
-        name: Begins with `timm/`; a tag behind a point (`.lvd142m`) names timm's settings of certain weights.
-        classes: Not used: what stands on the features is added outside.
-        side: Height and width in pixels, for networks whose constructor asks for it (ViT, Swin, ...).
-        width: No network of timm's can change it.
+        name: Name with the prefix `timm/`. An optional tag after a dot (`.lvd142m`) selects timm's settings for
+            particular weights.
+        classes: Not used, because the caller adds the head.
+        side: Height and width of the images in pixels, for networks whose constructor requires it (ViT, Swin, ...).
+        width: Must be 1, because timm's models have no width factor.
 
     Raises:
-        TypeError: Another width than 1.
+        TypeError: The width is not 1.
     """
     if width != 1.0:
         raise TypeError("timm's networks take no width")
@@ -69,22 +71,22 @@ def construct(name: str, classes: int, *, side: int | None = None, width: float 
     net = _create(name, **options)
     kept = net.state_dict().keys()
     if any(buffer.is_meta for key, buffer in net.named_buffers() if key not in kept):
-        with torch.device("cpu"):  # constants that no state dict brings have to be there, within Unfilled too
+        with torch.device("cpu"):  # constants outside the state dict need values, even within Unfilled
             net = _create(name, **options)
     return net
 
 
 def squares(name: str, side: int) -> list[int] | None:
-    """Returns sides that a network whose constructor fixes the image's size may take, from the smallest; else None.
+    """Returns candidate sides in ascending order if the network's constructor fixes the image size, else None.
 
     Args:
-        name: Begins with `timm/`.
-        side: In pixels, the least wanted.
+        name: Name with the prefix `timm/`.
+        side: Minimum side in pixels.
     """
     step = _fixed_step(name)
     if step is None:
         return None
-    # Small patches alone do not tell what windows and later stages divide; the native side goes through in any case.
+    # Windows and later stages may require larger multiples than small patches; the native side always works.
     units = [step, *([32] if step < 8 else []), native_side(name)]
     return sorted({-(-side // unit) * unit for unit in units})
 
@@ -98,13 +100,13 @@ least_side = native_side
 
 
 def statistics(name: str) -> tuple[list[float], list[float]]:
-    """Returns mean and std, per channel in 0..1, of the input that timm's weights of this name were trained on."""
+    """Returns mean and std, per channel in 0..1, of the input that timm's weights were trained on."""
     settings = _settings(name)
     return list(settings["mean"]), list(settings["std"])
 
 
 def settings_note(name: str) -> list[str]:
-    """Returns a note where several weights go by one name, with different input statistics."""
+    """Returns a message if timm has several weights for a name without a tag and their input statistics differ."""
     own = name.removeprefix(PREFIX)
     if "." in own:
         return []
@@ -118,7 +120,7 @@ def settings_note(name: str) -> list[str]:
 
 
 def default_state(name: str) -> dict[str, Tensor]:
-    """Refuses: nothing is fetched from a hub.
+    """Raises an error, because weights are never downloaded from a hub.
 
     Raises:
         RefusedError: Always.
@@ -130,29 +132,30 @@ def default_state(name: str) -> dict[str, Tensor]:
 
 
 def licence(name: str) -> str:
-    """Returns what timm lists as the licence of its weights of this name and tag, or nothing."""
+    """Returns a description of the license of timm's weights of this name and tag, or an empty string."""
     found = _settings(name).get("license") if "." in name else None
     return f"timm lists {name} under {found}" if found else ""
 
 
 def translated(state: Mapping[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
-    """Names a state dict's weights as graftline does, by way of timm's own filter of this network's checkpoints.
+    """Returns a state dict with graftline's names, converted with timm's checkpoint filter for this network.
 
-    That filter knows timm's names and those of the files it was ported from (OpenAI's and OpenCLIP's image towers,
-    DINOv2, FAIR's ConvNeXt, ...), and resizes position embeddings to the network's image size.
+    The filter supports timm's names and those of the original files (OpenAI's and OpenCLIP's image encoders, DINOv2,
+    FAIR's ConvNeXt, ...), and resizes position embeddings to the network's image size.
 
     Args:
-        state: As found in a file.
-        net: From `construct`.
+        state: The state dict of a file.
+        net: A network from `construct`.
 
     Returns:
-        Names with `backbone.`, `head.` (a classifier with classes) or `source.` (no place for it) in front.
+        The weights, with the prefix `backbone.`, `head.` (for a classifier) or `source.` (for weights that the network
+        does not have).
     """
     found = _filtered(state, net)
     own, ends = net.state_dict().keys(), _classifiers(net)
     parents = tuple(end.partition(".")[0] + "." for end in ends)
     top = {key for key in found if key.startswith(parents) and key not in own}
-    # More than one linear layer on the pooled features, and none of them can be taken for the head.
+    # If there are several linear layers on the pooled features, none of them is used as the head.
     plain = {key.rpartition(".")[0] for key in top} == {ends[0]} and _is_classes(net, found)
     named: dict[str, Tensor] = {}
     for key, value in found.items():
@@ -166,11 +169,11 @@ def translated(state: Mapping[str, Tensor], net: nn.Module) -> dict[str, Tensor]
 
 
 def resized(state: Mapping[str, Tensor], named: Mapping[str, Tensor]) -> list[str]:
-    """Returns a note on the position embeddings that `translated` or `fitted` resized, if any.
+    """Returns a message about the position embeddings that `translated` or `fitted` resized, if any.
 
     Args:
-        state: Before.
-        named: After.
+        state: The weights before the call.
+        named: The weights after the call.
     """
     held = {value.data_ptr() for value in state.values()}
     made = [
@@ -183,21 +186,21 @@ def resized(state: Mapping[str, Tensor], named: Mapping[str, Tensor]) -> list[st
 
 
 def fitted(state: Mapping[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
-    """Resizes position embeddings of a state dict with our names to the size of a network's images.
+    """Returns a state dict with position embeddings resized to the size of a network's images.
 
     Args:
-        state: With `backbone.` in front.
-        net: From `construct`.
+        state: The weights, with graftline's names (prefix `backbone.`).
+        net: A network from `construct`.
 
     Returns:
-        The state, with other tensors where shapes differed and timm's filter could make them fit.
+        A copy of the state dict. Weights with another shape are replaced if timm's filter can resize them.
     """
     own = {f"backbone.{key}": value.shape for key, value in net.state_dict().items()}
     differ = [key for key, value in state.items() if key in own and value.shape != own[key]]
     if not differ:
         return dict(state)
     mine = {key.removeprefix("backbone."): value for key, value in state.items() if key in own}
-    # A classifier tells some filters that the names are timm's already.
+    # Some filters detect by a classifier weight that the names are already timm's.
     found = _filtered(mine | {f"{_classifiers(net)[0]}.weight": torch.zeros(1, 1)}, net)
     fit = {key: found.get(key.removeprefix("backbone."), state[key]) for key in differ}
     return {**state, **{key: value for key, value in fit.items() if value.shape == own[key]}}
@@ -207,7 +210,7 @@ _POSITIONS = ("pos_embed", "relative_position_bias_table", "rel_pos")
 
 
 def _left_out(state: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What the filter passed over; what it only resized is not among it."""
+    """Returns the weights that the filter ignored, without those that it only resized."""
     held, kept = ({value.data_ptr() for value in side.values()} for side in (state, found))
     made = {_last(key) for key, value in found.items() if value.data_ptr() not in held}
     return {key: value for key, value in state.items() if value.data_ptr() not in kept and _last(key) not in made}
@@ -229,7 +232,7 @@ def _filtered(state: Mapping[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
     try:
         found = filters[0](dict(state), net, **options)
     except (LookupError, AttributeError, TypeError, ValueError, RuntimeError, AssertionError):
-        return dict(state)  # weights of something else: the transfer gate names what does not fit
+        return dict(state)  # weights of another network; `transfer` reports what does not fit
     return {key: value for key, value in found.items() if isinstance(value, Tensor)}
 
 
@@ -246,7 +249,7 @@ def _is_classes(net: nn.Module, found: Mapping[str, Tensor]) -> bool:
 
 @cache
 def _fixed_step(name: str) -> int | None:
-    """What the side is a multiple of where the constructor fixes it; None where it does not."""
+    """Returns the number that must divide the side if the constructor fixes it, else None."""
     with Unfilled():
         net: Any = _create(name)
     if not any("img_size" in inspect.signature(kind).parameters for kind in type(net).__mro__[:-1]):

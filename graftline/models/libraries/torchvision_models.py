@@ -1,4 +1,4 @@
-"""torchvision's classifiers by name: how one is constructed and where its head begins."""
+"""Construction of torchvision's classifiers by name, and their split into backbone and head."""
 
 import difflib
 import inspect
@@ -14,15 +14,15 @@ from graftline.runtime.errors import RefusedError
 
 
 def names() -> list[str]:
-    """Returns the name of every torchvision classifier."""
+    """Returns the names of all torchvision classifiers."""
     return list(torchvision.models.list_models(module=torchvision.models))
 
 
 def check_name(name: str) -> None:
-    """Refuses a name that is no torchvision classifier.
+    """Raises an error if there is no torchvision classifier of this name.
 
     Raises:
-        RefusedError: With the nearest names.
+        RefusedError: The name is unknown. The message lists the closest names.
     """
     if name in (known := names()):
         return
@@ -34,30 +34,30 @@ def check_name(name: str) -> None:
 
 
 def knobs(name: str) -> set[str]:
-    """Returns the constructor arguments of an architecture, read from its signature."""
+    """Returns the names of an architecture's constructor arguments, from its signature."""
     check_name(name)
     architecture = typing.get_type_hints(torchvision.models.get_model_builder(name))["return"]
     return set(inspect.signature(architecture.__init__).parameters)
 
 
 def default_weights(name: str) -> Any:
-    """Returns torchvision's `DEFAULT` entry: its URL, its transforms, its metadata. Nothing is downloaded."""
+    """Returns torchvision's `DEFAULT` weights entry (URL, transforms and metadata) without a download."""
     check_name(name)
     return torchvision.models.get_model_weights(name).DEFAULT
 
 
 def construct(name: str, classes: int, *, side: int | None = None, width: float = 1.0) -> nn.Module:
-    """Constructs a classifier as torchvision has it, without auxiliary heads, with random weights.
+    """Returns a torchvision classifier with random weights and without auxiliary heads.
 
     Args:
-        name: A torchvision classifier.
-        classes: Outputs of its head.
-        side: Height and width in pixels, for architectures whose constructor asks for it (ViT, MaxViT).
-        width: Factor on all widths; only where `structures` allows it.
+        name: Name of a torchvision classifier.
+        classes: Number of outputs of its head.
+        side: Height and width of the images in pixels, for architectures whose constructor requires it (ViT, MaxViT).
+        width: Factor for all widths, for architectures for which `structures` includes the width.
     """
     options: dict[str, Any] = {"num_classes": classes, "weights": None}
     known = knobs(name)
-    # Auxiliary heads are training aids of 2014; with init_weights unset, two constructors warn.
+    # Auxiliary heads are not needed here; two constructors warn if init_weights is not set.
     options |= {key: value for key, value in {"aux_logits": False, "init_weights": True}.items() if key in known}
     if side is not None and "image_size" in known:
         options["image_size"] = side
@@ -69,7 +69,7 @@ def construct(name: str, classes: int, *, side: int | None = None, width: float 
 
 
 def step_of(net: Any) -> int | None:
-    """Returns what the side must be a multiple of where the constructor fixes it (ViT, MaxViT), else None."""
+    """Returns the number that must divide the side if the constructor fixes it (ViT, MaxViT), else None."""
     if hasattr(net, "image_size") and hasattr(net, "patch_size"):
         return int(net.patch_size)
     if hasattr(net, "partition_size"):
@@ -78,7 +78,7 @@ def step_of(net: Any) -> int | None:
 
 
 def squares(name: str, side: int) -> list[int] | None:
-    """Returns the least side, of at least `side`, that a constructor which fixes the side can take; else None."""
+    """Returns the smallest supported side of at least `side` if the constructor fixes the side, else None."""
     with Unfilled():
         step = step_of(construct(name, 2))
     return None if step is None else [-(-side // step) * step]
@@ -90,15 +90,15 @@ def native_side(name: str) -> int:
 
 
 def least_side(name: str) -> int:
-    """Returns the least side in pixels that torchvision says the network takes."""
+    """Returns the minimum side in pixels according to torchvision's metadata."""
     return int(max(default_weights(name).meta["min_size"]))
 
 
 def statistics(name: str) -> tuple[list[float], list[float]]:
     """Returns mean and std, per channel in 0..1, of the input that the DEFAULT weights were trained on.
 
-    Two architectures (GoogLeNet, Inception) turn ImageNet's statistics into 0.5 and 0.5 inside, if told to;
-    here the contract says 0.5 and the network is not told.
+    Two architectures (GoogLeNet, Inception) can convert inputs with ImageNet's statistics to mean and std 0.5
+    themselves (`transform_input`). Here, that option is off and the input contract has mean and std 0.5.
     """
     if "transform_input" in knobs(name):
         return [0.5] * 3, [0.5] * 3
@@ -107,21 +107,21 @@ def statistics(name: str) -> tuple[list[float], list[float]]:
 
 
 def head_child(net: nn.Module) -> str:
-    """Returns the name of the top-level child that ends in the classifying layer: the last one."""
+    """Returns the name of the last top-level child, which contains the classification layer."""
     return list(net._modules)[-1]
 
 
 def split(net: nn.Module, *, own_head: bool) -> nn.Module:
-    """Takes the head out of a classifier, in place; the classifier then returns pooled features (B, D).
+    """Removes the head from a classifier in place, so that the classifier returns pooled features (B, D).
 
-    One rule for all: within the last top-level child, the head begins at the first Linear or Conv2d. What
-    stands before it (norms, pooling, flatten) stays, dropout goes. The names of the weights stay as they were:
-    `classifier.1.weight` is the head's `1.weight`, `fc.weight` the head's `weight`.
+    For all architectures, the head starts at the first Linear or Conv2d in the last top-level child. Earlier modules
+    of that child (norms, pooling, flatten) remain, except for dropout. The weights keep their names:
+    `classifier.1.weight` is the head's `1.weight`, and `fc.weight` is the head's `weight`.
 
     Args:
-        net: From `construct`.
-        own_head: graftline's head is to follow, so pooling becomes global (VGG and AlexNet keep a 7x7 or 6x6
-            grid, SqueezeNet pools behind its head) and features do not depend on the size of the image.
+        net: A classifier from `construct`.
+        own_head: Whether graftline's head follows. If True, pooling becomes global, so that the number of features
+            does not depend on the image size (VGG and AlexNet pool to 7x7 and 6x6, SqueezeNet pools after its head).
 
     Returns:
         The head.
@@ -147,6 +147,6 @@ def _pool_globally(net: nn.Module) -> None:
 
 
 def takes_maps(head: nn.Module) -> bool:
-    """Whether a head from `split` begins with a convolution and so wants (B, C, h, w)."""
+    """Returns whether a head from `split` starts with a convolution and takes feature maps (B, C, h, w)."""
     first = next(part for part in head.modules() if isinstance(part, (nn.Linear, nn.Conv2d)))
     return isinstance(first, nn.Conv2d)

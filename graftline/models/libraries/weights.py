@@ -1,4 +1,4 @@
-"""The doors for weights that others wrote: `.pth` without pickle, and `.safetensors`."""
+"""Readers of state dict files: `.pth` without execution of pickled code, and `.safetensors`."""
 
 import pickle
 import struct
@@ -14,18 +14,18 @@ from graftline.runtime.errors import RefusedError
 StateDict = dict[str, Tensor]
 
 WRAPPERS = ("state_dict", "model")
-"""Keys under which training scripts keep the state dict."""
+"""Keys that training scripts use for the state dict in a `.pth` file."""
 
 
 def read_state(path: Path) -> StateDict:
     """Reads a state dict file.
 
     Args:
-        path: `.safetensors`, else anything that `torch.load(weights_only=True)` admits. A `state_dict` or `model`
-            key around it and a `module.` prefix (DataParallel) are taken off.
+        path: Path of a `.safetensors` file or of a file that `torch.load(weights_only=True)` can read. A state dict
+            nested under the key `state_dict` or `model` is unwrapped, and a `module.` prefix (DataParallel) is removed.
 
     Raises:
-        RefusedError: Not such a file, or not only tensors, or with NaN or infinite values.
+        RefusedError: The file is not a state dict, contains values other than tensors, or has NaN or infinite values.
     """
     state = read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
     if state and all(key.startswith("module.") for key in state):
@@ -37,10 +37,10 @@ def read_state(path: Path) -> StateDict:
 
 
 def read_safetensors(path: Path) -> StateDict:
-    """Reads a safetensors file; a header of over 100 MB, overlapping or short data are refused by the format.
+    """Reads a safetensors file.
 
     Raises:
-        RefusedError: Not a whole safetensors file.
+        RefusedError: The file is incomplete or invalid (truncated or overlapping data, or a header above 100 MB).
     """
     try:
         state: StateDict = load_file(path)

@@ -1,1 +1,1 @@
-"""."""
+"""Transfer of a source's weights into a network."""

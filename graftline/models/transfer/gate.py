@@ -1,6 +1,6 @@
-"""The transfer gate: every weight of a source either matches or is named; nothing is left out in silence.
+"""Transfer of weights from a source to a network, with a list of all weights that are not transferred.
 
-After google-research/big_vision's loading of checkpoints.
+Follows the checkpoint loading of google-research/big_vision.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,16 +18,16 @@ _COUNTER = "num_batches_tracked"
 
 @dataclass(frozen=True)
 class Transferred:
-    """What became of the weights, by their names in the network."""
+    """The names of the weights that were transferred, reinitialized and dropped."""
 
     carried: list[str] = field(default_factory=list)
-    """Taken over, buffers included."""
+    """Transferred weights, including buffers."""
     reinitialised: list[str] = field(default_factory=list)
-    """The network's, drawn anew: the source had no fit for them, or they were not asked for."""
+    """Weights of the network that were reinitialized because the source has no match or they were not requested."""
     dropped: list[str] = field(default_factory=list)
-    """The source's, not taken over."""
+    """Weights of the source that were not transferred."""
     notes: list[str] = field(default_factory=list)
-    """On position embeddings that were resized."""
+    """Messages about resized position embeddings."""
 
 
 def transfer(
@@ -35,20 +35,23 @@ def transfer(
 ) -> Transferred:
     """Copies a source's weights into a network.
 
-    Every weight of the backbone has to be there in the same shape. A source may have parts that the network
-    has not at all (auxiliary heads, a projection head): these are dropped and named. It may not have more
-    layers inside a part that the network has: then it is another architecture. Position embeddings of another image
-    size are resized.
+    The source must have every weight of the backbone in the same shape. Parts of the source that the network does not
+    have (auxiliary heads, a projection head) are dropped and listed. Additional layers inside a part that both have
+    are an error, because they indicate another architecture. Position embeddings for another image size are resized.
 
     Args:
-        state: Names as in `Network.state_dict()`: `backbone.` and `head.`.
-        network: Changed in place.
-        head: Carry the head as well, which then has to fit too. Without it a head is never carried, even if its
-            shape fits: equal numbers of classes are not equal classes.
-        only: Keys to carry of the backbone (see `layer_keys`); by default all. The rest counts as reinitialised.
+        state: The source's weights, with the names of `Network.state_dict()`: `backbone.` and `head.`.
+        network: The network, modified in place.
+        head: Whether to transfer the head as well, which must then fit too. If False, the head is not transferred
+            even if its shape fits, because the classes may differ.
+        only: Keys of the backbone to transfer (see `layer_keys`); by default all. The others are listed as
+            reinitialized.
+
+    Returns:
+        The names of the weights by what happened to them.
 
     Raises:
-        RefusedError: The source does not fit; lists both sides.
+        RefusedError: The source does not fit. The message lists the weights that differ on both sides.
     """
     state, notes = fit_positions(state, network)
     own = network.state_dict()
@@ -67,10 +70,14 @@ def transfer(
 
 
 def fill(network: Network, state: Mapping[str, Tensor]) -> None:
-    """Puts all of a network's own weights into it, as they are: no copy, nothing missing, nothing left over.
+    """Assigns a complete state dict to a network without copying the tensors.
+
+    Args:
+        network: The network, modified in place.
+        state: The weights, with the same names, shapes and dtypes as `network.state_dict()`.
 
     Raises:
-        RefusedError: Names, shapes or types differ.
+        RefusedError: Names, shapes or dtypes differ.
     """
     own = network.state_dict()
     _refuse_unless(
@@ -98,7 +105,7 @@ def _check_fit(
     other = [key for key in wanted if key in state and state[key].shape != own[key].shape]
     parts = {_part(key) for key in wanted}
     extra = [key for key in state if key.startswith(prefixes) and key not in own and _part(key) in parts]
-    strange = extra or [key for key in state if key not in own]  # nothing alike: then all that the source has
+    strange = extra or [key for key in state if key not in own]  # all that the network does not have
     _refuse_unless(
         not (missing or other or extra),
         {key: state[key] for key in [*strange, *other]},
@@ -107,7 +114,7 @@ def _check_fit(
 
 
 def _part(key: str) -> str:
-    # `backbone.layer1` of `backbone.layer1.0.conv1.weight`.
+    # Returns, for example, `backbone.layer1` for `backbone.layer1.0.conv1.weight`.
     return ".".join(key.split(".")[:2])
 
 

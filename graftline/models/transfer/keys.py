@@ -1,4 +1,4 @@
-"""The names of other people's weights made ours, and ViT's positions fitted to another image size."""
+"""Conversion of state dict keys to graftline's names, and interpolation of ViT's position embeddings."""
 
 import math
 import re
@@ -17,20 +17,21 @@ OLD = {
     r"\.mlp\.linear_1\.": ".mlp.0.",
     r"\.mlp\.linear_2\.": ".mlp.3.",
 }
-"""Names in files that torchvision itself publishes, and what its networks call them now."""
+"""Old names in weight files published by torchvision, as regular expressions, and their current names."""
 POSITIONS = "encoder.pos_embedding"
+"""Name of the position embeddings in torchvision's ViT."""
 
 
 def ours(state: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
-    """Names a state dict's weights as `network.state_dict()` does.
+    """Returns a state dict with the names of `network.state_dict()`.
 
     Args:
-        state: A torchvision classifier's state dict, old names included, one that timm can read, or one with our names
-            already.
-        network: Of the same architecture.
+        state: The state dict of a torchvision classifier (possibly with old names) or of a model that timm can read,
+            or one that already has graftline's names.
+        network: A network of the same architecture.
 
     Returns:
-        Names with `backbone.` and `head.` in front; what the network does not know counts as the backbone's.
+        The weights, with the prefixes `backbone.` and `head.`. Unknown names get the prefix `backbone.`.
     """
     if any(key.startswith("backbone.") for key in state):
         return dict(state)
@@ -48,14 +49,14 @@ def ours(state: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
 
 
 def fit_positions(state: Mapping[str, Tensor], network: Network) -> tuple[dict[str, Tensor], list[str]]:
-    """Interpolates ViT's position embeddings where the network's images are of another size.
+    """Interpolates the position embeddings of a ViT if the network takes images of another size.
 
     Args:
-        state: With our names.
-        network: The network that takes them.
+        state: The weights, with graftline's names.
+        network: The network that receives the weights.
 
     Returns:
-        The state, and a note on what was done, or none.
+        The weights and a list of messages, which is empty if nothing was interpolated.
     """
     state = dict(state)
     if timm_models.made_by_timm(network.backbone):
@@ -68,6 +69,6 @@ def fit_positions(state: Mapping[str, Tensor], network: Network) -> tuple[dict[s
     there, wanted = math.isqrt(given.shape[1] - 1), math.isqrt(own.shape[1] - 1)
     if there**2 != given.shape[1] - 1:
         return state, []
-    # A 'patch' of 1 makes the image size the number of patches a side.
+    # With a patch size of 1, the image size equals the number of patches per side.
     state[key] = interpolate_embeddings(wanted, 1, OrderedDict({POSITIONS: given}))[POSITIONS]
     return state, [f"position embeddings interpolated from {there}x{there} to {wanted}x{wanted} patches"]
