@@ -1,4 +1,4 @@
-"""The choice among trained candidates: the best on validation, or a cheaper one within one standard error of it."""
+"""Chooses a trained candidate: the best on validation, or a cheaper one within one standard error of the best."""
 
 from graftline.config.jobs import FinetuneJob
 from graftline.models.checkpoint import CandidateResult
@@ -7,10 +7,10 @@ from graftline.selection.tournament.race import RaceEntry
 
 
 def choose(entries: list[RaceEntry]) -> tuple[RaceEntry, list[str]]:
-    """Returns the chosen candidate and the reasons, a sentence each.
+    """Returns the chosen candidate and the reasons for the choice, one sentence per reason.
 
     Args:
-        entries: Trained candidates without controls, at least one.
+        entries: At least one successfully trained candidate, without the controls.
     """
     best = max(entries, key=lambda entry: (entry.score, tuple(-cost for cost in _cost(entry))))
     if best.manifest.row.val_score is None:
@@ -32,11 +32,11 @@ def choose(entries: list[RaceEntry]) -> tuple[RaceEntry, list[str]]:
 
 
 def control_of(chosen: RaceEntry, entries: list[RaceEntry]) -> RaceEntry:
-    """Returns the control with the chosen candidate's network.
+    """Returns the control that has the same network as the chosen candidate.
 
     Raises:
-        RefusedError: It is missing, or it has no weights.
-        DivergedError: Its training diverged or ran out of memory.
+        RefusedError: The control is missing, or its training could not start.
+        DivergedError: The training of the control diverged or ran out of memory.
     """
     controls = {entry.job.name: entry for entry in entries if entry.job.is_control}
     control = controls.get(chosen.job.opponent)
@@ -54,12 +54,15 @@ def control_of(chosen: RaceEntry, entries: list[RaceEntry]) -> RaceEntry:
 
 
 def confirmations(chosen: RaceEntry, control: RaceEntry, n_seeds: int) -> list[FinetuneJob]:
-    """Returns what to train with further seeds; a single job to skip if there is one seed.
+    """Returns the jobs that train the candidate and its control with additional seeds.
 
     Args:
         chosen: The chosen candidate.
-        control: Its control; the others use its learning rate.
-        n_seeds: Seeds in all, the first one included.
+        control: The control of the chosen candidate. Controls with additional seeds use its learning rate.
+        n_seeds: Total number of seeds, including the first one.
+
+    Returns:
+        Two jobs for each additional seed. If `n_seeds` is 1, a single job with `skip` set.
     """
     if n_seeds == 1:
         return [chosen.job.model_copy(update={"name": f"{chosen.job.name}-skip", "skip": True})]
@@ -78,7 +81,7 @@ def confirmations(chosen: RaceEntry, control: RaceEntry, n_seeds: int) -> list[F
 
 
 def no_candidate(rows: dict[str, CandidateResult]) -> RefusedError | DivergedError:
-    """Returns the error for a run in which no candidate trained successfully, with each one's reason."""
+    """Returns the error for a run in which no candidate trained successfully, with the reason for each candidate."""
     return _error_class(list(rows.values()))(
         "no candidate trained successfully: "
         + "; ".join(_status(name, row) for name, row in rows.items() if row.status != "ok")
@@ -86,7 +89,7 @@ def no_candidate(rows: dict[str, CandidateResult]) -> RefusedError | DivergedErr
 
 
 def _error_class(rows: list[CandidateResult]) -> type[RefusedError | DivergedError]:
-    """Returns the error for a training that failed, or for one that could not begin."""
+    """Returns `DivergedError` if a training diverged or ran out of memory, else `RefusedError`."""
     return DivergedError if any(row.status in ("diverged", "oom") for row in rows) else RefusedError
 
 

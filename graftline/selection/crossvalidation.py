@@ -1,4 +1,4 @@
-"""Repeated stratified folds: the same training on each, scored on what it did not see (Kohavi 1995)."""
+"""Scores a training by repeated stratified k-fold cross-validation (Kohavi 1995)."""
 
 import math
 from collections.abc import Callable
@@ -17,25 +17,28 @@ from graftline.training.validation import FOLDS, REPEATS, Score, folds, score
 
 @dataclass(frozen=True)
 class Crossed:
-    """Scores over all folds."""
+    """Mean scores over all folds."""
 
     accuracy: float | None
+    """Mean accuracy; None if the task has no accuracy."""
     main: float
+    """Mean main metric."""
     se: float
     """Standard error of `main` over folds."""
     method: str
+    """Description of the folds."""
 
 
 def cross_validate(train: Callable[[StrategyInput], StrategyResult], task: StrategyInput, samples: Samples) -> Crossed:
-    """Trains and scores on 2 x 5 folds.
+    """Returns the scores of a strategy over 2 x 5 folds.
 
     Args:
-        train: A strategy.
-        task: How to train; its own samples are not used.
-        samples: Train and validation together.
+        train: Strategy function.
+        task: Input of the strategy; its own samples are not used.
+        samples: Samples of the training and validation splits.
 
     Raises:
-        DivergedError: A fold's training did.
+        DivergedError: The training of a fold diverged.
         ValueError: No class has two samples.
     """
     pairs = folds(samples.labels, task.seed, repeats=REPEATS)

@@ -1,4 +1,4 @@
-"""Which candidates are trained: each source with each strategy, and a control for each distinct network."""
+"""Plans the candidates: each source with each strategy, and a control for each distinct network."""
 
 import re
 from collections import Counter
@@ -24,34 +24,35 @@ from graftline.training import recipe
 from graftline.training.shape import Shape, shape_of
 
 MIN_CLASS_COUNT = 20
-"""Validation images of the rarest class, or with the rarest label, below which candidates are cross-validated."""
+"""Minimum number of validation images of the rarest class or label; with fewer, candidates are cross-validated."""
 MIN_VALUES = 100
-"""The same for regression: validation images in all."""
+"""Minimum total number of validation images for regression; with fewer, candidates are cross-validated."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What is to be trained on the target."""
+    """Candidates to train on the target."""
 
     candidates: list[FinetuneJob]
-    """Each source with each strategy, then one control for each distinct network; of a tournament, the first rung."""
+    """Each source with each strategy, then one control per distinct network; in a tournament, the first rung only."""
     race: RaceJob
-    """Of the later rungs; without sizes if there is no tournament."""
+    """Job of the later rungs; `sizes` is empty if there is no tournament."""
 
 
 def plan_candidates(
     job: PlanJob, sources: Mapping[str, CheckpointManifest], data: Dataset, checkpoints: Path
 ) -> Planned:
-    """Resolves every candidate's settings.
+    """Returns the candidates with their resolved settings.
 
     Args:
-        job: Strategies and settings.
+        job: Job with the strategies and the settings.
         sources: Manifests of the source checkpoints, by label.
-        data: The target's.
-        checkpoints: Folder with the source checkpoints, by label.
+        data: Dataset of the target.
+        checkpoints: Folder with one source checkpoint per label.
 
     Returns:
-        Candidates with distinct names. Those of a tournament's first rung pause at its end; its controls are in `race`.
+        Candidates with distinct names. In a tournament, the candidates pause at the end of the first rung, and the
+        controls are in `race`.
 
     Raises:
         RefusedError: No candidate applies to any source, or the tournament's budget is too small.
@@ -97,7 +98,11 @@ def plan_candidates(
 def _first_rung(
     job: PlanJob, sources: Mapping[str, CheckpointManifest], data: Dataset, checkpoints: Path
 ) -> tuple[list[FinetuneJob], RaceJob]:
-    """Raises RefusedError if there are no validation images, or if the budget is too small."""
+    """Returns the candidates of a tournament's first rung and the job of the later rungs.
+
+    Raises:
+        RefusedError: There are no validation images, or the budget is too small.
+    """
     if not len(data.val):
         raise RefusedError(
             f"budget: {data.manifest.label} has no validation images, so no tournament can be judged; "
@@ -161,7 +166,7 @@ def _transfer(
 def _control(
     job: PlanJob, candidate: FinetuneJob, source: CheckpointManifest, longest: int, data: Dataset
 ) -> FinetuneJob:
-    """Returns the control with a candidate's network and resolution."""
+    """Returns the control that has the network and the resolution of a candidate."""
     side = candidate.training.resolution or 0
     facts = _recipe_input(source, _shape(candidate, source), data, side)
     training, why = recipe.control_training(job.training, longest, facts)
@@ -198,14 +203,14 @@ def _side(source: CheckpointManifest) -> int:
 def _with_controls(
     job: PlanJob, sources: Mapping[str, CheckpointManifest], transfers: list[FinetuneJob], data: Dataset
 ) -> list[FinetuneJob]:
-    """Returns the candidates, then a control for each distinct network, all as long as the longest candidate."""
+    """Returns the candidates and one control per distinct network; controls train as long as the longest candidate."""
     images = len(data.train)
     planned = [
         recipe.examples_seen(profile_of(candidate.strategy), candidate.training, images)
         for candidate in transfers
         if candidate.strategy
     ]
-    # Candidates without any training see no images; the control still needs a real training.
+    # Candidates that need no training see no images, but the control must be trained.
     longest = max(planned) or recipe.epochs(images) * images
     is_crossed = _is_small(data) and len(transfers) > 1
     keys = [_network_key(candidate, sources[candidate.source]) for candidate in transfers]
@@ -225,7 +230,7 @@ def _with_controls(
 
 
 def _is_small(data: Dataset) -> bool:
-    """Whether the validation split is too small to choose by."""
+    """Returns whether the validation split is too small to select a candidate."""
     label_type = LABEL_TYPES[data.manifest.task]
     if label_type.is_numeric:
         return len(data.val) < MIN_VALUES
@@ -235,7 +240,7 @@ def _is_small(data: Dataset) -> bool:
 
 
 def _network_key(candidate: FinetuneJob, source: CheckpointManifest) -> str:
-    """Returns a key that is equal for candidates that share a control: the network's shape and its input."""
+    """Returns a key of the network and its input; candidates with equal keys share a control."""
     shape = _shape(candidate, source)
     return canonical_json(
         [

@@ -1,4 +1,4 @@
-"""The selection artifact: every candidate's row and learning curve, which one was chosen, and why."""
+"""Defines the selection artifact: results and learning curves of all candidates, the choice and its reasons."""
 
 from graftline.models.checkpoint import CandidateResult, EpochRecord
 from graftline.runtime.manifest import Manifest
@@ -6,24 +6,25 @@ from graftline.selection.tournament.race import RungResult
 
 
 class Selection(Manifest):
-    """What `select` decided, by validation alone. Folder: `manifest.json`."""
+    """Result of `select`, based on validation only. Folder: `manifest.json`."""
 
     names: list[str]
-    """The candidates' names, in the order of `rows`."""
+    """Names of the candidates, in the order of `rows`."""
     rows: list[CandidateResult]
+    """Results of the candidates."""
     histories: dict[str, list[EpochRecord]]
-    """Candidate name to its learning curve."""
+    """Learning curves by candidate name."""
     chosen: str
     """Name of the chosen candidate."""
     control: str
-    """Name of the control that has the chosen candidate's network."""
+    """Name of the control that has the same network as the chosen candidate."""
     why: list[str]
-    """Sentences: the best score, what lay within its standard error, what was cheapest."""
+    """Reasons for the choice, one sentence each."""
     cross_validated: bool
-    """Whether scores come from folds over train and validation."""
+    """Whether scores come from cross-validation over the training and validation splits."""
     stands: list[RungResult] = []
-    """Of a tournament: where each candidate stood at the end of each rung that it trained in."""
+    """Results of each candidate at the end of each rung in which it trained; empty without a tournament."""
     ends: list[int] = []
-    """Images that each candidate of a tournament had been shown at a rung's end, where it was trained so far."""
+    """Training images seen by a candidate at the end of each rung of a tournament."""
     budget: int = 0
-    """Images that the tournament could show."""
+    """Budget of the tournament in training images seen."""

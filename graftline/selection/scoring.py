@@ -1,4 +1,4 @@
-"""One candidate's training and its score: the row that it is compared by."""
+"""Trains one candidate and computes its validation score."""
 
 import time
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ from graftline.training.validation import FOLDS, REPEATS, score
 
 @dataclass(frozen=True)
 class Result:
-    """A training that went well."""
+    """Result of a training."""
 
     trained: StrategyResult
     row: CandidateResult
 
 
 def train(job: FinetuneJob, task: StrategyInput) -> Result:
-    """Trains a candidate whole and, where its job says so, in folds.
+    """Trains a candidate and scores it on the validation split or by cross-validation.
 
     Args:
-        job: Says how to score.
-        task: How to train.
+        job: Job of the candidate; `cross_validate` selects how the candidate is scored.
+        task: Input of the strategy.
 
     Raises:
-        DivergedError: In its first epoch.
-        NotApplicableError: The strategy has nothing to work on.
+        DivergedError: The training diverged in its first epoch.
+        NotApplicableError: The strategy does not apply to the source or the target.
     """
     strategy = STRATEGIES[job.strategy_name].train
     crossed: Crossed | None = None
@@ -75,7 +75,7 @@ def train(job: FinetuneJob, task: StrategyInput) -> Result:
 
 
 def images_of(job: FinetuneJob, train: int, pool: int) -> int:
-    """Returns how many images go through the network, about: those of the training and of its folds."""
+    """Returns the approximate number of images that pass through the network in the training and its folds."""
     if job.strategy is None:
         return min(job.longest, job.control.max_examples_seen or job.longest)
     profile = profile_of(job.strategy)

@@ -1,4 +1,4 @@
-"""The jobs: the settings that each step needs, as canonical JSON, so that its cache key depends on nothing else."""
+"""Defines the jobs: the settings of each step as canonical JSON, so that its cache key depends only on them."""
 
 from graftline.config.jobs.base import Job
 from graftline.config.jobs.data import DecodeJob, PreprocessJob

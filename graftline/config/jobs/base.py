@@ -1,4 +1,4 @@
-"""The base class of all jobs."""
+"""Defines the base class of all jobs."""
 
 from graftline.config import Settings
 from graftline.runtime.manifest import canonical_json
@@ -8,5 +8,5 @@ class Job(Settings):
     """Input of one step: the part of the config that it needs."""
 
     def to_json(self) -> str:
-        """Returns the job as canonical JSON: equal jobs give equal strings."""
+        """Returns the job as canonical JSON; equal jobs return equal strings."""
         return canonical_json(self.model_dump(mode="json"))

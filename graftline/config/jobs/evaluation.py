@@ -1,4 +1,4 @@
-"""Jobs of the steps that evaluate, export, release and report."""
+"""Defines the jobs of the steps that evaluate, export, release and report."""
 
 from pydantic import AliasChoices, Field
 
@@ -7,14 +7,14 @@ from graftline.config.jobs.base import Job
 
 
 class EvaluateJob(Job):
-    """Job of `evaluate`: scores of the chosen candidate and the control on the test split."""
+    """Job of `evaluate`, which scores the chosen candidate and the control on the test split."""
 
     delta: float
     seed: int
 
 
 class ExportJob(Job):
-    """Job of `export_onnx`: ONNX export of the chosen checkpoint, compared with it on the full test split."""
+    """Job of `export_onnx`, which exports the chosen checkpoint and compares the outputs on the full test split."""
 
     batch_sizes: list[int] = [1, 2, 7]
     rtol: float = Field(1e-4, validation_alias=AliasChoices("rtol", "atol"))
@@ -23,21 +23,21 @@ class ExportJob(Job):
 
 
 class GateJob(Job):
-    """Job of `gate`: the exported model compared with the thresholds."""
+    """Job of `gate`, which compares the exported model with the thresholds."""
 
     gate: Gate
     delta: float
 
 
 class ReleaseJob(Job):
-    """Job of `release`: the release folder of a promoted model, copied to the store if there is one."""
+    """Job of `release`, which writes the release folder of a promoted model and copies it to the store, if any."""
 
     store: str | None
     delta: float
-    """Margin of accuracy, for the text of the model card."""
+    """Smallest accuracy difference that counts, stated in the model card."""
 
 
 class ReportJob(Job):
-    """Job of `report`: the results of the run as one page."""
+    """Job of `report`, which writes the results of the run to one page."""
 
     config: Config

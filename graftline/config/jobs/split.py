@@ -24,7 +24,7 @@ class Jobs(Job):
 
 
 def jobs_of(config: Config, fingerprints: dict[str, str]) -> Jobs:
-    """Splits a config into the steps' jobs.
+    """Returns the jobs of all steps of a run.
 
     Args:
         config: The config of the run.
@@ -60,7 +60,7 @@ def jobs_of(config: Config, fingerprints: dict[str, str]) -> Jobs:
 
 
 def check_dag(config: Config, *, tournament: bool) -> None:
-    """Refuses a config that the DAG cannot run.
+    """Checks that a DAG can run a config.
 
     Args:
         config: The config of the run.
@@ -78,7 +78,7 @@ def check_dag(config: Config, *, tournament: bool) -> None:
 
 
 def decode_jobs(jobs: Jobs, shards: int) -> list[DecodeJob]:
-    """Lists the shards of the target and of each source that has data.
+    """Returns the shards of the target and of each source that has data.
 
     Args:
         jobs: The jobs of the run.

@@ -1,4 +1,4 @@
-"""What the steps that train and choose are told."""
+"""Defines the jobs of the steps that plan, train and select candidates."""
 
 from pydantic import Field, SerializeAsAny
 
@@ -8,7 +8,7 @@ from graftline.config.jobs.data import PreprocessJob
 
 
 class PretrainJob(Job):
-    """A dataset artifact (perhaps empty) to a source checkpoint."""
+    """Job of `pretrain`, which trains a source checkpoint on a dataset artifact that may be empty."""
 
     label: str
     init: str
@@ -18,112 +18,112 @@ class PretrainJob(Job):
     training: Training
     seed: int
     checkpoint_uri: str | None = None
-    """Where the state of the training under way is kept."""
+    """Location of the saved training state."""
     fingerprint: str = ""
-    """Of `init` where that is a file or a folder, so that a cache sees other weights under the same name."""
+    """Fingerprint of `init` if it is a file or a folder, so that changed weights under the same name miss the cache."""
     inputs: str = ""
-    """Digest of the dataset, stamped on by the DAG: KFP's cache knows artifacts by their names only."""
+    """Digest of the dataset, set by the DAG because KFP's cache key includes only the names of artifacts."""
 
 
 class SourceJob(Job):
-    """One turn of the loop over sources."""
+    """Jobs of one source."""
 
     preprocess: PreprocessJob
     pretrain: PretrainJob
     target: str = ""
-    """Digest of the target's job: KFP's cache knows the target's dataset by its name only."""
+    """Digest of the target's job, included because KFP's cache key contains only the name of the target's dataset."""
 
 
 class PlanJob(Job):
-    """Source checkpoints and the target's size to the list of candidates."""
+    """Job of `plan`, which lists the candidates for the source checkpoints and the target dataset."""
 
     strategies: list[SerializeAsAny[StrategyChoice]]
     budget: Budget | None = None
-    """Of a tournament; None where each candidate is trained whole."""
+    """Budget of a tournament; None if each candidate is trained completely."""
     head: Head
     training: Training
     control: Control
     seed: int
     checkpoint_uri: str | None = None
-    """Of all candidates."""
+    """Location of the saved training states of all candidates."""
 
 
 class FinetuneJob(Job):
-    """One training on the target: a source and a strategy, or the control (`strategy` None)."""
+    """One training on the target with a source and a strategy, or of a control if `strategy` is None."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
-    """For files and logs, such as `imagenet-staged`; a confirmation ends in `-seed1` and so on."""
+    """Name in files and logs, such as `imagenet-staged`; confirmations end in `-seed1`, `-seed2` and so on."""
     source: str
-    """Label of the source; the control takes its network and input contract, not its weights."""
+    """Label of the source; a control uses its network and input contract, but not its weights."""
     strategy: SerializeAsAny[StrategyChoice] | None
     head: Head
     training: Training
-    """Resolved by plan: nothing that a recipe chooses is None, but for the control's rates."""
+    """Training settings, resolved by `plan`; only the learning rates of a control may be None."""
     recipe: list[str] = []
-    """What was chosen, and why, a sentence each."""
+    """Settings that the recipe chose and the reasons, one sentence each."""
     control: Control
     longest: int
-    """Example presentations of the longest candidate: the control's least."""
+    """Training images seen by the longest candidate, which is the minimum for the control."""
     cross_validate: bool
-    """Score by repeated stratified 5-fold over train + validation (under 20 validation images a class)."""
+    """Whether to score by repeated stratified 5-fold cross-validation over the training and validation splits."""
     seed: int
     until: int | None = None
-    """Presentations through the network (a head on features apart) after which the training pauses, for the next rung
-    of a tournament to go on with; None: it ends."""
+    """Training images seen by the network after which the training pauses until the next rung of a tournament, not
+    counting the training of a head on cached features; None to train to the end."""
     checkpoint_uri: str | None = None
-    """Where the state of the training under way is kept."""
+    """Location of the saved training state."""
     skip: bool = False
-    """Nothing to do: stands in where a loop needs an item (one seed asked for)."""
+    """Whether to skip the job; with one seed, the confirmation loop gets a single skipped job."""
     control_rate: float | None = None
-    """Rate found by the first control; confirmations use it again."""
+    """Learning rate that the first control found and confirmations reuse."""
     student: SerializeAsAny[StrategyChoice] | None = None
-    """The control's, where its network is that of a candidate's student."""
+    """For a control, strategy of the candidate whose student network the control trains."""
     opponent: str = ""
-    """Name of the control that has this candidate's network, as its source brought it; empty for a control."""
+    """Name of the control that has the same network as this candidate; empty for a control."""
     inputs: str = ""
-    """Digest of the dataset and the sources, and in later rungs of the training so far; stamped on by the DAG: KFP's
-    cache knows artifacts by their names only."""
+    """Digest of the dataset and the sources, and in later rungs also of the earlier checkpoint. Set by the DAG because
+    KFP's cache key includes only the names of artifacts."""
 
     @property
     def is_control(self) -> bool:
-        """Whether this is the network trained from random weights."""
+        """Whether the network is trained from random weights."""
         return self.strategy is None
 
     @property
     def strategy_name(self) -> str:
-        """The strategy's name, `control` for the control."""
+        """Name of the strategy; `control` for a control."""
         return "control" if self.strategy is None else self.strategy.name
 
 
 class RaceJob(Job):
-    """What the later rungs of a tournament go by."""
+    """Job of the later rungs of a tournament."""
 
     sizes: list[int] = []
-    """How many candidates train in each rung, at most; empty where nothing races."""
+    """Maximum number of candidates in each rung; empty if there is no tournament."""
     ends: list[int] = []
-    """Passes over the training split that each has made at a rung's end."""
+    """Passes over the training split that a candidate has completed at the end of each rung."""
     passes: int = 0
-    """What may be shown in all rungs together, in passes over the training split."""
+    """Total budget of all rungs, in passes over the training split."""
     spent: int = 0
-    """The first rung's share of it."""
+    """Passes of `passes` that the first rung uses."""
     images: int = 0
-    """In the training split."""
+    """Number of images in the training split."""
     minutes: float | None = None
-    """Cap on the trainings' time, added up."""
+    """Limit of the total training time in minutes; None for no limit."""
     cross_validate: bool = False
-    """Whether finalists are scored in folds."""
+    """Whether finalists are scored by cross-validation."""
     controls: list[FinetuneJob] = []
-    """Of all networks; those of the finalists are trained beside them."""
+    """Controls of all networks; only the controls of the finalists are trained."""
     inputs: str = ""
-    """Digest of the dataset and the sources, as in the candidates."""
+    """Digest of the dataset and the sources, as in `FinetuneJob`."""
 
     def stamped(self, inputs: str) -> "RaceJob":
-        """Returns the same for known inputs."""
+        """Returns a copy of the job and its controls with `inputs` set."""
         controls = [control.model_copy(update={"inputs": inputs}) for control in self.controls]
         return self.model_copy(update={"inputs": inputs, "controls": controls})
 
 
 class SelectJob(Job):
-    """Finished candidates to the chosen one, by validation only."""
+    """Job of `select`, which selects a trained candidate by validation only."""
 
     confirm_seeds: int

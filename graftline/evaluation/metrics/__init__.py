@@ -1,4 +1,4 @@
-"""Metrics: (outputs, labels) -> named numbers, one family per file."""
+"""Computes metrics: each function maps outputs and labels to named values, with one family of metrics per file."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,4 +7,4 @@ import numpy as np
 from numpy.typing import NDArray
 
 Family = Callable[[NDArray[np.floating], NDArray[Any]], dict[str, float]]
-"""Takes outputs (N, K) and labels with N at least 1; returns finite numbers, whatever the samples' order."""
+"""Function from outputs (N, K) and labels, N at least 1, to finite values that do not depend on the sample order."""

@@ -1,4 +1,4 @@
-"""Metrics of classifiers: accuracy, precision, recall, F1 and log loss."""
+"""Computes metrics of classifiers: accuracy, precision, recall, F1 and log loss."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,8 @@ from graftline.evaluation.arrays import Floats, Labels
 def classification_metrics(logits: Floats, labels: Labels) -> dict[str, float]:
     """Returns accuracy, balanced accuracy, macro precision, recall and F1, and log loss in nats.
 
-    Macro means are over the classes that `labels` holds, so that macro recall is balanced accuracy. A class never
-    predicted has precision and F1 0.
+    Macro means are taken over the classes that occur in `labels`, so macro recall is equal to balanced accuracy. A
+    class that is never predicted has precision 0 and F1 0.
 
     Args:
         logits: (N, K), N at least 1.
@@ -33,7 +33,7 @@ def classification_metrics(logits: Floats, labels: Labels) -> dict[str, float]:
 
 
 def balanced_accuracy(predicted: Labels, labels: Labels) -> float:
-    """Mean recall over the classes that `labels` holds; the main metric of selection.
+    """Returns the mean recall over the classes that occur in `labels`, the main metric of selection.
 
     Args:
         predicted: (N,), predicted classes.
@@ -43,7 +43,7 @@ def balanced_accuracy(predicted: Labels, labels: Labels) -> float:
 
 
 def per_class(predicted: Labels, labels: Labels, classes: list[str]) -> list[dict[str, float | int | str]]:
-    """Precision, recall, F1 and number of examples of each class; 0 where a ratio has nothing to count."""
+    """Returns precision, recall, F1 and the number of examples of each class; ratios with denominator 0 are 0."""
     columns = precision_recall_fscore_support(labels, predicted, labels=range(len(classes)), zero_division=0)
     return [
         {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "examples": int(n)}
@@ -52,12 +52,12 @@ def per_class(predicted: Labels, labels: Labels, classes: list[str]) -> list[dic
 
 
 def confusion(predicted: Labels, labels: Labels, classes: int) -> NDArray[np.int64]:
-    """Counts (K, K): rows are true classes, columns predicted ones."""
+    """Returns the confusion matrix (K, K); rows are true classes, columns are predicted classes."""
     counts: NDArray[np.int64] = confusion_matrix(labels, predicted, labels=range(classes))
     return counts
 
 
 def losses(logits: Floats, labels: Labels) -> Floats:
-    """Each sample's negative log likelihood (N,) in nats."""
+    """Returns the negative log-likelihood (N,) of each sample in nats."""
     likelihood: Floats = log_softmax(logits.astype(np.float64), axis=1)
     return -likelihood[np.arange(len(labels)), labels]

@@ -1,4 +1,4 @@
-"""ROC curves of a classifier: one class against the rest, and their mean at equal thresholds."""
+"""Computes one-vs-rest ROC curves of a classifier and their mean at equal thresholds."""
 
 from dataclasses import dataclass
 
@@ -13,23 +13,23 @@ _POINTS = 101
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of a ROC curve from (0, 0) to (1, 1), in the shape that KFP's `log_roc_curve` takes; equal lengths."""
+    """Points of a ROC curve from (0, 0) to (1, 1) as lists of equal length, as KFP's `log_roc_curve` expects."""
 
     fpr: list[float]
     tpr: list[float]
     thresholds: list[float]
-    """Falling and finite: a sample counts as positive when its probability is at least this."""
+    """Decreasing finite thresholds; a sample is predicted as positive if its probability is at least the threshold."""
 
 
 def one_vs_rest(probabilities: Floats, labels: Labels) -> dict[int, Curve]:
-    """Each class against the rest.
+    """Returns the ROC curve of each class against the rest.
 
     Args:
         probabilities: (N, K), rows sum to 1.
         labels: (N,), true classes.
 
     Returns:
-        Class to curve; classes that all or none of the samples belong to have no curve and are left out.
+        Curves by class index. Classes that contain all or none of the samples have no curve and are omitted.
     """
     return {
         c: _curve(probabilities[:, c], labels == c)
@@ -39,14 +39,17 @@ def one_vs_rest(probabilities: Floats, labels: Labels) -> dict[int, Curve]:
 
 
 def macro(probabilities: Floats, labels: Labels) -> Curve:
-    """The mean over classes of both rates at equal thresholds (threshold averaging, Fawcett 2006, section 8.2).
+    """Returns the mean ROC curve over classes at equal thresholds (threshold averaging, Fawcett 2006, section 8.2).
 
-    Unlike a mean of sensitivities at equal specificity it keeps thresholds that can be set. With two classes it is
-    the same mean over both of them. Raises ValueError where no class has a curve.
+    Unlike a mean of sensitivities at equal specificity, each point has a threshold that can be applied. With two
+    classes, it is the mean over both of them.
 
     Args:
         probabilities: (N, K), rows sum to 1.
         labels: (N,), true classes.
+
+    Raises:
+        ValueError: No class has a curve.
     """
     judged = [c for c in range(probabilities.shape[1]) if 0 < np.count_nonzero(labels == c) < len(labels)]
     if not judged:

@@ -1,4 +1,4 @@
-"""Metrics of multilabel models: average precision, F1, log loss and calibration error."""
+"""Computes metrics of multilabel models: average precision, F1, log loss and calibration error."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,15 @@ Labels = NDArray[np.floating] | NDArray[np.bool_]
 
 
 def multilabel_metrics(logits: Floats, labels: Labels) -> dict[str, float]:
-    """Returns macro and micro average precision, macro F1 at 0.5, exact matches, log loss, calibration error.
+    """Returns macro and micro average precision, macro F1 at 0.5, exact matches, log loss and calibration error.
 
-    Average precision is sum_n (R_n - R_n-1) P_n over falling thresholds, not interpolated. Macro means are over the
-    labels that some sample has; where no sample has any, all of them are 0. `exact` is the share of samples with each
-    label right, `loss` the mean of the binary cross entropies in nats, `ece` the debiased calibration error of all
-    answers to 'has it this label?' taken together.
+    Average precision is sum_n (R_n - R_n-1) P_n over decreasing thresholds, without interpolation. Macro means are
+    taken over the labels that occur in at least one sample; they are 0 if no label occurs. `exact` is the share of
+    samples with all labels correct, `loss` is the mean binary cross-entropy in nats, and `ece` is the debiased
+    calibration error over all (sample, label) pairs.
 
     Args:
-        logits: (N, K), N at least 1; divided by the temperature already, where there is one.
+        logits: (N, K), N at least 1, already divided by the temperature, if any.
         labels: (N, K), 0 or 1.
     """
     there = labels > 0.5
@@ -37,7 +37,7 @@ def multilabel_metrics(logits: Floats, labels: Labels) -> dict[str, float]:
 
 
 def macro_ap(logits: Floats, labels: Labels) -> float:
-    """Mean average precision over the labels that some sample has; the main metric.
+    """Returns the mean average precision over the labels that occur in at least one sample, the main metric.
 
     Args:
         logits: (N, K).
@@ -48,7 +48,7 @@ def macro_ap(logits: Floats, labels: Labels) -> float:
 
 
 def average_precisions(logits: Floats, labels: Labels) -> Floats:
-    """Average precision of each label, (K,); NaN for one that no sample has."""
+    """Returns the average precision (K,) of each label; NaN for labels that do not occur."""
     there = labels > 0.5
     return np.array(
         [
@@ -59,7 +59,7 @@ def average_precisions(logits: Floats, labels: Labels) -> Floats:
 
 
 def per_label(logits: Floats, labels: Labels, names: list[str]) -> list[dict[str, float | int | str]]:
-    """Average precision, and precision, recall and F1 at 0.5, of each label, and how many samples have it."""
+    """Returns average precision, precision, recall and F1 at 0.5, and the number of examples of each label."""
     columns = rates(logits, labels)
     return [
         {
@@ -77,20 +77,20 @@ def per_label(logits: Floats, labels: Labels, names: list[str]) -> list[dict[str
 
 
 def rates(logits: Floats, labels: Labels) -> tuple[Floats, Floats, Floats]:
-    """Precision, recall and F1 at 0.5 of each label, (K,) each; 0 where a ratio has nothing to count."""
+    """Returns precision, recall and F1 at 0.5 of each label, (K,) each; ratios with denominator 0 are 0."""
     present, positive = labels > 0.5, logits > 0
     hits, actual, predicted = (present & positive).sum(0), present.sum(0), positive.sum(0)
     return (hits / np.maximum(predicted, 1), hits / np.maximum(actual, 1), 2 * hits / np.maximum(predicted + actual, 1))
 
 
 def losses(logits: Floats, labels: Labels) -> Floats:
-    """Binary cross entropy (N, K) in nats of each sample and label."""
+    """Returns the binary cross-entropy (N, K) in nats of each sample and label."""
     sure = np.asarray(logits, np.float64)
     found: Floats = np.logaddexp(0, np.where(labels > 0.5, -sure, sure))
     return found
 
 
 def calibration_error(logits: Floats, labels: Labels) -> float:
-    """The debiased calibration error in 0..1 of all probabilities of (sample, label) pairs together."""
+    """Returns the debiased calibration error in 0..1 over the probabilities of all (sample, label) pairs."""
     bins = bins_by(expit(np.asarray(logits, np.float64)).ravel(), labels.ravel() > 0.5)
     return float(np.sqrt(max(0.0, squared_error(bins))))

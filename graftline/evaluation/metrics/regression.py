@@ -1,4 +1,4 @@
-"""How far predicted values are from the true ones: RMSE, MAE and the share of the variance that is explained."""
+"""Computes metrics of regression models: RMSE, MAE and R2."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,14 +8,14 @@ from graftline.evaluation.arrays import Floats
 
 
 def regression_metrics(values: Floats, labels: Floats) -> dict[str, float]:
-    """RMSE, mean absolute error and R2, each a mean over the outputs.
+    """Returns RMSE, mean absolute error and R2, each averaged over the outputs.
 
-    The first two are in the unit that they are given in: one output's own, or, so that several can be averaged,
-    values and labels divided by `scale_of`.
+    RMSE and mean absolute error are in the unit of the arguments. To average several outputs, divide values and labels
+    by `scale_of` first.
 
     Args:
-        values: (N, D) predictions, N at least 1.
-        labels: (N, D) truth.
+        values: (N, D), predictions, N at least 1.
+        labels: (N, D), true values.
     """
     return {
         "rmse": rmse(values, labels),
@@ -25,17 +25,17 @@ def regression_metrics(values: Floats, labels: Floats) -> dict[str, float]:
 
 
 def rmse(values: Floats, labels: Floats) -> float:
-    """Root mean squared error, mean over the outputs; the main metric.
+    """Returns the root mean squared error averaged over the outputs, the main metric.
 
     Args:
-        values: (N, D) predictions.
-        labels: (N, D) truth.
+        values: (N, D), predictions.
+        labels: (N, D), true values.
     """
     return float(root_mean_squared_error(_precise(labels), _precise(values)))
 
 
 def per_output(values: Floats, labels: Floats, names: list[str]) -> list[dict[str, float | int | str]]:
-    """RMSE, MAE and R2 of each output in its own unit, and the number of examples."""
+    """Returns RMSE, MAE and R2 of each output in the unit of the output, and the number of examples."""
     errors = np.sqrt(squares(values, labels).mean(0)), np.abs(_precise(values) - _precise(labels)).mean(0)
     return [
         {"class": name, "rmse": float(root), "mae": float(mean), "r2": float(share), "examples": len(labels)}
@@ -44,23 +44,23 @@ def per_output(values: Floats, labels: Floats, names: list[str]) -> list[dict[st
 
 
 def squares(values: Floats, labels: Floats) -> Floats:
-    """Squared errors (N, D) in float64."""
+    """Returns the squared errors (N, D) in float64."""
     result: Floats = (_precise(values) - _precise(labels)) ** 2
     return result
 
 
 def scale_of(deviations: list[float]) -> NDArray[np.float64]:
-    """What values are divided by before they are scored, (D,).
+    """Returns the scale (D,) by which values are divided before scoring.
 
     Args:
-        deviations: Of the training labels, one an output. A single output keeps its own unit; several are counted in
-            their deviations, so that a mean over them means something.
+        deviations: Standard deviation of the training labels of each output. A single output keeps its unit; several
+            outputs are divided by their standard deviations, so that their errors can be averaged.
     """
     return np.ones(1) if len(deviations) == 1 else np.asarray(deviations, np.float64)
 
 
 def _explained(values: Floats, labels: Floats) -> Floats:
-    """R2 of each output; where all labels are equal 1 for a perfect answer, else 0. One sample explains nothing: 0."""
+    """Returns R2 of each output; if all labels are equal, 1 for a perfect prediction, else 0. With one sample, 0."""
     if len(labels) < 2:
         return np.zeros(labels.shape[1])
     return np.atleast_1d(np.asarray(r2_score(_precise(labels), _precise(values), multioutput="raw_values")))

@@ -1,1 +1,1 @@
-"""Confidence intervals and resampling."""
+"""Confidence intervals and bootstrap resampling."""

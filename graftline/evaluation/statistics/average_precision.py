@@ -1,4 +1,7 @@
-"""Average precision of many bootstrap resamples at once; it is no mean over samples, so each resample is ranked."""
+"""Computes the average precision of many bootstrap resamples at once.
+
+Average precision is not a mean over samples, so each resample is ranked.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,13 +10,13 @@ from graftline.evaluation.arrays import Floats
 
 
 class Ranking:
-    """Scores of one model for one label, sorted once for all resamples."""
+    """Scores of one model for one label, sorted once and reused for all resamples."""
 
     def __init__(self, scores: Floats, there: NDArray[np.bool_], rows: NDArray[np.int64]) -> None:
         """Sorts the scores.
 
         Args:
-            scores: (M,), higher for the label.
+            scores: (M,), higher scores indicate that the label is present.
             there: (M,), whether the sample has the label.
             rows: (M,), index of the sample that each score belongs to.
         """
@@ -21,21 +24,21 @@ class Ranking:
         ranked = scores[order]
         self.rows = rows[order]
         self.positive = np.flatnonzero(there[order])
-        self.ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # the last one ends a tie
+        self.ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # index of the last score of each tie
         self.of_positive = np.searchsorted(self.ends, self.positive)
 
     def of_draws(self, counts: NDArray[np.int32], random: np.random.Generator) -> Floats:
         """Returns the average precision in each resample.
 
-        One imagined sample with the label, ranked at random, joins the draws (as often as a sample would), so that
-        a perfect ranking, and a label that one sample has, leave a width too.
+        One pseudo-sample with the label and a random rank is added to the resamples (with the probability of a real
+        sample), so that a perfect ranking or a label with a single sample also has an interval of nonzero width.
 
         Args:
             counts: (N, r), how often each resample contains each sample.
-            random: Draws the imagined sample.
+            random: Generator that draws the pseudo-sample.
 
         Returns:
-            (r,).
+            Average precisions (r,).
         """
         drawn = counts[self.rows]
         above = np.cumsum(drawn, axis=0, dtype=np.int32)[self.ends]

@@ -1,4 +1,4 @@
-"""Metrics of a classifier on one split, each with its 95% confidence interval."""
+"""Computes the metrics of a classifier on one split, with 95% confidence intervals."""
 
 import numpy as np
 
@@ -9,25 +9,26 @@ from graftline.evaluation.result import Estimate
 from graftline.evaluation.statistics.intervals import Interval, wilson
 
 RESAMPLES = 2000
-_AT_ONCE = 1_000_000  # drawn samples held in memory
+_AT_ONCE = 1_000_000  # maximum number of drawn samples in memory
 
 
 def measure_classes(logits: Floats, labels: Labels) -> dict[str, float]:
-    """Returns all metrics of a classifier: logits (N, K) and true classes (N,)."""
+    """Returns all metrics of a classifier from logits (N, K) and true classes (N,)."""
     return classification_metrics(logits, labels) | calibration_metrics(logits, labels)
 
 
 def estimate_metrics(logits: Floats, labels: Labels, *, seed: int) -> dict[str, Estimate]:
-    """Returns all metrics of one model with their intervals.
+    """Returns all metrics of one model with their 95% confidence intervals.
 
-    Accuracy has Wilson's; for ece see `ece_interval`. The others have a bootstrap over samples, widened by its own
-    bias. One imagined sample, answered at random, joins the draws, so that a perfect score has a width too. What
-    no draw can move (a loss that is the same for all samples, precision in a split of one class) has no interval.
+    Accuracy has Wilson's score interval; for ece see `ece_interval`. The other metrics have a bootstrap interval over
+    samples, widened by the bootstrap bias. One pseudo-sample with a random prediction is added to the resamples, so
+    that a perfect score also has an interval of nonzero width. A metric that is equal in all resamples (a loss that is
+    the same for all samples, precision in a split of one class) has no interval.
 
     Args:
-        logits: (N, K), finite, divided by the temperature already.
+        logits: (N, K), finite, already divided by the temperature.
         labels: (N,), true classes, N at least 1.
-        seed: Draws the resamples.
+        seed: Seed of the resampling.
     """
     values = measure_classes(logits, labels)
     random = np.random.default_rng(seed)
@@ -40,14 +41,14 @@ def estimate_metrics(logits: Floats, labels: Labels, *, seed: int) -> dict[str, 
 
 
 def ece_interval(bins: Bins, random: np.random.Generator) -> Interval:
-    """Interval of the debiased calibration error, with the bins and their confidences held fixed.
+    """Returns the 95% interval of the debiased calibration error, with the bins and their confidences held fixed.
 
-    Each bin's accuracy is drawn from its posterior under Jeffreys' prior; how far the squared error then moves from its
-    mean gives the width. Low end 0 where calibration may be perfect.
+    The accuracy of each bin is drawn from its posterior under Jeffreys' prior. The quantiles of the deviations of the
+    squared error from its mean give the width. The lower bound is 0 if perfect calibration cannot be excluded.
 
     Args:
-        bins: Of the test split.
-        random: Draws 2,000 accuracies a bin.
+        bins: Bins of the test split.
+        random: Generator that draws 2,000 accuracies per bin.
     """
     accuracy = random.beta(bins.right + 0.5, bins.samples - bins.right + 0.5, size=(RESAMPLES, len(bins.samples)))
     squared = (accuracy - bins.confidence) ** 2 @ (bins.samples / bins.samples.sum())
@@ -56,15 +57,15 @@ def ece_interval(bins: Bins, random: np.random.Generator) -> Interval:
 
 
 def macro_scores(right: Floats, predicted: Floats, actual: Floats) -> dict[str, Floats]:
-    """Macro figures from counts, for many resamples at once.
+    """Returns macro metrics computed from counts, for many resamples at once.
 
     Args:
-        right: (R, K), samples of each class that were predicted as it.
-        predicted: (R, K), samples predicted as the class.
-        actual: (R, K), samples of the class.
+        right: (R, K), number of correctly predicted samples of each class.
+        predicted: (R, K), number of samples predicted as each class.
+        actual: (R, K), number of samples of each class.
 
     Returns:
-        Name to (R,); means over the classes with samples, as `metrics.classification` has them.
+        Values (R,) by metric name, as means over the classes that have samples, as in `metrics.classification`.
     """
     present = actual > 0
     classes = present.sum(1)

@@ -1,4 +1,4 @@
-"""95% intervals of proportions that contain the estimate, and Holm's correction for multiple tests."""
+"""Computes 95% intervals of proportions that contain the estimate, and Holm's correction for multiple tests."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 Z = 1.959963984540054
-"""Standard normal quantile of 97.5%."""
+"""97.5% quantile of the standard normal distribution."""
 
 
 class Interval(NamedTuple):
@@ -21,11 +21,11 @@ def wilson(successes: int, n: int) -> Interval:
     """Returns Wilson's score interval of a proportion (Wilson 1927), within 0..1.
 
     Args:
-        successes: 0..n.
-        n: Trials, at least 1.
+        successes: Number of successes, 0..n.
+        n: Number of trials, at least 1.
 
     Raises:
-        ValueError: `n` below 1 or `successes` outside of 0..n.
+        ValueError: `n` is below 1 or `successes` is outside 0..n.
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"wilson: {successes} of {n} is no share")
@@ -38,15 +38,15 @@ def wilson(successes: int, n: int) -> Interval:
 def bonett_price(only_first: float, only_second: float, n: int) -> Interval:
     """Returns the adjusted Wald interval of a paired difference of proportions (Bonett and Price 2012), within -1..1.
 
-    One imagined pair is added to each kind of discordant pairs, so that few or no such pairs still leave a width.
+    One pseudo-pair is added to each kind of discordant pairs, so that the width is nonzero with few or no such pairs.
 
     Args:
-        only_first: Pairs where the first alone is right; a mean over several comparisons may be no whole number.
-        only_second: Pairs where the second alone is right.
-        n: Pairs in all, at least 1.
+        only_first: Number of pairs in which only the first is correct; a mean over comparisons may be fractional.
+        only_second: Number of pairs in which only the second is correct.
+        n: Total number of pairs, at least 1.
 
     Raises:
-        ValueError: Counts that do not fit.
+        ValueError: A count is negative, `n` is below 1, or the discordant pairs exceed `n`.
     """
     if n < 1 or min(only_first, only_second) < 0 or only_first + only_second > n * (1 + 1e-9):
         raise ValueError(f"bonett_price: {only_first} and {only_second} of {n} pairs do not fit")
@@ -57,10 +57,10 @@ def bonett_price(only_first: float, only_second: float, n: int) -> Interval:
 
 
 def holm(p_values: Sequence[float], level: float) -> list[bool]:
-    """Returns which of several tests are rejected with Holm's correction (Holm 1979).
+    """Returns which null hypotheses are rejected with Holm's correction (Holm 1979).
 
     Args:
-        p_values: One for each test.
+        p_values: One p-value per test.
         level: Family-wise error rate.
     """
     order = np.argsort(p_values, kind="stable")
@@ -75,10 +75,10 @@ def holm(p_values: Sequence[float], level: float) -> list[bool]:
 def standard_error_of_mean_proportion(groups: Sequence[tuple[float, int]]) -> float:
     """Returns the standard error of the mean of several groups' proportions.
 
-    Each variance is taken at (successes + 1) / (n + 2), so that a group without failures still has one.
+    Each variance is computed at (successes + 1) / (n + 2), so that it is nonzero for a group without failures.
 
     Args:
-        groups: Successes and trials of each group.
+        groups: Number of successes and number of trials of each group.
     """
     shares = [((right + 1) / (count + 2), count) for right, count in groups]
     return math.sqrt(sum(share * (1 - share) / count for share, count in shares)) / len(shares)

@@ -1,4 +1,4 @@
-"""Bootstrap of multilabel metrics."""
+"""Computes bootstrap resamples of multilabel metrics."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from graftline.evaluation.statistics.intervals import Interval
 from graftline.evaluation.statistics.resample import RESAMPLES, bootstrap_counts
 
 MIN_RESAMPLES = 200
-_MAX_RANKED = 1_500_000_000  # answers that are ranked over all resamples: some tens of seconds
+_MAX_RANKED = 1_500_000_000  # maximum number of ranked scores over all resamples; takes tens of seconds
 
 
 def bootstrap_average_precisions(
@@ -24,7 +24,10 @@ def bootstrap_average_precisions(
     *,
     pooled: bool = False,
 ) -> list[Floats]:
-    """Returns average precisions of each model in the same resamples, (K, R) each; a row per label, and one for all."""
+    """Returns the average precisions (K, R) of each model in the same resamples, one row per label.
+
+    If `pooled` is True, a last row has the average precision over all labels together.
+    """
     n, k = there.shape
     rows = np.arange(n)
     rankings = [[Ranking(logits[:, j], there[:, j], rows) for j in judged] for logits in models]
@@ -40,7 +43,7 @@ def bootstrap_average_precisions(
 
 
 def bootstrap_f1_and_loss(logits: Floats, there: NDArray[np.bool_], random: np.random.Generator) -> dict[str, Floats]:
-    """Returns macro F1 and loss of each resample, to which a sample with random predictions is added."""
+    """Returns the macro F1 and the loss of each resample, with one pseudo-sample with random predictions added."""
     n, k = there.shape
     positive, lost = logits > 0, losses(logits, there).mean(1)
     columns = np.concatenate([there & positive, positive, there], axis=1).astype(np.float64)
@@ -59,7 +62,7 @@ def bootstrap_f1_and_loss(logits: Floats, there: NDArray[np.bool_], random: np.r
 
 
 def calibration_interval(logits: Floats, there: NDArray[np.bool_], random: np.random.Generator) -> Interval:
-    """Returns the interval of the debiased calibration error over resamples, with bins and confidences fixed."""
+    """Returns the 95% bootstrap interval of the debiased calibration error, with bins and confidences held fixed."""
     n = len(there)
     shares = expit(logits.astype(np.float64)).ravel()
     bins = bins_by(shares, there.ravel())

@@ -1,4 +1,4 @@
-"""Bootstrap resamples as counts: how often each resample contains each sample."""
+"""Draws bootstrap resamples as counts of how often each resample contains each sample."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from graftline.evaluation.arrays import Floats
 from graftline.evaluation.statistics.intervals import Interval, Z
 
 RESAMPLES = 2000
-_AT_ONCE = 4_000_000  # cells held in memory
+_AT_ONCE = 4_000_000  # maximum number of values in memory
 
 Counts = NDArray[np.int32]
 
@@ -21,13 +21,13 @@ def bootstrap_counts(
     """Yields bootstrap resamples of n samples.
 
     Args:
-        n: Samples, at least 1.
-        random: Draws the resamples.
-        resamples: R in all.
-        each: Values that the caller stores per sample and resample; limits the size of the parts.
+        n: Number of samples, at least 1.
+        random: Generator that draws the resamples.
+        resamples: Total number of resamples.
+        each: Number of values that the caller stores per sample and resample; limits the size of the parts.
 
     Yields:
-        Counts (n, r); r adds up to `resamples`.
+        Counts (n, r); the values of r add up to `resamples`.
     """
     most = max(1, _AT_ONCE // (n * each))
     for start in range(0, resamples, most):
@@ -37,12 +37,12 @@ def bootstrap_counts(
 
 
 def bootstrap_interval(value: float, drawn: Floats, n: int, *, low: float = -np.inf, high: float = np.inf) -> Interval:
-    """Returns the bootstrap 95% interval around a value, without bias and scaled to Student's t.
+    """Returns the bias-corrected 95% bootstrap interval around a value, scaled to Student's t.
 
     Args:
-        value: Of the original samples.
-        drawn: (R,), of the resamples.
-        n: Samples.
+        value: Value on the original samples.
+        drawn: (R,), values on the resamples.
+        n: Number of samples.
         low: Smallest possible value.
         high: Largest possible value.
     """

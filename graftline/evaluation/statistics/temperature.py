@@ -1,4 +1,4 @@
-"""Temperature scaling (Guo et al. 2017), fitted on validation and evaluated on test."""
+"""Fits temperature scaling (Guo et al. 2017) on the validation split and evaluates it on the test split."""
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -9,14 +9,14 @@ from graftline.evaluation.result import Calibration
 
 COLDEST, HOTTEST = 0.05, 20.0
 MIN_SAMPLES = 10
-"""Validation samples that fitting a temperature needs."""
+"""Minimum number of validation samples for fitting a temperature."""
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:
     """Returns the temperature in 0.05..20 with the highest likelihood, searched on a log scale.
 
     Args:
-        logits: (N, K), finite, of samples that were not trained on.
+        logits: (N, K), finite, of samples that were not used for training.
         labels: (N,), true classes.
     """
     result = minimize_scalar(
@@ -29,10 +29,11 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
 
 
 def calibrate(val: tuple[Floats, Labels], test: tuple[Floats, Labels]) -> Calibration:
-    """Fits the temperature on validation and measures both errors on test.
+    """Fits the temperature on validation and measures the calibration error on test with and without it.
 
     Args:
-        val: Logits (M, K) and labels (M,); under 10 samples the temperature stays 1, and `fitted_on` says so.
+        val: Logits (M, K) and labels (M,). With fewer than 10 samples, the temperature is 1, as stated in
+            `fitted_on`.
         test: Logits (N, K) and labels (N,).
     """
     logits, labels = val

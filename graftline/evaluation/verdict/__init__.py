@@ -1,1 +1,1 @@
-"""Verdicts on the transfer gain and on a release."""
+"""Evaluates the transfer gain and the release gate."""

@@ -1,4 +1,4 @@
-"""The gain if the source's training counts as cost of the transfer."""
+"""Computes the transfer gain at equal cost, with the training of the source counted as cost of the transfer."""
 
 from graftline.evaluation.result import EqualCost
 from graftline.models.checkpoint import CandidateResult, CheckpointManifest
@@ -7,17 +7,17 @@ from graftline.models.checkpoint import CandidateResult, CheckpointManifest
 def equal_cost(
     source: CheckpointManifest, chosen: CandidateResult, control: CandidateResult, gain: float, *, converged: bool
 ) -> EqualCost | None:
-    """Returns the gain with the source's training examples counted as cost of the transfer.
+    """Returns the gain with the training images seen by the source counted as cost of the transfer.
 
     Args:
         source: The checkpoint that the chosen candidate started from.
-        chosen: The chosen candidate's row.
-        control: The control's row.
+        chosen: Result of the chosen candidate.
+        control: Result of the control.
         gain: The transfer gain.
         converged: Whether the control converged.
 
     Returns:
-        None where the source was not trained in this run.
+        The gain at equal cost, or None if the source was not trained in this run.
     """
     if not source.row.examples_seen or source.dataset_digest is None:
         return None

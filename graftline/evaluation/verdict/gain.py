@@ -1,4 +1,4 @@
-"""The transfer gain: the paired difference between the chosen model and the control, and its verdict."""
+"""Computes the transfer gain, the paired difference between the chosen model and the control, and its verdict."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,16 @@ from graftline.evaluation.statistics.intervals import Interval, Z, bonett_price
 
 RESAMPLES = 2000
 FEW_DISCORDANT = 50
-"""With fewer discordant pairs, the bootstrap interval is widened to that of Bonett and Price."""
+"""Number of discordant pairs below which the bootstrap interval is widened to the interval of Bonett and Price."""
 FEW_LABELS = 50
-"""With fewer labels in the rarest class, one seed allows no verdict."""
+"""Number of training examples of the rarest class below which one seed allows no verdict."""
 
 Correct = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better the first side is than the second, with its 95% interval."""
+    """Difference between two models with its 95% interval; positive if the first model is better."""
 
     value: float
     low: float
@@ -32,22 +32,24 @@ class Difference:
 def paired_difference(first: Correct, second: Correct, *, seed: int) -> Difference:
     """Returns the difference in accuracy of two models on the same samples, with its interval over seeds and samples.
 
-    Two-level bootstrap: seeds of each model and samples are resampled separately, and their deviations are
-    added (drawn jointly, the noise of a seed on a sample would be counted three times: Owen 2007, 'The pigeonhole
-    bootstrap'). A bootstrap over S seeds has only (S - 1) / S of their variance, so their deviations are scaled up;
-    and as so few seeds hardly show their own spread, the interval is stretched from the normal to Student's t with
-    Welch and Satterthwaite's degrees of freedom. Without that, three seeds may cover the truth 81 times in 100.
+    The two-level bootstrap resamples the seeds of each model and the samples separately and adds their deviations. If
+    they were drawn jointly, the noise of a seed on a sample would be counted three times (Owen 2007, 'The pigeonhole
+    bootstrap'). A bootstrap over S seeds has only (S - 1) / S of their variance, so their deviations are scaled up. A
+    few seeds are not enough to estimate their variance well, so the interval is widened from the normal distribution to
+    Student's t with Welch and Satterthwaite's degrees of freedom. Without that, the coverage with three seeds may be as
+    low as 81%.
 
-    Under 50 discordant pairs (mean over seeds) the interval also covers that of Bonett and Price 2012 on the mean
-    counts, and with one seed it is that one; so it is where all resamples agree.
+    With fewer than 50 discordant pairs (mean over seeds), the interval is extended to include the interval of Bonett
+    and Price 2012 on the mean counts; with one seed, it is equal to that interval. It is also extended if all resamples
+    agree.
 
     Args:
         first: (S, N), whether each seed of the first model classifies each sample correctly.
-        second: (S, N), the same; its seeds are independent of the first model's.
-        seed: Draws the resamples.
+        second: (S, N), the same for the second model; its seeds are independent of those of the first model.
+        seed: Seed of the resampling.
 
     Raises:
-        ValueError: Shapes differ, or there are no seeds or no samples.
+        ValueError: The shapes differ, or there are no seeds or no samples.
     """
     if first.shape != second.shape or first.ndim != 2 or not first.size:
         raise ValueError(f"paired_difference: shapes {first.shape} and {second.shape}; give one (seeds, samples)")
@@ -65,11 +67,11 @@ def paired_difference(first: Correct, second: Correct, *, seed: int) -> Differen
 
 
 def verdict_of(low: float, high: float, delta: float) -> Verdict:
-    """Returns the verdict on a gain by its 95% interval.
+    """Returns the verdict on a gain, given its 95% interval.
 
     Args:
-        low: Its low end.
-        high: Its high end.
+        low: Lower bound of the interval.
+        high: Upper bound of the interval.
         delta: Smallest gain that counts, in accuracy (0..1).
     """
     if low > delta:
@@ -82,16 +84,17 @@ def verdict_of(low: float, high: float, delta: float) -> Verdict:
 def judge_gain(
     difference: Difference, *, measure: str, seeds: int, delta: float, converged: bool, min_class_count: tuple[int, str]
 ) -> Gain:
-    """Returns the verdict on a difference, with reasons.
+    """Returns the transfer gain with its verdict and the reasons.
 
     Args:
-        found: Difference of chosen and control; positive where the chosen one is better.
-        measure: The metric that is compared.
-        seeds: Seeds that each of the two was trained with.
+        difference: Difference between the chosen model and the control; positive if the chosen model is better.
+        measure: Name of the compared metric.
+        seeds: Number of seeds of each of the two models.
         delta: Smallest gain that counts.
-        converged: Whether every control stopped by itself. If not, more training may lift it: never `positive`.
-        min_class_count: Training examples of the rarest class, and what they are called. With one seed and under 50,
-            neither `positive` nor `negative`.
+        converged: Whether every control converged. If not, more training may improve the control, so the verdict is
+            never `positive`.
+        min_class_count: Number of training examples of the rarest class, and a description of them. With one seed and
+            fewer than 50, the verdict is neither `positive` nor `negative`.
     """
     verdict = verdict_of(difference.low, difference.high, delta)
     reasons = [_reason(verdict, difference, delta, UNITS[measure])]
@@ -124,15 +127,16 @@ def judge_gain(
 def two_level_interval(
     value: float, moves: Floats, variance: float, n: int, scores: tuple[Floats, Floats], random: np.random.Generator
 ) -> Interval:
-    """Returns an interval over samples and seeds.
+    """Returns the 95% interval of a difference over samples and seeds.
 
     Args:
-        value: The difference.
-        moves: (R,), its deviation in each resample of the samples; the seeds' deviations are added in place.
-        variance: Variance of those deviations.
-        n: Samples.
-        scores: Score of each model by seed, (S,); one seed has no level of its own.
-        random: Draws the seeds.
+        value: Difference between the two models.
+        moves: (R,), deviation of the difference in each resample of the samples; deviations of the seeds are added in
+            place.
+        variance: Variance of the deviations over samples.
+        n: Number of samples.
+        scores: Scores (S,) of each model by seed; a single seed is not resampled.
+        random: Generator that resamples the seeds.
     """
     total, scaled = variance, variance**2 / max(n - 1, 1)
     seeds = len(scores[0])
@@ -150,14 +154,17 @@ def two_level_interval(
 
 
 def describe_method(seeds: int, resamples: int) -> str:
-    """Describes how an interval over seeds and samples was computed."""
+    """Returns a description of how an interval over seeds and samples was computed."""
     if seeds == 1:
         return f"these two models: bootstrap over samples, {resamples:,} resamples"
     return f"two-level bootstrap over {seeds} seeds a side and samples, {resamples:,} resamples, Student's t"
 
 
 def _bootstrap(first: Correct, second: Correct, random: np.random.Generator) -> Interval:
-    """Samples differ only in their sum over seeds, so resampling draws from the few different sums."""
+    """Returns the two-level bootstrap interval.
+
+    Samples differ only in their sum over seeds, so the counts of the distinct sums are resampled.
+    """
     seeds, n = first.shape
     sums = first.sum(0, dtype=np.int64) - second.sum(0, dtype=np.int64)
     values, counts = np.unique(sums, return_counts=True)

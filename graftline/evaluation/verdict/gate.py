@@ -1,4 +1,4 @@
-"""The release gate: findings of single checks, and the decision by the worst of them."""
+"""Implements the release gate: findings of individual checks and the decision, which is the worst of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,33 +17,34 @@ from graftline.runtime.manifest import Manifest
 Decision = Literal["promote", "hold", "reject"]
 SLICE = 30
 """Minimum number of samples of a class whose recall is checked."""
-_ONE_SIDED = 0.025  # the tail of a 95% interval
+_ONE_SIDED = 0.025  # one tail of a 95% interval
 _ORDER: tuple[Decision, ...] = ("reject", "hold", "promote")
 
 
 class GateResult(Manifest):
-    """The gate artifact's manifest."""
+    """Manifest of the gate artifact."""
 
     verdict: Decision
     reasons: list[str]
-    """Plain sentences, those against a release first."""
+    """Reasons for the decision, sorted from the worst finding to the best, one sentence each."""
     figures: dict[str, Estimate]
-    """Of the file that ships; `recall/CLASS` for each class (multilabel: also `ap/LABEL`; regression:
-    `rmse/OUTPUT` in its own unit) with samples. Empty where the file gave no numbers."""
+    """Metrics of the exported file, including `recall/CLASS` for each class with samples (multilabel: also `ap/LABEL`;
+    regression: `rmse/OUTPUT` in the unit of the output). Empty if the outputs of the file are invalid."""
     champion: str | None = None
-    """Release that the file was compared with; None where there was none."""
+    """Release that the file was compared with; None if there was none."""
     onnx_digest: str
-    """Of the file that was judged."""
+    """Digest of the exported file."""
     dataset_digest: str
+    """Digest of the dataset."""
     examples: int
-    """Test samples that the file was scored on."""
+    """Number of test samples that the file was scored on."""
     flips: list[int] = []
-    """Rows of the test split where the file's class differs from the evaluated model's, both being as good as tied."""
+    """Rows of the test split where the file and the evaluated model predict different classes that are tied."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Result of one check; `promote` means that it does not object to a release."""
+    """Result of one check; `promote` means that the check passed."""
 
     decision: Decision
     reason: str
@@ -53,7 +54,7 @@ FIRST_RELEASE = Finding("promote", "First release: no champion to compare with, 
 
 
 def conclude(findings: Sequence[Finding]) -> tuple[Decision, list[str]]:
-    """Returns the worst decision and all reasons, worst first. Without findings: hold."""
+    """Returns the worst decision and all reasons, worst first; `hold` if there are no findings."""
     if not findings:
         return "hold", ["No check was made, so nothing speaks for a release."]
     ordered = sorted(findings, key=lambda finding: _ORDER.index(finding.decision))
@@ -61,11 +62,11 @@ def conclude(findings: Sequence[Finding]) -> tuple[Decision, list[str]]:
 
 
 def floor_findings(policy: Gate, figures: dict[str, Estimate]) -> list[Finding]:
-    """Accuracy, macro F1, average precision, RMSE and calibration against the policy; what is None is not judged.
+    """Compares accuracy, macro F1, average precision, RMSE and calibration with the thresholds; None disables a check.
 
     Args:
-        policy: The floors.
-        figures: The file's, with intervals.
+        policy: Thresholds of the release gate.
+        figures: Metrics of the exported file, with intervals.
     """
     asked = {
         "accuracy": ("accuracy", policy.min_accuracy),
@@ -86,10 +87,10 @@ def recall_findings(
     """Checks the recall of each class or label against one threshold, with Holm's correction over all that are tested.
 
     Args:
-        floor: Recall; None is not judged.
-        hits: (K,), samples of each class or label that were found.
-        counts: (K,), samples of each.
-        classes: Names (K).
+        floor: Minimum recall; None disables the check.
+        hits: (K,), number of correctly predicted samples of each class or label.
+        counts: (K,), number of samples of each class or label.
+        classes: Names of the K classes or labels.
     """
     if floor is None:
         return []
@@ -121,14 +122,14 @@ def recall_findings(
 def baseline_findings(differences: dict[str, Difference], trivial: str, unit: Unit, delta: float) -> list[Finding]:
     """Compares the exported model with the baselines.
 
-    A model that is not significantly better than the trivial baseline is held back, as is one that is significantly
-    worse than another baseline by more than delta.
+    The decision is `hold` if the model is not significantly better than the trivial baseline, or if it is significantly
+    worse than any baseline by more than delta.
 
     Args:
-        differences: By baseline; positive where the file is better.
+        differences: Differences by baseline; positive if the exported model is better.
         trivial: Name of the baseline that ignores the samples.
-        unit: Of the differences.
-        delta: Difference that counts.
+        unit: Unit of the differences.
+        delta: Smallest difference that counts.
     """
     if not differences:
         return [Finding("hold", "The evaluation holds no baselines, though the policy asks to beat them.")]
@@ -147,7 +148,7 @@ def baseline_findings(differences: dict[str, Difference], trivial: str, unit: Un
 
 
 def gain_findings(required: bool, gain: Gain) -> list[Finding]:
-    """The transfer gain, where the policy asks for a positive one."""
+    """Checks that the transfer gain is positive, if required."""
     if not required:
         return []
     text = f"The transfer gain is {gain.verdict}, {gain.unit.say(gain.value)} {gain.unit.name}"
@@ -179,7 +180,7 @@ def _most(figure: Estimate | None, ceiling: float) -> Finding:
 
 
 def _ceiling(figure: Estimate | None, ceiling: float) -> Finding:
-    """Calibration holds back at most: a temperature mends it, so it is never a ground for refusal by itself."""
+    """Checks the calibration error; the decision is at most `hold`, because a temperature can fix calibration."""
     if figure is None or not np.isfinite(figure.value):
         return Finding("hold", f"The file has no calibration error, so the ceiling {ceiling:g} cannot be judged.")
     text = f"The calibration error is {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"

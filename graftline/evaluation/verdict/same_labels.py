@@ -1,4 +1,4 @@
-"""Comparison of an exported multilabel model with the tested one."""
+"""Compares an exported multilabel model with the tested model."""
 
 import numpy as np
 from scipy.special import expit
@@ -14,10 +14,10 @@ from graftline.evaluation.verdict.same_model import (
 
 
 def check_same_labels(exported: ExportedOutputs) -> tuple[list[Finding], list[int]]:
-    """Compares the file's labels with those of the tested model.
+    """Compares the labels that the exported file predicts with those of the tested model.
 
     Returns:
-        Findings; and the rows where a label differs whose probability is 0.5 within tolerance.
+        Findings, and the rows in which at least one label differs.
     """
     logits, evaluated, temperature = exported.outputs, exported.evaluated, exported.temperature
     findings = find_mismatches(

@@ -1,4 +1,4 @@
-"""Checks on the test samples that the exported file is the tested model."""
+"""Checks on the test samples that the exported file matches the tested model."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,45 +13,46 @@ from graftline.evaluation.statistics.estimates import measure_classes
 from graftline.evaluation.verdict.gate import Finding
 
 TOLERANCE = 1e-3
-"""Share of the largest logit by which a GPU and a CPU may differ in float32; closer classes are tied."""
+"""Maximum float32 difference between GPU and CPU, relative to the largest logit; classes within it are tied."""
 PROBABILITY = 1e-4
-_ECE = 5e-3  # a sample that changes its bin by a rounding moves the error by about so much
+"""Maximum absolute difference between the expected and the exported probabilities."""
+_ECE = 5e-3  # approximate change of the error if rounding moves a sample to another bin
 
 Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class ExportedOutputs:
-    """Outputs of the exported file and of the tested model on the test split, and the metrics that evaluate states."""
+    """Outputs of the exported file and of the tested model on the test split, with the metrics from `evaluate`."""
 
     outputs: Logits
-    """(N, K) logits, or values."""
+    """Logits or regression values (N, K) of the exported file."""
     probabilities: Logits
-    """(N, K) of the file; for values the same as `outputs`."""
+    """Probabilities (N, K) of the exported file; for regression, equal to `outputs`."""
     evaluated: Logits
-    """(N, K), the outputs that evaluate scored."""
+    """Outputs (N, K) that `evaluate` scored."""
     stated: dict[str, Estimate]
-    """The evaluation's `test`."""
+    """Test metrics from `evaluate`, its `test`."""
     rows: list[dict[str, float | int | str]]
-    """The evaluation's `per_class`."""
+    """Metrics per class from `evaluate`, its `per_class`."""
     temperature: float
-    """That evaluate fitted."""
+    """Temperature that `evaluate` fitted."""
 
 
 def check_same_model(
     logits: Logits, probabilities: Logits, evaluated: Logits, *, temperature: float
 ) -> tuple[list[Finding], list[int]]:
-    """Compares the file's outputs with those that evaluate scored.
+    """Compares the outputs of the exported file with those that `evaluate` scored.
 
     Args:
-        logits: (N, K) of the file.
-        probabilities: (N, K) of the file.
-        evaluated: (N, K), the logits that evaluate scored.
-        temperature: That evaluate fitted; `probabilities` must be softmax(logits / temperature).
+        logits: (N, K), logits of the exported file.
+        probabilities: (N, K), probabilities of the exported file.
+        evaluated: (N, K), logits that `evaluate` scored.
+        temperature: Temperature that `evaluate` fitted; `probabilities` must be softmax(logits / temperature).
 
     Returns:
-        Findings, a rejection for each difference that is more than float noise; and the rows where the class differs
-        though the two classes are as good as tied.
+        Findings, with a rejection for each difference beyond the float tolerance, and the rows in which the predicted
+        class differs.
     """
     if wrong := find_invalid_outputs(logits, probabilities, evaluated):
         return wrong, []
@@ -89,14 +90,14 @@ def check_same_model(
 def find_mismatches(
     logits: Logits, evaluated: Logits, expected: Logits, probabilities: Logits, formula: str
 ) -> list[Finding]:
-    """Returns rejections where the file's outputs or probabilities differ from the expected ones.
+    """Returns a rejection for each of the logits and probabilities that differ from the expected ones.
 
     Args:
-        logits: (N, K) of the file.
-        evaluated: (N, K) of the tested model.
-        expected: (N, K), what the probabilities have to be.
-        probabilities: (N, K) of the file.
-        formula: In words, such as `softmax(logits / 1.2)`.
+        logits: (N, K), logits of the exported file.
+        evaluated: (N, K), logits of the tested model.
+        expected: (N, K), expected probabilities.
+        probabilities: (N, K), probabilities of the exported file.
+        formula: Formula of the expected probabilities for the message, such as `softmax(logits / 1.2)`.
     """
     allowed = TOLERANCE * float(np.abs(evaluated).max())
     findings = []
@@ -130,7 +131,7 @@ def match_finding(logits: Logits, evaluated: Logits) -> Finding:
 
 
 def find_invalid_outputs(outputs: Logits, answers: Logits, evaluated: Logits) -> list[Finding]:
-    """Returns a rejection where outputs are not finite or have the wrong shape."""
+    """Returns a rejection if the outputs are not finite or have the wrong shape."""
     bad = int((~np.isfinite(outputs) | ~np.isfinite(answers)).any(1).sum())
     if not bad and outputs.shape == evaluated.shape:
         return []
@@ -150,17 +151,17 @@ def check_class_metrics(
     *,
     flips: int,
 ) -> list[Finding]:
-    """Computes the file's metrics and compares them with those that the evaluation states.
+    """Computes the metrics of the exported file and compares them with those from `evaluate`.
 
     Args:
-        logits: (N, K) of the file, divided by the temperature.
-        labels: (N,), the truth.
-        stated: The evaluation's `test`.
-        stated_per_class: The evaluation's `per_class`.
-        flips: Samples whose class differs by a tie; each may move a figure.
+        logits: (N, K), logits of the exported file, divided by the temperature.
+        labels: (N,), true classes.
+        stated: Test metrics from `evaluate`.
+        stated_per_class: Metrics per class from `evaluate`.
+        flips: Number of samples whose predicted class differs because of a tie; each may change a metric.
 
     Returns:
-        A hold for a figure that is missing, a rejection for one that differs.
+        A `hold` for each missing metric, and a rejection for each metric that differs.
     """
     classes = [str(line["class"]) for line in stated_per_class]
     counts = np.bincount(labels, minlength=len(classes))
@@ -189,17 +190,19 @@ def check_class_metrics(
 def check_stated_metrics(
     compared: Sequence[tuple[str, float, float]], stated: dict[str, Estimate], rows: list[dict[str, float | int | str]]
 ) -> list[Finding]:
-    """Compares the stated metrics with those of the file and of the outputs that evaluate stored.
+    """Compares the metrics from `evaluate` with those of the exported file and of the stored outputs.
 
-    Float noise may swap the ranks of two samples; the metrics of the stored outputs show by how much that changes them.
+    Rounding errors may swap the ranks of two samples. The difference between the metrics of the file and of the stored
+    outputs is the tolerance for this.
 
     Args:
-        compared: Name, the file's figure, the stored answers' figure; `ap/cat` is `ap` in the row of the class `cat`.
-        stated: The evaluation's `test`.
-        rows: The evaluation's `per_class`.
+        compared: Name, metric of the exported file, and metric of the stored outputs; `ap/cat` is `ap` in the row of
+            the class `cat`.
+        stated: Test metrics from `evaluate`.
+        rows: Metrics per class from `evaluate`.
 
     Returns:
-        A hold for a figure that is missing, a rejection for one that differs.
+        A `hold` for each missing metric, and a rejection for each metric that differs.
     """
     by_class = {str(row["class"]): row for row in rows}
     findings = []
@@ -221,6 +224,6 @@ def check_stated_metrics(
 
 
 def first_rows(rows: Iterable[int]) -> str:
-    """Lists the first ten row numbers."""
+    """Returns the first ten row numbers as text."""
     listed = list(rows)
     return ", ".join(map(str, listed[:10])) + (" ..." if len(listed) > 10 else "")

@@ -1,5 +1,6 @@
-"""The tournament: which candidates race, in which rungs, and what became of each. Imports no torch.
+"""Plans a tournament of candidates, its rungs, and the candidates that continue after each rung. Does not import torch.
 
-Successive halving (Jamieson and Talwalkar 2016; the inner loop of Hyperband, Li et al. 2018): all candidates train a
-little, the best third of them on, and so forth; nothing is trained twice, for each goes on where it paused.
+A tournament is successive halving (Jamieson and Talwalkar 2016; the inner loop of Hyperband, Li et al. 2018). All
+candidates train for a few passes, the best third continues, and so on. A candidate resumes from its last checkpoint, so
+no pass is repeated.
 """

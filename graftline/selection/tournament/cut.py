@@ -1,4 +1,4 @@
-"""The end of a rung: which candidates continue, by validation only, and what is trained in the next rung."""
+"""Selects the candidates that continue after a rung, by validation only, and creates the jobs of the next rung."""
 
 import math
 import statistics
@@ -14,31 +14,31 @@ from graftline.training import recipe
 
 @dataclass(frozen=True)
 class EndedRung:
-    """A completed rung; the next one follows."""
+    """A completed rung that is not the last one."""
 
     job: RaceJob
     number: int
-    """From 1."""
+    """Number of the rung, starting at 1."""
     stands: list[RungResult]
-    """Results of this rung and of all before it."""
+    """Results of this rung and of all previous rungs."""
 
     @property
     def step(self) -> int:
-        """Passes of each candidate in the next rung."""
+        """Number of passes of each candidate in the next rung."""
         return self.job.ends[self.number] - self.job.ends[self.number - 1]
 
     @property
     def last(self) -> int:
-        """Passes of each candidate in the last rung; 0 if the next rung is the last one."""
+        """Number of passes of each candidate in the last rung; 0 if the next rung is the last one."""
         return self.job.ends[-1] - self.job.ends[-2] if self.number + 1 < len(self.job.ends) else 0
 
     @property
     def seconds_left(self) -> float:
-        """Training seconds left in the budget."""
+        """Remaining training time of the budget in seconds; infinite if the budget has no time limit."""
         return math.inf if self.job.minutes is None else 60 * self.job.minutes - seconds_of(self.stands)
 
     def capacity(self) -> int:
-        """Returns how many candidates the rest of the budget pays for in the next rung, with the later rungs paid."""
+        """Returns how many candidates the remaining budget allows in the next rung, after reserving the last rung."""
         paid = self.job.spent
         for rung in range(2, self.number + 1):
             trained = sum(stand.rung == rung for stand in self.stands)
@@ -47,14 +47,14 @@ class EndedRung:
         return (self.job.passes - paid - later) // self.step if self.step else len(self.stands)
 
     def seconds_per_image(self) -> float:
-        """Returns the median over the trainings that paused."""
+        """Returns the median training time per image in seconds, over the trainings that paused at this rung."""
         images = self.job.ends[self.number - 1] * self.job.images
         paces = [stand.train_seconds / images for stand in self.stands if stand.rung == self.number and not stand.over]
         return statistics.median(paces) if paces else 0.0
 
 
 def cut(rung: EndedRung, entries: list[RaceEntry]) -> tuple[list[RaceEntry], dict[str, str]]:
-    """Returns the candidates that continue, the best first, and why each of the others leaves, by name."""
+    """Returns the candidates that continue, best first, and by name the reason why each other candidate stops."""
     left = {
         entry.manifest.name: f"{entry.manifest.row.status}: {entry.manifest.row.reason}"
         for entry in entries
@@ -84,13 +84,13 @@ def cut(rung: EndedRung, entries: list[RaceEntry]) -> tuple[list[RaceEntry], dic
 
 
 def next_jobs(rung: EndedRung, kept: list[RaceEntry], ended: list[RaceEntry], out: Path) -> list[FinetuneJob]:
-    """Returns what is trained in the next rung; in the last one the controls too.
+    """Returns the jobs of the next rung; the last rung also trains the controls.
 
     Args:
         rung: The completed rung.
         kept: Candidates that continue.
         ended: Candidates whose training is complete.
-        out: Folder with the checkpoints of both.
+        out: Folder with the checkpoints of `kept` and `ended`.
     """
     job = rung.job
     is_final = rung.number + 1 == len(job.ends)
@@ -116,13 +116,13 @@ def next_jobs(rung: EndedRung, kept: list[RaceEntry], ended: list[RaceEntry], ou
 
 
 def _rank(entry: RaceEntry) -> tuple[float, int, float, str]:
-    """Sorts by score, the best first, then by cost, the cheapest first."""
+    """Returns a sort key: highest score first, then lowest cost."""
     row = entry.manifest.row
     return -entry.score, row.trained_parameters, row.train_seconds, entry.manifest.name
 
 
 def _near_best(running: list[RaceEntry], rest: list[RaceEntry]) -> list[RaceEntry]:
-    """Returns those of the rest within one standard error of the best, the best of each source and strategy first."""
+    """Returns entries of `rest` within one standard error of the best, the best of each source and strategy first."""
     best = running[0]
     error = best.manifest.row.val_score_se or 0.0
     first = {(entry.job.source, entry.job.strategy_name): entry for entry in reversed(running)}
@@ -131,7 +131,7 @@ def _near_best(running: list[RaceEntry], rest: list[RaceEntry]) -> list[RaceEntr
 
 
 def _in_time(rung: EndedRung, kept: list[RaceEntry]) -> list[RaceEntry]:
-    """Limits the candidates to what the minutes allow, with the last rung of one finalist; keeps at least one."""
+    """Returns the candidates that fit the time limit, including the last rung of one finalist; at least one."""
     images, seconds = rung.job.images, rung.seconds_per_image()
     each, finalist = rung.step * images * seconds, rung.last * images * seconds
     fit = sum(number * each + finalist <= rung.seconds_left for number in range(1, len(kept) + 1))
@@ -139,7 +139,7 @@ def _in_time(rung: EndedRung, kept: list[RaceEntry]) -> list[RaceEntry]:
 
 
 def _control(planned: FinetuneJob, longest: int, images: int) -> FinetuneJob:
-    """Returns a control as long as the finalists, which may be shorter than the candidates of the first rung."""
+    """Returns a control trained as long as the finalists, which may be shorter than the first-rung candidates."""
     passes, why = recipe.control_length(longest, images)
     return planned.model_copy(
         update={
@@ -151,7 +151,7 @@ def _control(planned: FinetuneJob, longest: int, images: int) -> FinetuneJob:
 
 
 def _continued(rung: EndedRung, entry: RaceEntry, is_final: bool) -> FinetuneJob | None:
-    """Returns the next part of a training; None if there is no time for a single pass."""
+    """Returns the job that continues a training, or None if the remaining time is too short for one pass."""
     images = rung.job.images
     seen = rung.job.ends[rung.number - 1] * images
     seconds, left = rung.seconds_per_image(), rung.seconds_left
@@ -165,5 +165,5 @@ def _continued(rung: EndedRung, entry: RaceEntry, is_final: bool) -> FinetuneJob
 
 
 def _inputs(job: RaceJob, earlier: Path) -> str:
-    """Returns the digest of a training's earlier checkpoint; for a control, which begins, of data and sources."""
+    """Returns the input digest of a job, including its earlier checkpoint if there is one."""
     return digest_text(canonical_json([job.inputs, identity(earlier)])) if earlier.is_dir() else job.inputs

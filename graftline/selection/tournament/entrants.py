@@ -1,4 +1,4 @@
-"""A tournament's first rung: the candidates that the budget pays for, and how far each goes before the first cut."""
+"""Plans the first rung of a tournament: the candidates that fit the budget and the length of their training."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from graftline.training.recipe import any_size, cut_short
 
 @dataclass(frozen=True)
 class Entrant:
-    """A candidate and its entry in the pool."""
+    """A candidate and its pool entry."""
 
     kind: PoolEntry
     candidate: FinetuneJob
 
     @property
     def passes(self) -> int:
-        """Of its whole training."""
+        """Number of passes of the complete training."""
         return self.candidate.training.epochs or 1
 
 
@@ -36,16 +36,16 @@ def enter(
     *,
     images: int,
 ) -> tuple[list[FinetuneJob], RaceJob]:
-    """Lists the first rung.
+    """Returns the candidates of the first rung and the job of the later rungs.
 
     Args:
-        job: Strategies and budget.
-        sources: What each source can serve, by label.
-        make: Makes the candidate of a source, with what its kind changes in the recipe; None where it cannot be.
-        images: In the training split.
+        job: Job with the strategies and the budget.
+        sources: Properties of each source, by label.
+        make: Creates the candidate for a source label and a pool entry; returns None if the entry does not apply.
+        images: Number of images in the training split.
 
     Returns:
-        Candidates, and the job of the later rungs, its controls still missing.
+        Candidates of the first rung, and the job of the later rungs without its controls.
 
     Raises:
         RefusedError: The budget is too small for a tournament.
@@ -85,7 +85,7 @@ def enter(
 def _rungs(
     budget: Budget, cheap: list[Entrant], racing: list[Entrant], sources: int, images: int
 ) -> tuple[Rungs, int, int]:
-    """Returns the rungs, the whole budget and the first rung's share, in passes."""
+    """Returns the rungs, the total budget in passes, and the passes of the first rung."""
     length = max((each.passes for each in racing), default=1)
     aside, before = sum(each.kind.feature_passes for each in cheap), [each.kind.feature_passes for each in racing]
     passes = budget.examples_seen // images if budget.examples_seen else aside + FULL * length * sources
@@ -109,7 +109,7 @@ def _rungs(
 
 
 def _paused(each: Entrant, rungs: Rungs, images: int) -> FinetuneJob:
-    """Returns a candidate with its pause at the end of the first rung, and no longer than the last one."""
+    """Returns a candidate that pauses after the first rung and trains at most until the end of the last rung."""
     epochs = min(each.passes, rungs.ends[1] if each.kind.variant.is_short else rungs.ends[-1])
     training = each.candidate.training.model_copy(update={"epochs": epochs})
     until = rungs.ends[0] * images if rungs.ends[0] < epochs else None
@@ -122,13 +122,13 @@ def _paused(each: Entrant, rungs: Rungs, images: int) -> FinetuneJob:
 
 
 def source_properties(source: CheckpointManifest, folder: Path, classes: list[str], task: str) -> SourceProperties:
-    """Looks up what a source can serve.
+    """Returns the properties of a source that determine which variants apply to it.
 
     Args:
-        source: Its manifest.
-        folder: Its checkpoint.
-        classes: The target's.
-        task: The target's.
+        source: Manifest of the source checkpoint.
+        folder: Folder of the source checkpoint.
+        classes: Class names of the target.
+        task: Task of the target.
     """
     known = {_plain(part) for name in source.classes for part in (name, *name.split(","))}
     trained = source.strategy != "random" and bool(source.classes)

@@ -1,4 +1,4 @@
-"""The variants of strategies that a tournament trains, the most promising first, and which of them fit a source."""
+"""Lists the strategy variants that a tournament trains, by rank, and checks which of them apply to a source."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,45 +9,45 @@ from graftline.strategies.lookup import profile_of, resolve
 from graftline.strategies.record import Strategy, TournamentVariant
 
 RATE_FACTORS = (1.0, 3.0, 1 / 3)
-"""Factors on the recipe's learning rates, in the order in which a budget pays for them."""
+"""Multipliers of the recipe's learning rates, in the order in which they are added as the budget grows."""
 SIDE_STEP = 32
-"""Resolutions are multiples of so many pixels: most networks halve the side five times."""
+"""Multiple of which resolutions are chosen, in pixels; most networks halve the side length five times."""
 MIN_SIDE = 96
-"""Minimum resolution in pixels: some networks take no smaller one."""
+"""Minimum resolution in pixels; some networks do not accept smaller inputs."""
 
 
 @dataclass(frozen=True)
 class PoolEntry:
-    """A strategy with its options, and the variant of it that is trained."""
+    """A strategy with its options and the variant of the strategy that is trained."""
 
     choice: StrategyOptions
     variant: TournamentVariant
 
     @property
     def strategy(self) -> Strategy:
-        """The strategy's record."""
+        """Registered strategy."""
         return STRATEGIES[self.choice.name]
 
     @property
     def is_cheap(self) -> bool:
-        """Whether it is trained completely in the first rung, because it trains no more than a head."""
+        """Whether the entry is trained completely in the first rung because it trains only a head."""
         return not self.strategy.trains_network
 
     @property
     def feature_passes(self) -> int:
-        """Passes over the training split that cache features, in addition to those of the training."""
+        """Number of passes over the training split that cache features, in addition to the training passes."""
         return profile_of(self.choice).feature_passes
 
     @property
     def suffix(self) -> str:
-        """Suffix of the candidate's name."""
+        """Suffix of the candidate name."""
         variant = self.variant
         size = "-large" if variant.zoom > 1 else "-small" if variant.zoom < 1 else ""
         rate = {3.0: "-lr3", 1 / 3: "-lr0.33"}.get(variant.rate_factor, "")
         return rate + size + ("-short" if variant.is_short else "")
 
     def side(self, default: int) -> int:
-        """Returns the side of the network's input, given that of the recipe, both in pixels."""
+        """Returns the side length of the network input in pixels, given the side length in the recipe."""
         return default if self.variant.zoom == 1 else SIDE_STEP * round(default * self.variant.zoom / SIDE_STEP)
 
 
@@ -61,26 +61,26 @@ POOL = tuple(
         key=lambda entry: entry.variant.rank,
     )
 )
-"""The variants that `auto` trains."""
+"""Variants that `auto` trains, sorted by rank."""
 
 
 @dataclass(frozen=True)
 class SourceProperties:
-    """What a source offers to strategies."""
+    """Properties of a source that determine which variants apply to it."""
 
     has_shared_classes: bool
-    """Whether a class of the target has the name of one of the source's."""
+    """Whether at least one class name of the target is also a class name of the source."""
     has_trained_head: bool
-    """Whether its head was trained on classes."""
+    """Whether the head of the source was trained on classes."""
     has_batch_norm: bool
     task: str = DEFAULT_TASK
-    """The target's."""
+    """Task of the target."""
     side: int = 0
-    """Shorter side of the network's input in pixels if it takes other sizes too and the config sets none; else 0."""
+    """Shorter side of the network input in pixels; 0 if the network has a fixed input size or the config sets it."""
 
 
 def applies(entry: PoolEntry, source: SourceProperties) -> bool:
-    """Whether a variant makes sense with a source."""
+    """Returns whether a variant applies to a source."""
     variant, strategy = entry.variant, entry.strategy
     if variant.zoom != 1:
         return MIN_SIDE <= entry.side(source.side) != source.side
@@ -93,9 +93,10 @@ def applies(entry: PoolEntry, source: SourceProperties) -> bool:
 
 
 def entries(choices: Sequence[StrategyChoice]) -> Iterator[tuple[PoolEntry, bool]]:
-    """Yields what a tournament trains, the most promising first, and whether each was listed by name.
+    """Yields the entries that a tournament trains, by rank, and whether each strategy was listed by name.
 
-    `auto` stands for the pool; each strategy that is listed by name is trained at the recipe's rates, then at others.
+    `auto` expands to `POOL`. Strategies that are listed by name are trained with the recipe's learning rates first,
+    then with the other factors in `RATE_FACTORS`.
     """
     listed = [resolve(choice) for choice in without_auto(choices)]
     named = [

@@ -1,4 +1,4 @@
-"""What became of a tournament so far: an artifact with the candidates still in it, a checkpoint folder each."""
+"""Defines the artifact with the state of a tournament: results so far and checkpoints of the remaining candidates."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from graftline.runtime.manifest import Manifest
 
 @dataclass(frozen=True)
 class RaceEntry:
-    """A checkpoint that `finetune` made, and what it was told."""
+    """A checkpoint that `finetune` wrote, with the job that produced it."""
 
     folder: Path
     manifest: CheckpointManifest
@@ -22,67 +22,70 @@ class RaceEntry:
 
     @property
     def ok(self) -> bool:
-        """Whether there is a model."""
+        """Whether the candidate trained successfully."""
         return self.manifest.row.status == "ok"
 
     @property
     def score(self) -> float:
-        """Main metric on validation; below all where there is none, or it is no number."""
+        """Main metric on the validation split; -inf if it is missing or NaN."""
         value = self.manifest.row.val_score
         return -math.inf if value is None or math.isnan(value) else value
 
     @property
     def over(self) -> bool:
-        """Whether its training came to its end rather than to a pause."""
+        """Whether the training is complete rather than paused."""
         return self.job.until is None or self.manifest.row.examples_seen < self.job.until
 
 
 def entry_of(folder: Path) -> RaceEntry:
-    """Reads a candidate's checkpoint, its manifest only."""
+    """Reads the manifest of a candidate's checkpoint, without the weights."""
     found = manifest.read(folder, CheckpointManifest)
     return RaceEntry(folder, found, FinetuneJob.model_validate_json(found.config))
 
 
 class RungResult(BaseModel):
-    """Where a candidate stood at the end of one rung."""
+    """Result of a candidate at the end of one rung."""
 
     name: str
     rung: int
-    """From 1."""
+    """Number of the rung, starting at 1."""
     score: float | None
     error: float | None
-    """Its standard error."""
+    """Standard error of `score`."""
     examples_seen: int = Field(validation_alias=AliasChoices("examples_seen", "presentations"))
-    """Since the beginning."""
+    """Training images seen since the start of the training."""
     train_seconds: float
-    """Since the beginning."""
+    """Training time in seconds since the start of the training."""
     status: str
     over: bool
-    """Whether its training is through."""
+    """Whether the training is complete."""
     left: str = ""
-    """Why it goes no further; empty where it does, or where it is through."""
+    """Reason why the candidate does not continue; empty if it continues or its training is complete."""
 
 
 class Race(Manifest):
-    """Folder: `manifest.json` and for each candidate still in the race `<name>/`, its last checkpoint."""
+    """State of a tournament. Folder: `manifest.json` and `<name>/`, the latest checkpoint of a remaining candidate."""
 
     sizes: list[int]
+    """Number of candidates in each rung."""
     ends: list[int]
-    """Passes over the training split, at each rung's end."""
+    """Passes over the training split that a candidate has completed at the end of each rung."""
     images: int
+    """Number of images in the training split."""
     passes: int
-    """The budget."""
+    """Budget of the tournament, in passes over the training split."""
     minutes: float | None
+    """Limit of the total training time in minutes."""
     stands: list[RungResult]
-    """Of all rungs so far."""
+    """Results of all rungs so far."""
     rows: dict[str, CandidateResult]
-    """Of those who left, by name."""
+    """Results of the candidates that do not continue, by name."""
     histories: dict[str, list[EpochRecord]]
-    """Likewise, their learning curves."""
+    """Learning curves of the candidates that do not continue, by name."""
 
 
 def stand_of(entry: RaceEntry, rung: int, left: str = "") -> RungResult:
-    """Returns where a candidate stands."""
+    """Returns the result of a candidate at the end of a rung."""
     row = entry.manifest.row
     score = row.val_score if row.val_score is not None and math.isfinite(row.val_score) else None
     return RungResult(
@@ -99,6 +102,6 @@ def stand_of(entry: RaceEntry, rung: int, left: str = "") -> RungResult:
 
 
 def seconds_of(stands: list[RungResult]) -> float:
-    """Returns the time of all trainings so far, added up."""
+    """Returns the total training time of all candidates so far, in seconds."""
     last = {each.name: each.train_seconds for each in sorted(stands, key=lambda each: each.rung)}
     return sum(last.values())

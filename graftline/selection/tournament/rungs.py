@@ -1,38 +1,41 @@
-"""A budget cut into rungs: how many candidates train in each, and for how many passes over the training split."""
+"""Splits a budget into rungs: the number of candidates per rung and their passes over the training split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 ETA = 3
-"""Of the candidates in a rung, one in so many goes on."""
+"""Reduction factor: one in `ETA` candidates of a rung continues."""
 SHARES = (1 / 13, 4 / 13, 1.0)
-"""Of a whole training, at the end of each rung: 1, 3 and 9 parts, so that three rungs of n, n/3 and n/9 candidates cost
-the same, for each goes on where it paused."""
+"""Completed share of a full training at the end of each rung.
+
+The rungs take 1, 3 and 9 parts of a training. Because candidates resume from their last checkpoint, three rungs of n,
+n/3 and n/9 candidates have the same cost."""
 FEWEST = 3
-"""Candidates that a tournament has at least, where there are so many."""
+"""Minimum number of candidates of a tournament, if that many are available."""
 FULL = 5
-"""Whole trainings a source that the budget is worth where none is given."""
+"""Default budget, in full trainings per source."""
 
 
 @dataclass(frozen=True)
 class Rungs:
-    """The plan of a tournament; all lengths in passes over the training split."""
+    """Plan of a tournament; all lengths are in passes over the training split."""
 
     sizes: tuple[int, ...]
-    """Candidates that train in each rung."""
+    """Number of candidates in each rung."""
     ends: tuple[int, ...]
-    """Passes that each has made at a rung's end."""
+    """Passes that a candidate has completed at the end of each rung."""
 
     @property
     def steps(self) -> list[int]:
-        """Passes that each makes in a rung."""
+        """Number of passes of a candidate within each rung."""
         return [end - before for end, before in zip(self.ends, (0, *self.ends), strict=False)]
 
     def cost(self, before: Sequence[int]) -> int:
-        """Returns the passes of all rungs.
+        """Returns the total number of passes of all rungs.
 
         Args:
-            before: What each candidate costs beside its passes, such as its features; by rank, all in the first rung.
+            before: Additional cost of each candidate in passes, such as caching features, by rank. It is counted in
+                the first rung.
         """
         return sum(size * step for size, step in zip(self.sizes, self.steps, strict=True)) + sum(
             before[: self.sizes[0]]
@@ -40,7 +43,7 @@ class Rungs:
 
 
 def rungs_of(candidates: int, length: int) -> Rungs:
-    """Returns the rungs of so many candidates with trainings of so many passes, both at least 1."""
+    """Returns the rungs for a number of candidates and a training length in passes, both at least 1."""
     sizes = tuple(max(1, round(candidates / ETA**rung)) for rung in range(len(SHARES)))
     first = max(1, round(length * SHARES[0]))
     second = min(length, max(first + 1, round(length * SHARES[1])))
@@ -48,16 +51,16 @@ def rungs_of(candidates: int, length: int) -> Rungs:
 
 
 def split(budget: int, length: int, before: Sequence[int]) -> Rungs | None:
-    """Returns the rungs that a budget pays for: whole trainings first, then as many candidates as there can be.
+    """Returns the rungs that fit a budget: full-length trainings first, then as many candidates as possible.
 
     Args:
-        budget: Passes over the training split, all candidates together.
-        length: Passes of a whole training, at least 1.
-        before: For each candidate, the first one before all, what it costs beside its passes.
+        budget: Total number of passes over the training split, over all candidates.
+        length: Passes of a full training, at least 1.
+        before: Additional cost of each candidate in passes, by rank.
 
     Returns:
-        None where even `FEWEST` candidates of one pass are too dear. A larger budget never gives shorter trainings, nor
-        fewer candidates of the same length.
+        The rungs, or None if the budget is too small for `FEWEST` candidates of one pass. A larger budget never results
+        in shorter trainings, nor in fewer candidates of the same length.
     """
     if not before:
         return Rungs((0,) * len(SHARES), (0,) * len(SHARES))

@@ -1,4 +1,4 @@
-"""A tournament in words, as far as it is known before the data are."""
+"""Describes a tournament before the data are read."""
 
 from collections.abc import Iterator
 
@@ -9,11 +9,11 @@ from graftline.selection.tournament.rungs import ETA, FEWEST, FULL, SHARES
 
 
 def told(job: PlanJob, sources: list[str]) -> Iterator[str]:
-    """Yields lines on the candidates, the rungs and the budget.
+    """Yields lines that describe the candidates, the rungs and the budget.
 
     Args:
-        job: With a budget.
-        sources: Their labels.
+        job: Plan job of a tournament. If it has no budget, the default budget is described.
+        sources: Labels of the sources.
     """
     budget = job.budget or Budget()
     listed = [entry for entry, _ in entries(job.strategies)]
