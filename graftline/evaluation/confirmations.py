@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from graftline.data.dataset import Dataset
 from graftline.evaluation.result import ConfirmationResults
 from graftline.models.checkpoint import CheckpointManifest
-from graftline.models.loading import load_checkpoint
 from graftline.models.predictions import predict_logits
 from graftline.runtime import manifest
 from graftline.runtime.errors import DivergedError, RefusedError
@@ -122,6 +121,8 @@ def _confirmation(folder: Path, trained: CheckpointManifest, data: Dataset) -> t
 
 
 def _run(folder: Path, trained: CheckpointManifest, data: Dataset, *, val: bool) -> EvaluatedModel:
+    from graftline.models.loading import load_checkpoint  # imports torch
+
     if trained.classes != data.manifest.classes:
         raise RefusedError(
             f"{folder}: {trained.name} knows the classes {trained.classes[:5]}, the dataset has "

@@ -72,7 +72,7 @@ def test_undecided_for_another_reason_than_its_interval() -> None:
     gain = Gain(value=0.4, low=0.3, high=0.5, seeds=1, verdict="undecided", method="", reasons=["not converged"])
     sentence = wording.verdict(gain, 0.01)[1]
     assert sentence.startswith("One seed, so this compares two models only")
-    assert "other reasons, named below" in sentence
+    assert "see the reasons below" in sentence
 
 
 def test_best_names_what_beats_the_transfer() -> None:

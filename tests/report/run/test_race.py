@@ -80,7 +80,7 @@ def test_every_candidate_stands_there_once_the_survivors_first(run: Run) -> None
     assert len(names) == len(set(names)) == 8
     assert names[0] == run.selection.chosen
     assert [bool(runner.last.left) for runner in found.runners] == sorted(bool(r.last.left) for r in found.runners)
-    assert found.runners[0].outcome == "chosen"
+    assert found.runners[0].outcome == "selected"
     assert found.runners[-1].outcome == "diverged: loss nan"
     html = page.render(run)
     assert 'id="race"' in html
