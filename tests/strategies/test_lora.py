@@ -1,5 +1,7 @@
 import copy
 import importlib
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -112,5 +114,6 @@ def test_without_peft_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_modules_need_no_peft() -> None:
-    code = "import sys; sys.modules['peft'] = None; import graftline.strategies.methods.adapters, graftline.strategies.lora"
+    code = "import sys; sys.modules['peft'] = None; from graftline.strategies import lora"
+    code += "; from graftline.strategies.methods import adapters"
     subprocess.run([sys.executable, "-c", code], check=True)
